@@ -7,7 +7,6 @@
     posterior = scoreinv.guidance.MMPS(prior, scoreinv.operators.mask(observed), y, noise_std=0.1)
 
 The names of `__init__.pyi` are imported when they are first used, so that importing scoreinv does not import torch.
-Import scoreinv before torch, so that torch's threads sleep while they wait (`system.threads`).
 """
 
 import sys
@@ -16,7 +15,6 @@ import lazy_loader
 
 from scoreinv.system import errors as errors
 from scoreinv.system.moved import moved
-from scoreinv.system.threads import sleep_when_idle
 from scoreinv.system.version import __version__ as __version__
 
 _lazy_getattr, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
@@ -34,4 +32,3 @@ __getattr__ = moved(
 )
 
 sys.modules[f"{__name__}.errors"] = errors
-sleep_when_idle()

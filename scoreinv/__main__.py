@@ -8,7 +8,7 @@ import os
 import sys
 
 from scoreinv.cli.main import main as run
-from scoreinv.system.threads import limit_blas
+from scoreinv.system.threads import limit_blas, sleep_when_idle
 
 
 def main() -> int:
@@ -26,6 +26,7 @@ def main() -> int:
             os._exit(status)
 
     limit_blas()
+    sleep_when_idle()
     atexit.register(end_process)  # registered first, so called last
     status = run()
     return status

@@ -75,7 +75,8 @@ def bits_per_dim(
     The probe estimates only the divergence in the scaled variables of `samplers.ode`; the volume change of the scaling
     is exact.
 
-    Raises InputError if x is not a float tensor (B, C, H, W), the probe has another shape, or `steps` is below 1.
+    Raises InputError if x is not a float tensor (B, C, H, W) or empty, the probe has another shape, `steps` is below 1,
+    or the prior replaces observed components (`ConstrainedPC`) and so has no density.
     """
     check_states(x)
     check_prior(prior)

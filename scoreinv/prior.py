@@ -27,7 +27,6 @@ from scoreinv.system.text import shown
 
 if TYPE_CHECKING:
     from scoreinv.conditional.observation import Observation
-    from scoreinv.conditional.prior import Conditioned
     from scoreinv.windows.boxes import Box
     from scoreinv.windows.transforms import Orientation
 
@@ -66,7 +65,7 @@ class Prior(Protocol):
             "conditional training"
         )
 
-    def given(self, observation: Observation) -> Conditioned:
+    def given(self, observation: Observation) -> Prior:
         """Return the prior given an observation. Raise InputError if it does not accept it."""
         raise InputError(self.accepts(observation) or "this prior has no `given` for observations that it accepts")
 
@@ -126,6 +125,14 @@ class PriorWrapper(Prior):
         changed = copy(self)
         changed.prior = prior
         return changed
+
+    def accepts(self, observation: Observation) -> str | None:
+        return self.prior.accepts(observation)
+
+    def given(self, observation: Observation) -> Prior:
+        reason = self.accepts(observation)
+        require(reason is None, str(reason))
+        return self.around(self.prior.given(observation))
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
         return self.around(self.prior.windows(boxes, samples))
@@ -245,12 +252,19 @@ class Model(nn.Module):
         """Return the device of the weights."""
         return next(self.network.parameters()).device
 
-    def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # fewer arguments
+    def to(  # type: ignore[override]  # fewer arguments
+        self,
+        *args: torch.device | torch.dtype | str,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
         """Move to a device or to a dtype of evaluation; below float32 the network's `exact` parts stay in float32.
 
         Raises InputError for a dtype not in `dtypes`, and for a device that is not available.
         """
-        for target in args:
+        for target in (*args, device, dtype):
+            if target is None:
+                continue
             if not isinstance(target, torch.dtype):
                 try:
                     super().to(device=target)

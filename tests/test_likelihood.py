@@ -6,8 +6,9 @@ import pytest
 import torch
 from mixture import SDES, correlated, gaussian
 
-from scoreinv.guidance import ClassifierGuidance
+from scoreinv.guidance import ClassifierGuidance, ConstrainedPC
 from scoreinv.likelihood import bits_per_dim, flow_likelihood
+from scoreinv.operators import mask
 from scoreinv.samplers import NoiseStream
 from scoreinv.samplers.base import CountedPrior
 from scoreinv.samplers.ode import decode, encode
@@ -92,10 +93,24 @@ def test_several_probes_give_the_mean_of_each():
 
 
 def test_pictures_must_be_states():
-    for x in (torch.zeros(3, 8, 8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 3, 8, 8).numpy()):
+    for x in (
+        torch.zeros(3, 8, 8),
+        torch.zeros(1, 3, 8, 8, dtype=torch.uint8),
+        torch.zeros(1, 3, 8, 8).numpy(),
+        torch.zeros(0, 3, 8, 8),
+        torch.zeros(1, 3, 0, 8),
+    ):
         for run in (bits_per_dim, encode, decode):
             with pytest.raises(InputError, match="float tensor"):
                 run(gaussian(VE()), x)
+
+
+def test_a_prior_with_replaced_components_has_no_likelihood_and_no_codes() -> None:
+    x = torch.zeros(1, 3, 2, 2, dtype=torch.float64)
+    constrained = ConstrainedPC(gaussian(VE()), mask(torch.ones(1, 1, 2, 2)), x)
+    for run in (bits_per_dim, encode, decode):
+        with pytest.raises(InputError, match="density"):
+            run(constrained, x)
 
 
 def test_counts_are_the_calls():

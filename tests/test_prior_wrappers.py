@@ -84,7 +84,7 @@ def test_all_of_a_network_is_evaluated_in_float64() -> None:
     prior = ModelConfig(network, VE(), EDM(), image_size=8).build()
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        single, double = prior.noise(x, 0.5), prior.to(torch.float64).noise(x.double(), 0.5)
+        single, double = prior.noise(x, 0.5), prior.to(device="cpu", dtype=torch.float64).noise(x.double(), 0.5)
     assert {weight.dtype for weight in prior.network.parameters()} == {torch.float64}
     assert double.dtype == torch.float64
     torch.testing.assert_close(double.float(), single, atol=1e-4, rtol=1e-4)

@@ -86,14 +86,6 @@ class Coding:
     rgb_noise_std: float
 
 
-def quantisation_strength(steps: np.ndarray) -> float:
-    """Return mean(q) / sqrt(12), for steps of q levels, in [0, 1]: a measure of the tables alone.
-
-    The error of a picture is smaller, because most coefficients with large steps are small: see `quantisation_error`.
-    """
-    return float(steps.mean()) / 12**0.5 / 255
-
-
 def quantisation_error(plane: np.ndarray, steps: np.ndarray) -> float:
     """Estimate the standard deviation of the quantisation error of a decoded plane, in [0, 1].
 

@@ -170,10 +170,16 @@ def refuse_inputs(option: str, outputs: Iterable[str], inputs: Mapping[str, str]
         option: the option that names the outputs.
         inputs: the role of each input in the message, such as "a photo", by its path; missing files are ignored.
     """
-    roles = {os.path.realpath(path): role for path, role in inputs.items() if os.path.exists(path)}  # noqa: PTH110
+    roles = {_identity(path): role for path, role in inputs.items() if os.path.exists(path)}  # noqa: PTH110
     for output in outputs:
-        if role := roles.get(os.path.realpath(output)):
+        if os.path.exists(output) and (role := roles.get(_identity(output))):  # noqa: PTH110
             raise InputError(f"{option} {output}: is {role}: name another file")
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Return the device and number of a file, which all its links share."""
+    status = os.stat(path)  # noqa: PTH116
+    return status.st_dev, status.st_ino
 
 
 def check_stdout() -> None:

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.operators.linalg import conjugate_gradients
+from scoreinv.system.part_progress import part
 
 TENSION = 0.1
 """Tension of the plate in 1/pixel^2, fitted on held-out photographs; it dominates beyond 3 pixels."""
@@ -109,7 +110,8 @@ def smooth_estimate(
         if free.any():
             force = partial(_force, free=free, tension=TENSION * 4**level)
             steps = _COARSE_STEPS if level else _STEPS
-            filled = conjugate_gradients(force, filled, -force(filled), steps, dims=(-2, -1))
+            with part(len(levels) - 1 - level, len(levels)):
+                filled = conjugate_gradients(force, filled, -force(filled), steps, dims=(-2, -1))
         variance = (variance + missing) * (1 - weight)
     return InitialEstimate(filled, variance)
 

@@ -48,12 +48,15 @@ class Observation:
 class GivenObservation(PriorWrapper):
     """Base class of priors given an observation.
 
-    For exact observations (noise_std 0) the end result agrees with y: finish(x0) = x0 - A^+ A x0 + A^+ y.
+    For exact observations (noise_std 0) and linear A the end result agrees with y: finish(x0) = x0 - A^+ A x0 + A^+ y.
     """
 
     def __init__(self, prior: Prior, observation: Observation) -> None:
         super().__init__(prior)
         self.operator, self.y, self.noise_std = observation.operator, observation.y, observation.noise_std
+
+    def accepts(self, observation: Observation) -> str | None:
+        return "this prior is given an observation: compose the operators of both into one observation"
 
     def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
         order = f"put the tiles inside, {type(self).__name__}(Tiled(...), ...)"

@@ -65,10 +65,21 @@ FILTERS = {
     "restore": (
         "_Restore",
         "Repairs damage, and removes tint, fading and noise.",
-        ("inpaint", "tone", "denoise", "noise", "colorize", "saturation", "sensitivity", "results", "seed"),
+        (
+            "inpaint",
+            "tone",
+            "denoise",
+            "noise",
+            "keep_grain",
+            "colorize",
+            "saturation",
+            "sensitivity",
+            "results",
+            "seed",
+        ),
     ),
     "colorize": ("_Colorize", "Adds colour to a grey photograph.", ("strokes", "results", "seed")),
-    "denoise": ("De_noise", "Removes noise.", ("noise",)),
+    "denoise": ("De_noise", "Removes noise.", ("noise", "keep_grain")),
     "deblur": ("De_blur", "Removes the blur of the lens or of motion, which is estimated.", ("noise",)),
     "upscale": ("_Enlarge", "Enlarges the picture, as a new image.", ("factor",)),
 }
@@ -128,6 +139,9 @@ def _add_options(procedure: Gimp.ImageProcedure, names: tuple[str, ...]) -> None
     if "noise" in names:
         words = "Noise level, 0 to 255; 0: estimated"
         procedure.add_double_argument("noise", "_Noise", words, 0, 255, 0, flags)
+    if "keep_grain" in names:
+        words = "Share of the noise to keep, 0 (none) to 1 (all)"
+        procedure.add_double_argument("keep_grain", "_Grain to keep", words, 0, 1, 0, flags)
     if "factor" in names:
         procedure.add_int_argument("factor", "_Factor", "Enlarge this many times", 2, 4, 2, flags)
     if "results" in names:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from scoreinv.conditional.observation import GivenObservation, Observation
 from scoreinv.operators import Operator
+from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.options import Number, check
@@ -18,7 +19,7 @@ class DiffPIR(GivenObservation):
            = D + A^T (A A^T + strength noise_std^2 / s^2)^-1 (y - A D)
 
     This is the posterior mean for a Gaussian about D of variance s^2 / strength. It overweights y if the prior's
-    uncertainty is smaller. For Gaussian fields, nominal 90 % intervals cover 87 to 94 % from 12 steps on, and 12 to 84
+    uncertainty is smaller. For Gaussian fields, nominal 90 % intervals cover 88 to 93 % from 12 steps on, and 12 to 82
     % with 4. It needs no gradients. Without noise it is DDNM, D' = D + A^+ (y - A D) (Wang et al. 2023, arXiv
     2212.00490, eq. 10). The paper's zeta, the share of fresh noise in a step from s to s' (its Algorithm 1),
     corresponds to eta^2 (1 - (s' / s)^2) of `DDIM` and 1 - (s' / s)^(2 eta) of `DPMpp2M`.
@@ -39,7 +40,7 @@ class DiffPIR(GivenObservation):
         noise = self.prior.noise(x, t)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
         predicted, operator = self.operator.linearised((x - sigma * noise) / alpha)
-        residual = self.y.to(x) - predicted
+        residual = observation_like(self.y, predicted) - predicted
         if not self.noise_std:
             return noise - alpha / sigma * operator.pinv(residual)
         level = self.strength * (self.noise_std / self.sde.noise_to_signal(t)).square()

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
 from scoreinv.operators import Operator
+from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior
 from scoreinv.system.options import require
 
@@ -27,4 +28,4 @@ class DPS(LikelihoodGuidance):
 
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         predicted, operator = self.operator.linearised(mean)
-        return operator.adjoint(self.y.to(mean) - predicted) / self.noise_std**2
+        return operator.adjoint(observation_like(self.y, predicted) - predicted) / self.noise_std**2

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
 from scoreinv.operators import Operator
+from scoreinv.operators.base import observation_like
 from scoreinv.operators.linalg import gmres
 from scoreinv.prior import Prior
 from scoreinv.sdes import broadcast
@@ -35,7 +36,7 @@ class MMPS(LikelihoodGuidance):
 
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         predicted, operator = self.operator.linearised(mean)
-        residual = self.y.to(mean) - predicted
+        residual = observation_like(self.y, predicted) - predicted
         ratio = broadcast(self.sde.sigma(t).square() / self.sde.alpha(t), residual)
 
         def covariance(v: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
 from scoreinv.operators import Operator
+from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior
 from scoreinv.sdes import broadcast
 from scoreinv.system.options import Number, check
@@ -34,5 +35,5 @@ class PiGDM(LikelihoodGuidance):
         noise_variance = self.sde.noise_to_signal(t).square()
         r_squared = noise_variance * self.variance / (noise_variance + self.variance)
         predicted, operator = self.operator.linearised(mean)
-        solution = operator.ridge(self.y.to(mean) - predicted, self.noise_std**2 / r_squared)
+        solution = operator.ridge(observation_like(self.y, predicted) - predicted, self.noise_std**2 / r_squared)
         return solution / broadcast(r_squared, mean)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoreinv.conditional.observation import GivenObservation, Observation
-from scoreinv.operators import Operator
+from scoreinv.operators import LinearOperator, Operator
+from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
+from scoreinv.system.options import require
 
 
 class ConstrainedPC(GivenObservation):
@@ -18,14 +20,19 @@ class ConstrainedPC(GivenObservation):
     The noise of observed components, A^+ A z, is projected white noise for any A. The method is approximate, because
     the score does not depend on the observation; corrector steps improve it. Samplers that add noise draw a new z at
     each step. The observation is assumed to be exact. Any sampler on a time grid can be used.
+
+    Raises InputError if A is not linear: noise on its observation would not be Gaussian.
     """
 
     def __init__(self, prior: Prior, operator: Operator, y: Tensor) -> None:
         super().__init__(prior, Observation(operator, y))
+        linear = isinstance(operator, LinearOperator)
+        require(linear, f"ConstrainedPC needs a linear operator, not {operator}: use guidance.MMPS, or the method dpir")
         self.constrains = True
 
     def constrain(self, x: Tensor, t: float | Tensor, z: Tensor) -> Tensor:
         t = as_time(t)
         x = self.prior.constrain(x, t, z)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
-        return self.operator.replace(x, alpha * self.y.to(x) + sigma * self.operator(z))
+        observed_noise = self.operator(z)
+        return self.operator.replace(x, alpha * observation_like(self.y, observed_noise) + sigma * observed_noise)

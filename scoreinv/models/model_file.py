@@ -38,7 +38,8 @@ def save(model: AnyModel, path: str | Path, *, half: bool = False, notes: dict[s
 
     Raises:
         InputError: the file cannot be written, or the notes are not a dict.
-        CheckpointError: a part of the model has no name in files, such as a custom preconditioning.
+        CheckpointError: a part of the model has no name in files, such as a custom preconditioning, or a weight is not
+            finite in the file's precision.
     """
     if notes is not None and not isinstance(notes, dict):
         raise SettingError("notes", f"must be a dict, not {shown(notes)}")
@@ -47,7 +48,10 @@ def save(model: AnyModel, path: str | Path, *, half: bool = False, notes: dict[s
     for prefix, part in model.parts().items():
         for name, value in part.state_dict().items():
             dtype = torch.float16 if half and value.ndim > 1 else torch.float32
-            tensors[prefix + name] = value.detach().to("cpu", dtype).contiguous()
+            tensors[prefix + name] = stored = value.detach().to("cpu", dtype).contiguous()
+            if not stored.isfinite().all():
+                kind = str(dtype).removeprefix("torch.")
+                raise CheckpointError(f"{path}: {prefix}{name} has values that are not finite in {kind}")
     with atomic_write(Path(path)) as temporary:
         metadata = {"format": _FORMAT, "config": config, "notes": json.dumps(notes or {})}
         temporary.write_bytes(serialised(tensors, metadata))

@@ -23,6 +23,15 @@ def level_of_values(levels: Tensor) -> Tensor:
     return ((luma.square() + 2 * chroma.square()) / 3).sqrt()
 
 
+def of_gray(levels: Tensor) -> Tensor:
+    """Return levels of grey pictures with those of the luma as the chroma's.
+
+    The channels of a grey picture share their noise. Along the grey axis it has the level of white colour noise, which
+    is sqrt(3) times the deviation of a value.
+    """
+    return levels[:, ::2].repeat_interleave(2, 1)
+
+
 def energies(noise: Tensor) -> Tensor:
     """Return the squares whose expectations are the squared levels of the noise, (B, COMPONENTS, H/2, W/2).
 

@@ -42,7 +42,7 @@ class Colours(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         weights = self.shares(features)[0].flatten(1).softmax(0)
-        return torch.lerp(weights, torch.tensor(1 / _COLOURS), _UNIFORM_SHARE)
+        return torch.lerp(weights, weights.new_tensor(1 / _COLOURS), _UNIFORM_SHARE)
 
     def log_densities(self, chroma: Tensor) -> Tensor:
         """Return each component's log density, up to a constant, at chroma (3, N), RGB less luma: (`_COLOURS`, N)."""

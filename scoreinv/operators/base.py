@@ -194,6 +194,16 @@ class Composed(LinearOperator):
         return self.inner.adjoint(self.outer.adjoint(y))
 
 
+def observation_like(y: Tensor, predicted: Tensor) -> Tensor:
+    """Return the observation y, (1 or B, ...), in the dtype and on the device of A(x), (B, ...).
+
+    Raises InputError if their shapes do not fit.
+    """
+    if y.shape[1:] != predicted.shape[1:] or len(y) not in (1, len(predicted)):
+        raise InputError(f"the observation has shape {tuple(y.shape)}, and A(x) has {tuple(predicted.shape)}")
+    return y.to(predicted)
+
+
 def check_adjoint(operator: LinearOperator, like: Tensor) -> None:
     """Raise InputError unless <A x, y> = <x, A^T y> for a random x and y = A x, and for a random y and x = A^T y.
 

@@ -28,18 +28,20 @@ def conjugate_gradients(
         residual: b - A x.
         iterations: maximum number of iterations.
         dims: axes of one system; the other axes count independent systems.
-        tolerance: relative tolerance on the squared residual norm; the iterations end when all systems reach it.
+        tolerance: relative tolerance on the squared residual norm; a system that reaches it keeps its solution.
     """
     tiny = torch.finfo(residual.dtype).tiny
     direction, rr = residual, residual.square().sum(dims, keepdim=True)
     target = tolerance * rr
-    for _ in range(iterations):
-        if (rr <= target).all():
+    for k in range(iterations):
+        active = rr > target
+        if not active.any():
             break
-        report()
+        report(k / iterations)
         Ap = matvec(direction)
         curvature = (direction * Ap).sum(dims, keepdim=True)
-        step = torch.where(curvature > 0, rr / curvature.clamp_min(tiny), 0)  # rounding can make it negative
+        # Rounding can make the curvature negative.
+        step = torch.where(active & (curvature > 0), rr / curvature.clamp_min(tiny), 0)
         x = torch.addcmul(x, step, direction)
         residual = torch.addcmul(residual, step, Ap, value=-1)
         previous_rr, rr = rr, residual.square().sum(dims, keepdim=True)

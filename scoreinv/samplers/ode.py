@@ -10,8 +10,8 @@ solved in variables that change slowly everywhere. The scaled state
 with m and c near the mean and the standard deviation of pictures, has unit variance at every s. It moves only as far as
 the data differ from a Gaussian (the scaling of Karras et al. 2022, table 1). The clock is log((s + d) / (s + k)).
 Between d and k it is about log s up to a constant. Below d, about a grey level, and above k, far above the range of
-pictures, y hardly moves, and the clock is bounded. For mixtures of Gaussians at the default tolerance these
-variables take 60 to 100 evaluations, against 90 to 150 in t or in lambda.
+pictures, y hardly moves, and the clock is bounded. At the default tolerance, Gaussian fields and mixtures
+take 44 to 92 evaluations; pictures of 32x32 (`cifar10`) take 87 to 128.
 
 The solver's state is float64; the prior gets states in the dtype of the picture, without TF32. A network that computes
 in bfloat16 takes many times the steps, since the step control mistakes its rounding for structure of the solution.
@@ -30,12 +30,12 @@ from torch import Tensor
 from scoreinv.prior import Prior, check_prior
 from scoreinv.samplers.base import Callback, Sampler, Samples, State, initial_state, reported
 from scoreinv.samplers.rng import NoiseStream
-from scoreinv.samplers.runge_kutta import rk4, rk45
+from scoreinv.samplers.runge_kutta import Solution, rk4, rk45
 from scoreinv.samplers.times import time_grid, uniform_times
 from scoreinv.sdes import TRAINING_START, as_time, broadcast, time_at
 from scoreinv.system.devices import true_float32
 from scoreinv.system.errors import InputError, ScoreinvError
-from scoreinv.system.options import Number, Whole, check, check_callback
+from scoreinv.system.options import Number, Whole, check, check_callback, require
 
 _SPREAD, _FINEST, _COARSEST = 0.5, 0.01, 10.0  # c, d and k for pictures on [-1, 1]
 _LARGEST_LEVEL = 1e7
@@ -96,11 +96,17 @@ class ODE(Sampler):
             - log |det dx(end)/dx(start)|, float64 (B,); without probes only that of the scaling x = alpha (r y + m);
             - the number of noise predictions for each sample, int64 (B,).
 
-        Raises InputError for invalid states, and ScoreinvError if the prior is not finite.
+        Raises InputError for invalid states, or if the prior constrains states and no constraint is given, and
+        ScoreinvError if the prior is not finite.
         """
         check_prior(prior)
         check_states(x)
         check_callback(callback)
+        require(
+            constraint is not None or not prior.constrains,
+            "a prior that replaces observed components has no density and no latent codes: take a condition that only "
+            "guides, such as guidance.MMPS",
+        )
         drift, values = _Drift(prior, constraint), x[0].numel()
         first, last = drift.clock(start), drift.clock(end)
 
@@ -123,7 +129,11 @@ class ODE(Sampler):
         y = (_flat(x) - float(shift)) / float(scale)
         if probes is not None:
             y = F.pad(y, (0, 1))
-        if self.steps is None:
+        nfe = torch.zeros(len(y), dtype=torch.int64)
+        solution: Solution = iter(())
+        if first == last:
+            pass  # both ends are at noise levels where y does not move
+        elif self.steps is None:
             solution = rk45(function, y, first, last, self.rtol, self.atol)
         else:
             solution = rk4(function, y, first, last, self.steps)
@@ -210,10 +220,12 @@ def decode(
 
 
 def check_states(x: Tensor) -> None:
-    """Raise InputError unless x is a float tensor (B, C, H, W)."""
-    if not (isinstance(x, Tensor) and x.ndim == 4 and x.is_floating_point()):
+    """Raise InputError unless x is a float tensor (B, C, H, W) with values."""
+    if not (isinstance(x, Tensor) and x.ndim == 4 and x.is_floating_point() and x.numel()):
         found = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise InputError(f"pictures must be a float tensor (B, C, H, W) in the model's range (`to_model`), not {found}")
+        raise InputError(
+            f"pictures must be a non-empty float tensor (B, C, H, W) in the model's range (`to_model`), not {found}"
+        )
 
 
 def _flat(x: Tensor) -> Tensor:

@@ -1,13 +1,12 @@
 """The number of torch's CPU threads, and how they wait for each other.
 
-Importing scoreinv imports this module, so it imports torch within its functions.
+The command imports this module before torch, so it imports torch within its functions.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -26,8 +25,6 @@ _LOAD = Path("/proc/loadavg")
 _OWN_THREADS = Path("/proc/self/task")
 
 _log = logging.getLogger(__name__)
-_spinning = False
-"""Whether torch's threads spin, because torch was imported before `sleep_when_idle` was called."""
 _advised = False
 _limiting = Lock()
 _unlimited: dict[int, int] = {}
@@ -35,20 +32,21 @@ _unlimited: dict[int, int] = {}
 
 
 def sleep_when_idle() -> None:
-    """Make torch's waiting threads sleep soon, unless the user has set one of `WAITING`; called on importing scoreinv.
+    """Make torch's waiting threads sleep soon, unless the user has set one of `WAITING`; call it before torch's import.
 
     By default they spin for long and keep processors from other programs: beside other work, the same job took four to
     eight times as long. Sleeping immediately is slower, too: alone on two cores, fills took 1.5 times as long as with
-    `SPIN_COUNT`. The runtime reads the variables once, when torch loads it; after that `yield_to_load` helps.
+    `SPIN_COUNT`. The variables change the whole process, so only the command sets them; in other programs
+    `yield_to_load` helps.
     """
-    global _spinning
-    if any(name in os.environ for name in WAITING):
-        return
-    if "torch" in sys.modules:
-        _spinning = True
-        return
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT  # takes precedence in GNU's runtime; others sleep immediately
+    if _may_spin():
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT  # takes precedence in GNU's runtime; others sleep immediately
+
+
+def _may_spin() -> bool:
+    """Return whether torch's waiting threads spin by default, because none of `WAITING` is set."""
+    return not any(name in os.environ for name in WAITING)
 
 
 def limit_blas() -> None:
@@ -88,7 +86,7 @@ def yield_to_load() -> Iterator[None]:
     that the other needs. The first reduction logs a remedy.
     """
     global _advised
-    if not _spinning:
+    if not _may_spin():
         yield
         return
     import torch
@@ -98,8 +96,8 @@ def yield_to_load() -> Iterator[None]:
     if limited and not _advised:
         _advised = True
         _log.warning(
-            "torch was imported before scoreinv, and its spinning threads slow each other down beside other work: "
-            "using %d (remedy: import scoreinv first, or set OMP_WAIT_POLICY=PASSIVE and GOMP_SPINCOUNT=%s)",
+            "torch's spinning threads slow each other down beside other work: using %d (remedy: set "
+            "OMP_WAIT_POLICY=PASSIVE and GOMP_SPINCOUNT=%s before torch is imported)",
             count,
             SPIN_COUNT,
         )

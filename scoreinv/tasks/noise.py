@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
-from scoreinv.networks.noise_levels import level_of_values
+from scoreinv.networks.noise_levels import level_of_values, of_gray
 from scoreinv.tasks.common import to_tensor
 
 LEAST = 1 / 255
@@ -27,8 +27,7 @@ class Noise:
 
     Attributes:
         levels: standard deviations of its components (`networks.noise_levels`), (1, COMPONENTS, H/2, W/2) in [0, 1].
-            The channels of a grey photograph share their noise. Along the grey axis, its level is sqrt(3) times the
-            deviation of a value; the chroma's levels are set to the luma's, as of white noise with the same effect.
+            Those of grey photographs are `of_gray`.
         gray: the photograph is grey.
         words: description, such as "colour noise, strongest in the shadows".
     """
@@ -48,7 +47,7 @@ def estimate_noise(picture: Picture, models: Models) -> Noise:
     """Estimate the noise of a photograph by the models' estimator."""
     levels, gray = models.noise_estimator().levels(to_tensor([picture.rgb()], torch.device("cpu"))), picture.is_gray()
     if gray:
-        levels = levels[:, ::2].repeat_interleave(2, 1)
+        levels = of_gray(levels)
     return Noise(levels, gray, _described(levels, gray, picture))
 
 

@@ -153,14 +153,14 @@ def claimed(path: Path) -> Iterator[TrainingRun]:
     try:
         yield run
     finally:
-        lock.unlink(missing_ok=True)
+        if not run.begun and run.cache in new:
+            shutil.rmtree(run.cache, ignore_errors=True)  # under the lock: the next run has its own
+        with suppress(OSError):  # Windows removes it when it is released
+            lock.unlink()  # while it is held: later it may be another run's
         held.release()
-        if not run.begun:
-            if run.cache in new:
-                shutil.rmtree(run.cache, ignore_errors=True)
-            for place in new:
-                with suppress(OSError):  # it holds files of others
-                    place.rmdir()
+        for place in () if run.begun else new:
+            with suppress(OSError):  # it holds files of others
+                place.rmdir()
 
 
 @dataclass

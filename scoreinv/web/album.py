@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from fastapi.concurrency import run_in_threadpool
+
 from scoreinv.system.memory import available_bytes
 from scoreinv.web.photo import GoneError, Photo
 from scoreinv.web.sessions import Sessions
@@ -32,23 +34,37 @@ class Album:
             if photo.key not in known and photo.session is not None:
                 self.sessions.keep(photo)
 
+    async def find(self, key: str) -> Photo:
+        """Return the photograph of a key without holding up the event loop; errors as `get`."""
+        held = self._held(key)
+        return await run_in_threadpool(self.get, key) if held is None else held
+
     def get(self, key: str) -> Photo:
-        """Return the photograph of a key; raise GoneError if there is none."""
-        with self._lock:
-            if key in self._photos:
-                self._photos[key] = held = self._photos.pop(key)  # the latest is last
-                return held
+        """Return the photograph of a key; raise GoneError if there is none. To read a session's takes seconds."""
+        if (held := self._held(key)) is not None:
+            return held
         photo = self.sessions.photo(key)
-        if photo is None:
-            raise GoneError("This photograph is no longer in memory: open it again.")
-        self._hold(photo)
-        return photo
+        if photo is not None:
+            self._hold(photo)
+            if photo.session is not None and photo.session in self.sessions:
+                return photo
+            self._drop(photo.session)  # it was forgotten meanwhile
+        raise GoneError("This photograph is no longer in memory: open it again.")
 
     def forget(self, session: str) -> None:
         """Delete a session and its photographs."""
+        self.sessions.forget(session)
+        self._drop(session)
+
+    def _held(self, key: str) -> Photo | None:
+        with self._lock:
+            if key in self._photos:
+                self._photos[key] = self._photos.pop(key)  # the latest is last
+            return self._photos.get(key)
+
+    def _drop(self, session: str | None) -> None:
         with self._lock:
             self._photos = {key: photo for key, photo in self._photos.items() if photo.session != session}
-        self.sessions.forget(session)
 
     def _hold(self, *photos: Photo) -> set[str]:
         """Hold photographs in memory as the latest; return the keys of those that were held before."""

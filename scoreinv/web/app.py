@@ -196,7 +196,7 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         return photo.describe()
 
     @app.get("/api/photos/{key}")
-    async def describe(key: str) -> dict[str, Any]:
+    def describe(key: str) -> dict[str, Any]:
         return album.get(key).describe()
 
     @app.get("/api/photos/{key}/view")
@@ -213,7 +213,7 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
     @app.post("/api/photos/{key}/mask")
     async def read_mask(key: str, content: Content) -> Response:
         """Return the holes of a mask file as packed bits, row by row, the first bit of a byte highest."""
-        photo = album.get(key)
+        photo = await album.find(key)
         mask = await read("the mask", content, photo.picture.size)
         return _bits(await run_in_threadpool(hole_of, photo, mask))
 
@@ -231,12 +231,12 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
             of: role of the layer in the task: mask, avoid, strokes or like.
             beside: key of an earlier layer for the same task, which must not be dropped from memory.
         """
-        photo = album.get(key)
+        photo = await album.find(key)
         size = None if of == "like" else photo.picture.size
         layer = await read("the layer", content, size, photo.session)
         if of == "like":
             layer = await run_in_threadpool(_reference, layer)
-        earlier = [album.get(beside)] if beside else []
+        earlier = [await album.find(beside)] if beside else []
         await run_in_threadpool(album.add, photo, *earlier, layer)
         return {"key": layer.key}
 
@@ -282,7 +282,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
     @app.post("/api/photos/{key}/look", status_code=204)
     async def look(key: str) -> None:
         """Encode a result for the selection of objects, as when a photograph is opened."""
-        objects.encode(album.get(key))
+        objects.encode(await album.find(key))
 
     @app.post("/api/photos/{key}/select")
     async def select(
@@ -299,7 +299,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
             rim: add the object's soft edge, as a mask needs it.
             fragments: add the fragments to the object.
         """
-        photo = album.get(key)
+        photo = await album.find(key)
         found = await objects.select(photo, prompt, size, another=another)
 
         def answer() -> dict[str, Any]:
@@ -312,7 +312,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
     @app.post("/api/photos/{key}/shadow")
     async def shadow(key: str, prompt: Selecting, size: Size | None = None) -> dict[str, Any]:
         """Return the cast shadow of the object; an empty mask if the photograph shows no clear one."""
-        photo = album.get(key)
+        photo = await album.find(key)
         found = await objects.select(photo, prompt, size)
         return boxed_bits(await run_in_threadpool(propose_shadow, photo.picture, found.mask))
 
@@ -321,10 +321,10 @@ def _prompt(click: Annotated[list[str] | None, Query()] = None, box: str | None 
     """Return the prompt: clicks `x,y,1` on the object or `x,y,0` beside it, and a box `x,y,width,height`."""
     try:
         clicks = [(float(x), float(y), inside == "1") for x, y, inside in (each.split(",") for each in click or ())]
-        around = Prompt.of(box=tuple(map(float, box.split(",")))) if box else Prompt()
+        around = tuple(map(float, box.split(","))) if box else None
     except ValueError as error:
         raise HTTPException(422, "A click is x,y,1 or x,y,0, and a box is x,y,width,height.") from error
-    return replace(around, clicks=tuple(clicks))
+    return replace(Prompt.of(box=around), clicks=tuple(clicks))
 
 
 Selecting = Annotated[Prompt, Depends(_prompt)]

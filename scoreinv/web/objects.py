@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import threading
-from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.web.photo import Photo
 
 if TYPE_CHECKING:
+    from scoreinv.imaging.picture import Picture
     from scoreinv.models.segment_anything import SegmentAnything
     from scoreinv.tasks.select import Prompt, Selected, Selection, Size
 
@@ -38,7 +39,8 @@ class Objects:
     """The encoded photographs, of which the latest are kept, and the selections in them."""
 
     def __init__(self) -> None:
-        self._selections: OrderedDict[str, Future[Selection]] = OrderedDict()
+        # Weak, so that a forgotten photograph leaves nothing here.
+        self._selections: WeakKeyDictionary[Photo, Future[Selection]] = WeakKeyDictionary()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scoreinv-objects")
         self._closed = threading.Event()
 
@@ -49,12 +51,12 @@ class Objects:
         """
         if (remedy := missing_extra()) is not None:
             raise InputError(remedy)
-        selection = self._selections.pop(photo.key, None)
+        selection = self._selections.pop(photo, None)
         if selection is None or (selection.done() and selection.exception() is not None):  # memory may be free by now
-            selection = self._thread.submit(_encode, photo)
-        self._selections[photo.key] = selection  # the latest is last
-        while len(self._selections) > _MOST_ENCODED:
-            self._selections.popitem(last=False)[1].cancel()
+            selection = self._thread.submit(_encode, photo.picture)
+        self._selections[photo] = selection  # the latest is last
+        for old in list(self._selections)[:-_MOST_ENCODED]:
+            self._selections.pop(old).cancel()
         return selection
 
     async def select(self, photo: Photo, prompt: Prompt, size: Size | None, *, another: bool = False) -> Selected:
@@ -71,7 +73,7 @@ class Objects:
 
         def run() -> Selected:
             # Photographs that were opened meanwhile may have cancelled it.
-            encoded = _encode(photo) if selection.cancelled() else selection.result()
+            encoded = _encode(photo.picture) if selection.cancelled() else selection.result()
             chosen = encoded.next_size(prompt, size, goes_on) if another else size
             return encoded.select(prompt, chosen, goes_on)
 
@@ -83,10 +85,10 @@ class Objects:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _encode(photo: Photo) -> Selection:
+def _encode(picture: Picture) -> Selection:
     from scoreinv.tasks.select import Selection
 
-    return Selection(photo.picture, _network())
+    return Selection(picture, _network())
 
 
 @cache

@@ -116,7 +116,9 @@ class Sessions:
             if path is None:
                 return None
             self._use(path.parent.name)
-            return _read_photo(path)
+        with suppress(FileNotFoundError):  # it was forgotten meanwhile
+            return _read_photo(path)  # without the lock: it may take seconds
+        return None
 
     def save(self, key: str, state: bytes, after: int) -> None:
         """Save the state of the page. Its version is `after` + 1.

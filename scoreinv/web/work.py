@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from fastapi import FastAPI, Query
@@ -34,6 +35,7 @@ from scoreinv.web.requests import Deblurring, Denoising, Enlarging, Restoring
 from scoreinv.web.task_jobs import Result, TaskJobs
 
 Prepared = TypeVar("Prepared")
+Cache: TypeAlias = WeakKeyDictionary[Photo, tuple[Hashable, Prepared]]
 Grow = Annotated[int, Query(ge=0, le=MOST_GROW)]
 
 
@@ -56,16 +58,16 @@ def _add_fills(app: FastAPI, jobs: TaskJobs) -> None:
     """Add the routes that find damage, fill holes and blend a fill with its photograph."""
     album = jobs.album
     # Only the thread of the jobs uses these.
-    odds: dict[Hashable, tasks.DamageOdds] = {}
-    fills: dict[Hashable, tasks.PreparedFill] = {}
+    odds: Cache[tasks.DamageOdds] = WeakKeyDictionary()
+    fills: Cache[tasks.PreparedFill] = WeakKeyDictionary()
 
     @app.post("/api/photos/{key}/damage", status_code=202)
     async def damage(key: str, sensitivity: float = USUAL_SENSITIVITY) -> Any:
-        photo, request = album.get(key), DamageRequest(sensitivity=sensitivity)
+        photo, request = await album.find(key), DamageRequest(sensitivity=sensitivity)
 
         def find(callback: Callback) -> Result:
             detect = partial(tasks.DamageOdds.of, photo.picture, jobs.models.detector(), callback)
-            hole = _cached(odds, 2, photo.key, detect).marked(request.sensitivity, request.grow)
+            hole = _cached(odds, 2, photo, (), detect).marked(request.sensitivity, request.grow)
             mask = picture_of_hole(hole) if hole.any() else None
             return jobs.result(photo, mask, [tasks.damage_note(hole, request.sensitivity)], "damage")
 
@@ -81,7 +83,7 @@ def _add_fills(app: FastAPI, jobs: TaskJobs) -> None:
         def draw(callback: Callback) -> Result:
             masks = (None if each is None else np.packbits(each).tobytes() for each in (inputs.hole, inputs.avoid))
             prepare = partial(tasks.PreparedFill, inputs, request, jobs.models)
-            outcome = _cached(fills, 1, (photo.key, exact, *masks), prepare).draw(request, callback)
+            outcome = _cached(fills, 1, photo, (exact, *masks), prepare).draw(request, callback)
             return jobs.finished(photo, inputs, request, outcome, "inpainted", seed, another=True)
 
         return jobs.submit(photo, inputs, request, draw)
@@ -144,17 +146,17 @@ def _add_improvements(app: FastAPI, jobs: TaskJobs) -> None:
 
     @app.post("/api/photos/{key}/denoise", status_code=202)
     async def denoise(key: str, request: Denoising) -> Any:
-        photo = album.get(key)
+        photo = await album.find(key)
         return jobs.submit_task(photo, request, lambda *given: tasks.denoise_picture(*given), "denoised")
 
     @app.post("/api/photos/{key}/upscale", status_code=202)
     async def upscale(key: str, request: Enlarging) -> Any:
-        photo, times = album.get(key), request.factor**2
+        photo, times = await album.find(key), request.factor**2
         return jobs.submit_task(photo, request, lambda *given: tasks.upscale_picture(*given), "upscaled", times)
 
     @app.post("/api/photos/{key}/deblur", status_code=202)
     async def deblur(key: str, request: Deblurring) -> Any:
-        photo = album.get(key)
+        photo = await album.find(key)
         request.result_of(photo.picture)  # checks the kernel's size
         return jobs.submit_task(photo, request, lambda *given: tasks.deblur_picture(*given), "deblurred")
 
@@ -166,13 +168,17 @@ def _add_improvements(app: FastAPI, jobs: TaskJobs) -> None:
         return {"seconds": tasks.improvement_seconds(work, photo.picture.size, factor, jobs.models)}
 
 
-def _cached(cache: dict[Hashable, Prepared], most: int, key: Hashable, make: Callable[[], Prepared]) -> Prepared:
-    """Return the cached value of a key; make and cache it if it is missing. The cache keeps the last `most` values."""
-    if key not in cache:
-        cache[key] = make()
+def _cached(cache: Cache[Prepared], most: int, photo: Photo, key: Hashable, make: Callable[[], Prepared]) -> Prepared:
+    """Return a photograph's cached value; make and cache it if it is missing or has another key.
+
+    The cache keeps the values of the last `most` photographs, and none of a photograph that the album has dropped.
+    """
+    if photo not in cache or cache[photo][0] != key:
+        cache.pop(photo, None)
+        cache[photo] = key, make()
         for old in list(cache)[:-most]:
             del cache[old]
-    return cache[key]
+    return cache[photo][1]
 
 
 def _layer(album: Album, key: str | None) -> Photo | None:

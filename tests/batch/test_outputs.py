@@ -210,6 +210,7 @@ def test_outputs_that_exist_and_inputs_are_refused(tmp_path, monkeypatch):
     (tmp_path / "a.png").touch()
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "link.png").symlink_to("a.png")
+    (tmp_path / "hard.png").hardlink_to("a.png")
     refuse_existing(["-", "new.png"], overwrite=False)
     refuse_existing(["a.png"], overwrite=True)
     with pytest.raises(ExistsError):
@@ -219,7 +220,7 @@ def test_outputs_that_exist_and_inputs_are_refused(tmp_path, monkeypatch):
             refuse_existing(["folder.png"], overwrite=overwrite)
     refuse_inputs("-o", ["new.png"], {"a.png": "a photo", "gone.png": "a photo"})
     refuse_inputs("-o", ["gone.png"], {"gone.png": "a photo"})
-    for same in ("a.png", "./a.png", "link.png"):
+    for same in ("a.png", "./a.png", "link.png", "hard.png"):
         with pytest.raises(InputError, match="a photo"):
             refuse_inputs("-o", ["new.png", same], {"a.png": "a photo"})
     check_folder(tmp_path / "new" / "deep")

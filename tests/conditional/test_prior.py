@@ -1,6 +1,7 @@
 """Networks that take an observation: their reading, the wrapper, what they are shown, and what they learn."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.operators.luma import colour_basis
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.preconditioning import EDM
+from scoreinv.prior import Clipped, Prior
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.system.errors import Cancelled, CheckpointError, InputError
@@ -257,13 +259,29 @@ def test_any_sampler_draws_with_the_observation_exact() -> None:
     assert list(result.nfe) == [4, 4]
 
 
+@pytest.mark.parametrize("wrap", [Clipped, partial(Tiled, tile=8, overlap=4)], ids=["clipped", "tiled"])
+def test_a_wrapper_given_an_observation_wraps_the_prior_given_it(wrap: Callable[[Prior], Prior]) -> None:
+    prior, observation = conditional_prior(), Observation(holes(), torch.zeros(2, 3, 16, 16))
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert wrap(prior).accepts(observation) is None
+    with torch.no_grad():
+        expected = wrap(prior.given(observation)).noise(x, 0.5)
+        assert torch.equal(wrap(prior).given(observation).noise(x, 0.5), expected)
+
+
 def test_priors_without_observations_and_other_operators_are_refused() -> None:
     network = replace(SMALL, condition_channels=0)
     plain = ModelConfig(network, VE(), EDM(), image_size=16).build()
     operator = holes()
     y = torch.zeros(2, 3, 16, 16)
-    for prior in (plain, ConstrainedPC(conditional_prior(), operator, y), Tiled(conditional_prior(), 16, 4)):
-        with pytest.raises(InputError, match="conditional training"):
+    once = conditional_prior().given(Observation(operator, y))
+    for prior, reason in (
+        (plain, "conditional training"),
+        (Clipped(plain), "conditional training"),
+        (ConstrainedPC(conditional_prior(), operator, y), "given an observation"),
+        (Tiled(once, 16, 4), "given an observation"),
+    ):
+        with pytest.raises(InputError, match=reason):
             prior.given(Observation(operator, y))
         assert prior.accepts(Observation(operator, y))
     with pytest.raises(InputError, match="rec601"):

@@ -228,6 +228,9 @@ saved(image, "coloured.png")
 image = opened("noisy.png")
 told(said=run("denoise", image.get_layers()[0], noise=25.0), names=[each.get_name() for each in image.get_layers()])
 saved(image, "clean.png")
+image = opened("noisy.png")
+run("denoise", image.get_layers()[0], noise=25.0, keep_grain=0.5)
+saved(image, "half.png")
 image = opened("scratched.png")
 told(said=run("restore", image.get_layers()[0], colorize=False))
 told(said=run("denoise", image.get_layers()[0]), names=[each.get_name() for each in image.get_layers()])
@@ -260,6 +263,8 @@ def test_colours_noise_and_damage(gimp, served, tmp_path):
     assert clean["names"][0] == "Denoise"
     error = np.square(pixels(tmp_path / "clean.png")[..., :3] - truth.astype(float)).mean()
     assert error < 0.5 * np.square(noisy - truth.astype(float)).mean()
+    mixed = np.mean([pixels(tmp_path / "clean.png")[..., :3], noisy], axis=0)
+    assert np.abs(pixels(tmp_path / "half.png")[..., :3] - mixed).mean() < 0.5
     assert unselected["said"] == ["execution-error", "Select an area of this layer to fill."]
     assert recorded["said"] == ["success", ""]
     assert (recorded["tasks"][0], recorded["tasks"][-1]) == ("restore", "denoise")

@@ -8,11 +8,11 @@ import torch
 from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
 from torch import Tensor
 
-from scoreinv.guidance import DPS, MMPS, ClassifierGuidance, DiffPIR, PiGDM
+from scoreinv.guidance import DDRM, DPIR, DPS, MMPS, ClassifierGuidance, ConstrainedPC, DiffPIR, PiGDM
 from scoreinv.guidance.base import _DIVERGED, LikelihoodGuidance
 from scoreinv.operators import LinearOperator, gray, mask
 from scoreinv.prior import Prior
-from scoreinv.samplers import ODE, DPMpp2M, resampling_times, uniform_times
+from scoreinv.samplers import ODE, DPMpp2M, NoiseStream, resampling_times, uniform_times
 from scoreinv.sdes import SDE, VE, VP, as_time, broadcast
 from scoreinv.system.errors import InputError, ScoreinvError
 
@@ -182,6 +182,21 @@ def test_the_guided_noise_has_the_precision_of_the_state_and_no_graph(method: Ca
         noise = guided.noise(x, 0.4)
     assert noise.dtype == torch.float32
     assert not noise.requires_grad
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 1, 1), (1, 7, 2, 1), (2, 7, 1, 1)])
+def test_an_observation_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    x, y, noise = draw(3, *SHAPE), draw(*shape), NoiseStream(0, 3, dtype=torch.float64)
+    prior = gaussian(SDES["vp"])
+    for method in METHODS.values():
+        with pytest.raises(InputError, match="shape"):
+            method(prior, MIXED, y).noise(x, 0.4)
+    with pytest.raises(InputError, match="shape"):
+        ConstrainedPC(prior, MIXED, y).constrain(x, 0.4, x)
+    with pytest.raises(InputError, match="shape"):
+        DPIR(MIXED, y).sample(prior, (3, *SHAPE), rng=noise)
+    with pytest.raises(InputError, match="shape"):
+        DDRM(LEFT, draw(1, 3, 2, 1)).sample(prior, (3, *SHAPE), rng=noise)
 
 
 def test_settings_that_are_none() -> None:

@@ -8,7 +8,8 @@ from mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, energ
 
 from scoreinv.conditional.observation import GivenObservation, Observation
 from scoreinv.guidance import ConstrainedPC
-from scoreinv.operators import gray, mask
+from scoreinv.operators import InLight, gray, mask
+from scoreinv.operators.tones import srgb
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, AnnealedLangevin, DPMpp2M, Langevin, NoiseStream
 from scoreinv.system.errors import InputError
@@ -169,3 +170,5 @@ def test_two_observations_of_a_picture_both_hold(name):
 def test_wrong_observation_is_named():
     with pytest.raises(InputError, match="shape"):
         ConstrainedPC(gaussian(SDES["vp"]), LEFT, torch.zeros(3, 2, 2))
+    with pytest.raises(InputError, match="linear operator"):
+        ConstrainedPC(gaussian(SDES["vp"]), InLight(LEFT, srgb()), torch.zeros(1, *SHAPE))

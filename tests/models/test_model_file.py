@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from small_runs import TINY
 
@@ -35,6 +36,16 @@ def model(tmp_path: Path) -> Path:
     path = tmp_path / "m.safetensors"
     save(CONFIG.build(), path, notes={"hours": 1})
     return path
+
+
+def test_weights_beyond_half_precision_are_refused(model: Path, tmp_path: Path) -> None:
+    prior, path = read_model(model), tmp_path / "large.safetensors"
+    with torch.no_grad():
+        prior.network.conv_in.weight[0, 0, 0, 0] = 1e5
+    with pytest.raises(CheckpointError, match="not finite in float16"):
+        save(prior, path, half=True)
+    assert not path.exists()
+    save(prior, path)
 
 
 def test_half_precision_halves_the_file(model: Path, tmp_path: Path) -> None:
@@ -131,14 +142,13 @@ def test_a_loaded_model_does_not_hang_on_its_file(model: Path) -> None:
     assert all(torch.equal(value, before[name]) for name, value in prior.network.state_dict().items())
 
 
-def test_weights_that_are_not_finite(tmp_path: Path) -> None:
-    prior = CONFIG.build()
-    with torch.no_grad():
-        prior.network.conv_in.weight[0, 0, 0, 0] = float("nan")
-    path = tmp_path / "nan.safetensors"
-    save(prior, path)
+def test_weights_that_are_not_finite(model: Path) -> None:
+    with safe_open(model, "pt") as file:
+        metadata, weights = file.metadata(), load_file(model)
+    weights["conv_in.weight"][0, 0, 0, 0] = float("nan")
+    save_file(weights, model, metadata)
     with pytest.raises(CheckpointError, match="not finite"):
-        read_model(path)
+        read_model(model)
 
 
 CONDITIONAL = ResidualPreconditioning(gray_weights="rec709", luma_scale=2)

@@ -27,6 +27,11 @@ def test_colours_have_the_density_of_a_mixture() -> None:
     )
     shares, chroma = colours(torch.randn(1, 64, 2, 3, generator=rng)), torch.zeros(3, 5)
     torch.testing.assert_close(shares.sum(0), torch.ones(6))
+    torch.set_default_dtype(torch.float64)  # as a host may
+    try:
+        assert colours(torch.randn(1, 64, 2, 3, generator=rng, dtype=torch.float32)).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
     chroma[:2] = torch.randn(2, 5, generator=rng)
     axes = [Normal(colours.centres[k, None], colours.log_width.exp().T) for k in (0, 1)]
     gaussians = sum(axes[k].log_prob(chroma[k, :, None]) for k in (0, 1)).exp()  # (5, 48)

@@ -13,7 +13,7 @@ from scoreinv.guidance import ConstrainedPC
 from scoreinv.operators import mask
 from scoreinv.samplers.ode import ODE, decode, encode
 from scoreinv.samplers.runge_kutta import _first_step, rk45
-from scoreinv.sdes import TRAINING_START, VE, SubVP
+from scoreinv.sdes import SDE, TRAINING_START, VE, VP, SubVP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.windows.ensemble import ALL, SelfEnsemble
 
@@ -153,6 +153,18 @@ def test_encode_decode_round_trip_of_a_mixture(sde):
             decode(prior, code, end=end)
     other = decode(prior, encode(prior, x.flip(0)).z)
     assert (other.x0 - x).abs().max() > 0.5
+
+
+@pytest.mark.parametrize("settings", [{}, {"steps": 4}])
+@pytest.mark.parametrize(("sde", "end"), [(VP(beta_max=160), 0.9), (VE(sigma_max=1e9), 0.95)], ids=["vp", "ve"])
+def test_a_flow_within_the_largest_noise_only_scales(sde: SDE, end: float, settings: dict[str, int]) -> None:
+    """There the marginal of any picture is Gaussian noise, and no evaluation is needed."""
+    prior = gaussian(sde)
+    z = sde.prior_std * torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = decode(prior, z, end=end, **settings)
+    ratio = float(sde.sigma(torch.tensor(end, dtype=torch.float64))) / sde.prior_std
+    torch.testing.assert_close(found.x0, ratio * z, rtol=1e-6, atol=1e-6 * ratio * sde.prior_std)
+    assert found.nfe.tolist() == [0, 0]
 
 
 def test_a_chain_is_decoded_to_its_first_step():

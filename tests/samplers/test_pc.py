@@ -76,6 +76,16 @@ def test_langevin_step_sizes(name, a):
     assert torch.allclose(after, x + size * score + (2 * size).sqrt() * z)
 
 
+def test_langevin_leaves_a_state_without_score() -> None:
+    prior, t = gaussian(SDES["ve"]), torch.tensor(0.6, dtype=torch.float64)
+    x = torch.full((2, *SHAPE), 0.3, dtype=torch.float64)  # the mean
+    x[1] += 1
+    after = Langevin().step(prior, x, t, 0.16, BatchStream(5, 2))
+    assert torch.equal(after[0], x[0])
+    assert (after[1] != x[1]).all()
+    assert after.isfinite().all()
+
+
 @pytest.mark.parametrize("sde", [SDES["ve"], SDES["ddpm"]], ids=["ve", "ddpm"])
 def test_langevin_holds_the_marginal_in_192_dimensions(sde):
     """From 0.8 of the right spread to the stationary variance of this step size: 1/(1 - snr^2) and the random norms'

@@ -273,6 +273,14 @@ def test_progress_and_stopping():
         inpaint(photo(), hole(), prior=prior(), steps=4, callback=lambda fraction: fraction < 0.5)
 
 
+def test_progress_begins_with_the_initial_estimate():
+    told = []
+    inpaint(photo(), hole(), prior=conditional_prior(), callback=told.append)
+    assert told == sorted(told)
+    assert told.count(0.0) <= 1
+    assert len({fraction for fraction in told if fraction < 0.05}) > 4
+
+
 @pytest.mark.parametrize("method", [None, "biharmonic"])
 def test_the_search_for_damage_is_a_part_of_the_work(method):
     """With progress of its own, and it can be stopped."""

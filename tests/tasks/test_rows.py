@@ -71,7 +71,8 @@ MADE: dict[str, Callable[[str], rows.OnRows]] = {
 
 def test_rows_yield_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the functions for one picture do."""
-    monkeypatch.setattr(threads, "_spinning", True)
+    for name in threads.WAITING:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(threads, "_busy_elsewhere", lambda: 1000)
     taken, outcome = [], Restorer.run
 

@@ -345,6 +345,17 @@ def test_noise_blur_and_size_are_improved(browser):
     assert (end["photo"], codes(end)) == (None, ["noise_low"])
 
 
+@pytest.mark.parametrize(("task", "query"), [("denoise", {}), ("restore", {"inpaint": False, "colorize": False})])
+def test_a_share_of_the_noise_is_kept(browser, task, query):
+    before = pixels()
+    photo = opened(browser, png(before))
+    ends = [done(browser, f"/api/photos/{photo['key']}/{task}", noise=20, keep_grain=k, **query) for k in (0, 0.6, 1)]
+    clean, mixed, kept = (read(made(browser, end)).astype(float) for end in ends)
+    assert abs(clean - before).max() > 5
+    assert abs(mixed - (0.4 * clean + 0.6 * before)).max() <= 1
+    assert (kept == before).all()
+
+
 def changed(browser, photo, what, **query) -> np.ndarray:
     """Return the pixels of the photograph that a route makes of another."""
     answer = browser.post(f"/api/photos/{photo['key']}/{what}", params=query, headers=OPAQUE)
@@ -564,6 +575,7 @@ def test_uploads_share_a_limit_of_memory(monkeypatch):
     [
         ("colorize", {"seed": -1}, "Seed must be from 0 to 9,223,372,036,854,775,807, not -1."),
         ("denoise", {"noise": 256}, "Noise level must be a number from 0 to 255, not 256.0."),
+        ("denoise", {"keep_grain": 2}, "Grain to keep must be from 0 to 1, not 2.0."),
         ("damage", {"sensitivity": 2}, "Sensitivity must be from 0 to 1, not 2.0."),
         ("upscale", {"factor": 5}, "Factor must be from 2 to 4, not 5."),
     ],

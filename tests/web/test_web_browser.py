@@ -1,5 +1,6 @@
 """The page in a real browser."""
 
+import base64
 import io
 import re
 import threading
@@ -342,6 +343,7 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     assert (row[:, 0] > row[:, 1] + 10).mean() > 0.8
     visitor.page.click("#back")
     visitor.page.click("#mask-clear")
+    visitor.page.evaluate("document.getElementById('strength-denoise').value = 30")
     for sensitivity in ("0.5", "0.9"):
         visitor.slide(sensitivity)  # nothing was looked for yet
         visitor.page.click("#restore")
@@ -363,10 +365,11 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     steps = {"inpaint", "tone", "denoise", "colorize", "keep_tint", "seed"}
     assert [sorted(query.keys() - steps) for query in asked] == [
         ["mask", "strokes"],
-        [],
-        ["sensitivity"],
+        ["keep_grain"],
+        ["keep_grain", "sensitivity"],
         ["sensitivity"],
     ]
+    assert asked[1]["keep_grain"] == ["0.3"]
     assert asked[2]["sensitivity"] == ["0.9"]
     assert [query.get("tone") for query in asked] == [None, None, ["1"], ["0"]]
     assert {step: asked[3][step] for step in steps - {"seed", "tone"}} == {
@@ -413,6 +416,56 @@ def test_noise_size_and_blur_are_improved(visitor, tmp_path):
     assert "240" in visitor.text("#title")
     asked = [url.rpartition("/")[2] for url in visitor.asked if re.search("/(denoise|deblur|upscale)", url)]
     assert asked == ["denoise?noise=12", "deblur?blur=motion&size=2&angle=0", "upscale?factor=3"]
+
+
+def test_the_grain_to_keep_is_previewed_and_downloaded_as_a_run_gives_it(visitor, tmp_path):
+    opaque = np.dstack([pixels(height=120, width=160), np.full((120, 160), 255, np.uint8)])
+    write_picture(tmp_path / "photo.png", Picture(opaque))  # with alpha it is shown without loss
+    visitor.open(tmp_path / "photo.png")
+    visitor.page.click("label:has([name=task][value=improve])")
+    visitor.page.fill("#noise", "25")
+
+    def result(slider: str, share: int) -> Any:
+        """Set the grain to keep, run the task, and return the downloaded pixels."""
+        visitor.page.evaluate("([id, share]) => (document.getElementById(id).value = share)", [slider, share])
+        visitor.page.dispatch_event(f"#{slider}", "input")
+        if slider == "grain":
+            assert visitor.page.evaluate("""() => {
+                document.getElementById("grain").dispatchEvent(new Event("change"));
+                return document.getElementById("download").inert; // until it is made
+            }""")
+            visitor.until("share => import('/static/views.js').then(v => v.result().blend?.keep_grain === share)", 0.7)
+            wait_until_idle(visitor)
+        else:
+            visitor.page.click("#denoise")
+            visitor.wait("comparing")
+        return read(visitor.saved("#download"))
+
+    expected = result("strength-grain", 70)
+    assert visitor.page.input_value("#grain") == "70"
+    assert visitor.page.is_hidden("#opacity-row")  # it would do the same
+    shown = visitor.drawn()
+    visitor.page.click("#back")
+    without = result("strength-grain", 0)
+    assert (without != expected).any()
+    assert difference(visitor.drawn(), shown) > 5
+    visitor.page.evaluate("document.getElementById('grain').value = 70")
+    visitor.page.dispatch_event("#grain", "input")
+    assert difference(visitor.drawn(), shown) < 1
+    assert (result("grain", 70) == expected).all()
+    assert visitor.page.locator("#thumbs button").count() == 2  # the result has changed
+    assert visitor.drawn() == shown
+    visitor.page.reload()
+    visitor.wait("comparing")
+    assert visitor.page.input_value("#grain") == "70"
+    asked = [urlsplit(url).query for url in visitor.asked if re.search(r"/(denoise|blend)\?", url)]
+    assert asked == ["noise=25&keep_grain=0.7", "noise=25", "noise=25&keep_grain=0.7"]  # none for the preview
+
+
+def difference(first: str, second: str) -> float:
+    """Return the mean difference of two drawn pictures, in grey levels."""
+    before, after = (read(base64.b64decode(each.partition(",")[2])).astype(int) for each in (first, second))
+    return abs(before - after).mean()
 
 
 def wait_for_results(visitor: Visitor, count: int) -> None:

@@ -31,7 +31,7 @@ class Squares:
 
     def __init__(self, picture: Picture) -> None:
         Squares.looks += 1
-        self.size = picture.size
+        self.size, self.picture = picture.size, picture
 
     def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
         mask = np.zeros(self.size, bool)
@@ -54,7 +54,7 @@ class Squares:
 
 @pytest.fixture
 def squares(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "_encode", lambda photo: Squares(photo.picture))
+    monkeypatch.setattr(objects, "_encode", Squares)
     monkeypatch.setattr(objects, "missing_extra", lambda: None)
     monkeypatch.setattr("scoreinv.web.app.missing_extra", lambda: None)
     Squares.looks = 0
@@ -139,11 +139,20 @@ def test_the_last_photographs_are_held(browser, monkeypatch):
         assert Squares.looks == looks
 
 
-@pytest.mark.parametrize("query", [{"click": "a,b,1"}, {"click": "1,2"}, {"box": "1,2,x,4"}])
-def test_what_points_at_nothing(browser, query):
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ({"click": "a,b,1"}, "A click is"),
+        ({"click": "1,2"}, "A click is"),
+        ({"box": "1,2,x,4"}, "A click is"),
+        ({"box": "1,2,0,4"}, "Box must h"),
+        ({"box": "1,2,3"}, "Box must b"),
+    ],
+)
+def test_what_points_at_nothing(browser, query, error):
     photo = opened(browser, png(pixels()))
     answer = asked(browser, photo, **query)
-    assert (answer.status_code, answer.json()["error"][:10]) == (422, "A click is")
+    assert (answer.status_code, answer.json()["error"][:10]) == (422, error)
 
 
 def test_where_nothing_is_found(browser):
@@ -180,7 +189,7 @@ class Endless(Squares):
 @pytest.fixture
 def endless(squares, monkeypatch) -> Endless:
     endless = Endless(Picture(pixels()))
-    monkeypatch.setattr(objects, "_encode", lambda photo: endless)
+    monkeypatch.setattr(objects, "_encode", lambda picture: endless)
     return endless
 
 
@@ -200,7 +209,7 @@ def test_long_selections_block_no_other_request(endless):
 
 
 def test_a_photograph_is_encoded_again_after_a_failure(squares, monkeypatch):
-    def encode(photo: Photo) -> Squares:
+    def encode(picture: Picture) -> Squares:
         raise MemoryError
 
     with client(raises=False) as browser:
@@ -215,9 +224,9 @@ def test_a_selection_survives_photographs_that_are_opened_meanwhile(squares, mon
     """They cancel the encoding that it waits for."""
     free = threading.Event()
 
-    def encode(photo: Photo) -> Squares:
+    def encode(picture: Picture) -> Squares:
         assert free.wait(SOON)
-        return Squares(photo.picture)
+        return Squares(picture)
 
     monkeypatch.setattr(objects, "_encode", encode)
     held, prompt = objects.Objects(), Prompt(clicks=((10, 8, True),))

@@ -1,22 +1,29 @@
 """Sessions: files of this user alone, bounded in number, size and time, and deleted on request."""
 
+import gc
 import os
 import shutil
 import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from client import OPAQUE, client, hole, pixels, png, read
+from client import OPAQUE, client, done, hole, pixels, png, read
 
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
+from scoreinv.tasks import DamageOdds, PreparedFill
 from scoreinv.web import sessions
 from scoreinv.web.photo import GoneError, Photo
 from scoreinv.web.sessions import ConflictError, Sessions
+
+SOON = 3.0
+"""Timeout in seconds, far more than any step needs."""
 
 
 @pytest.fixture
@@ -202,6 +209,71 @@ def test_the_routes_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             assert browser.get(gone).status_code == 404
         assert browser.head(path).status_code == 404
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file whose reading waits")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("get", ""),
+        *(("post", f"/{path}") for path in ("mask", "layers", "damage", "denoise", "upscale", "deblur")),
+        *(("post", f"/{path}?click=1,2,1") for path in ("look", "select", "shadow")),
+    ],
+)
+def test_a_photograph_that_is_being_read_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("scoreinv.web.album.MOST_BYTES", 1)
+    with ThreadPoolExecutor() as pool, client(raises=False) as browser:
+        photo = browser.post("/api/photos?keep=true", content=png(pixels()), headers=OPAQUE).json()
+        browser.post("/api/photos", content=png(pixels()), headers=OPAQUE)  # drops the first from memory
+        (file,) = tmp_path.rglob("*.npy")
+        file.unlink()
+        os.mkfifo(file)
+        content = {} if method == "get" else {"content": png(hole())}
+        reading = pool.submit(getattr(browser, method), f"/api/photos/{photo['key']}{path}", headers=OPAQUE, **content)
+        try:
+            # Opening for writing fails until someone reads.
+            end = time.monotonic() + SOON
+            while (writing := _opened(file)) is None:
+                assert time.monotonic() < end
+            others = [
+                pool.submit(browser.get, "/api/limits"),
+                pool.submit(browser.head, f"/api/sessions/{photo['session']}"),
+                pool.submit(browser.post, "/api/batches", headers=OPAQUE),
+            ]
+            assert [other.result(SOON).status_code for other in others] == [200, 204, 201]
+            assert not reading.done()
+        finally:
+            os.close(writing)
+        assert reading.result(SOON).status_code == 500  # the file is empty
+
+
+def _opened(file: Path) -> int | None:
+    with suppress(OSError):
+        return os.open(file, os.O_WRONLY | os.O_NONBLOCK)
+    time.sleep(0.001)
+    return None
+
+
+def test_nothing_is_left_of_a_photograph_that_was_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scoreinv.web.objects._encode", lambda picture: [picture])  # stands for the encoding
+    before = _held()
+    with client() as browser:
+        photo = browser.post("/api/photos?keep=true", content=png(pixels()), headers=OPAQUE).json()
+        path = f"/api/photos/{photo['key']}"
+        assert done(browser, f"{path}/damage")["state"] == "done"
+        assert done(browser, f"{path}/fill", png(hole()))["state"] == "done"
+        assert _held() - before
+        browser.delete(f"/api/sessions/{photo['session']}", headers={"origin": OPAQUE["origin"]})
+        assert not _held() - before
+
+
+def _held() -> set[int]:
+    """The pictures, odds and fills in memory."""
+    gc.collect()
+    return {id(each) for each in gc.get_objects() if type(each) in (Picture, DamageOdds, PreparedFill)}
 
 
 def test_the_token_guards_sessions() -> None:

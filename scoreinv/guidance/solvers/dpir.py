@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.operators import Operator
+from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior
 from scoreinv.samplers.base import Callback, CountedPrior, Sampler, Samples, State, reported
 from scoreinv.samplers.rng import NoiseStream
@@ -75,7 +76,7 @@ class DPIR(Sampler):
                 ridge_level = self.strength * (self.noise_std / prior.sde.noise_to_signal(t)).square()
                 predicted, operator = self.operator.linearised(x)
                 y = y if self.complete is None else self.complete(predicted)
-                z = x + operator.ridge(y - predicted, ridge_level)
+                z = x + operator.ridge(observation_like(y, predicted) - predicted, ridge_level)
                 x = counted.denoise(broadcast(prior.sde.alpha(t), z) * z, t)
                 report(float(t), x, counted.nfe)
             x0 = prior.finish(x if self.noise_std else self.operator.replace(x, y))

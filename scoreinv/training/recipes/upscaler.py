@@ -28,7 +28,6 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor, nn
 
-from scoreinv.analysis.jpeg_quantisation import quantisation_strength
 from scoreinv.models.model_file import save
 from scoreinv.models.upscaler import Upscaler
 from scoreinv.networks.blocks import channels_last
@@ -236,6 +235,11 @@ def reduced(large: np.ndarray, weights: np.ndarray, factor: int) -> np.ndarray:
     x = F.conv2d(x, taps[:, None][None, None], stride=(factor, 1))
     x = F.conv2d(x, taps[None, :][None, None], stride=(1, factor))
     return x[:, 0].permute(1, 2, 0).numpy()
+
+
+def quantisation_strength(steps: np.ndarray) -> float:
+    """Return mean(q) / sqrt(12), for steps of q levels, in [0, 1]: a measure of the tables alone."""
+    return float(steps.mean()) / 12**0.5 / 255
 
 
 if __name__ == "__main__":

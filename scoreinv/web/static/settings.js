@@ -8,7 +8,7 @@ import { find, show_exact, show_improvement, show_seconds } from "./panel.js";
 const STEPS = ["inpaint", "tone", "denoise", "colorize", "tint", "enlarge"];
 export const step = (name) => find(`step-${name}`).checked;
 
-// Returns the strength of a step; null: decided by the task.
+// Returns the value of a slider; null: the task's default.
 export const strength = (name) => Number(find(`strength-${name}`).value) || null;
 
 const reference = find("like");
@@ -47,10 +47,10 @@ export function set(saved = {}) {
 export function show() {
   show_improvement(chosen_of("improve"), chosen_of("blur"));
   find("restore").disabled = !STEPS.some(step);
-  for (const slider of document.querySelectorAll("input[data-auto]")) {
-    const [, name] = slider.id.split("-");
-    slider.parentElement.hidden = !step(name);
-    slider.nextElementSibling.textContent = slider.value === "0" ? "auto" : `${slider.value} ${slider.dataset.auto}`;
+  for (const slider of document.querySelectorAll("input[data-zero]")) {
+    const box = find(slider.id.replace("strength", "step"));
+    if (box) slider.parentElement.hidden = !box.checked;
+    slider.nextElementSibling.textContent = slider.value === "0" ? slider.dataset.zero : `${slider.value} %`;
   }
   find("grow").nextElementSibling.textContent = `${find("grow").value} px`;
   show_exact();

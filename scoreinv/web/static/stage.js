@@ -17,6 +17,7 @@ export class Stage {
     this.marks = null;
     this.results = []; // pictures
     this.chosen = 0;
+    this.mixed = 0; // share of the photograph that is drawn over the chosen result
     this.mode = "paint"; // paint: the marks; result: one result; divider: before and after; side: all side by side
     this.before = false; // whether the original is shown instead of the result
     this.split = 0.5;
@@ -170,6 +171,8 @@ export class Stage {
     if (level) context.drawImage(level, left, top, width, height);
     context.strokeStyle = "rgb(0 0 0 / 18%)";
     context.strokeRect(left - 0.5, top - 0.5, width + 1, height + 1);
+    context.globalAlpha = picture === this.result ? this.mixed : 0;
+    if (context.globalAlpha) context.drawImage(this.picture.at(width), left, top, width, height);
     context.restore();
   }
 

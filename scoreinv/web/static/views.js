@@ -31,6 +31,7 @@ export async function go(next) {
   current = next;
   stage.results = next.number < 0 ? [] : of.results.map(shown_picture);
   stage.chosen = Math.max(0, next.number);
+  stage.mixed = 0;
   if (before?.sheet !== of) open(of);
   if (result()) use(shown_picture(result()));
   show_note(result()?.note, buttons(result()?.actions, result()?.request));

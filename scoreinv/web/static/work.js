@@ -38,13 +38,15 @@ function restore() {
 }
 
 function strengths() {
-  const [tone, level, colour] = ["tone", "denoise", "colorize"].map((name) => step(name) && strength(name));
+  const [tone, colour] = ["tone", "colorize"].map((name) => step(name) && strength(name));
   return {
     ...(step("tone") ? tone && { tone: tone / 100 } : { tone: 0 }),
-    ...(level && { noise: level }),
+    ...(step("denoise") && kept("denoise")),
     ...(colour && { saturation: colour / 100 }),
   };
 }
+
+const kept = (name) => strength(name) && { keep_grain: strength(name) / 100 };
 
 // Returns the sensitivity if it was changed: the server's default depends on the photograph.
 function changed_sensitivity() {
@@ -96,7 +98,7 @@ async function download() {
 on("fill", () => with_selection(fill));
 on("colorize", () => run("colorize", {}, { layers: ["strokes"], keys: reference_keys() }));
 on("restore", () => with_selection(restore));
-on("denoise", () => run("denoise", noise()));
+on("denoise", () => run("denoise", { ...noise(), ...kept("grain") }));
 on("upscale", () => run("upscale", { factor: chosen_of("factor"), ...noise() }));
 on("deblur", () => run("deblur", { ...blur(), ...noise() }));
 on("again", () => jobs.repeat(views.result().request, 1));
