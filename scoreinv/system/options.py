@@ -76,7 +76,7 @@ class Setting:
     option: str | None = None
 
 
-SampleCount = Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ...", SAMPLES)]
+SampleCount = Annotated[int, Setting("Number of samples: NAME.1.png, NAME.2.png, ...", SAMPLES)]
 
 
 def check_settings(settings: Any, within: str = "") -> None:
