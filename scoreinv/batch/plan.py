@@ -9,8 +9,9 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from glob import glob
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
@@ -409,6 +410,12 @@ class Planner:
         return named
 
 
+def match_patterns(items: Iterable[str]) -> list[str]:
+    """Return paths with the matches in place of quoted patterns, such as `*.jpg`; one without a match is kept."""
+    # Path.glob refuses absolute patterns.
+    return [path for item in items for path in (not os.path.lexists(item) and sorted(glob(item))) or [item]]  # noqa: PTH207
+
+
 def expand(item: str, *, recursive: bool) -> list[str]:
     """Return the paths of the pictures of an input: the input itself, or the pictures in a folder or at a URL.
 
@@ -435,6 +442,8 @@ def expand(item: str, *, recursive: bool) -> list[str]:
     entries = [entry for entry in entries if not files.is_hidden(entry.relative_to(path))]
     if linked:
         _log.warning("%s: linked folders are left out (%s): name them as inputs", item, ", ".join(linked))
+    if dangling := sorted(str(entry) for entry in entries if files.is_picture(Path(entry.name)) and not entry.exists()):
+        _log.warning("%s: links to missing files are left out (%s)", item, ", ".join(dangling))
     inside = [entry for entry in entries if entry.is_file()]
     found = sorted(str(file) for file in inside if file.suffix.lower() in files.SUFFIXES)
     foreign = [suffix for file in inside if (suffix := file.suffix.lower()) in OTHER_FORMATS]

@@ -26,7 +26,9 @@ from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Machine, Models, Role
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
 from scoreinv.system.memory import keep_freed
+from scoreinv.system.text import percent
 from scoreinv.tasks.callbacks import Callback
+from scoreinv.tasks.holes import MOSTLY_HOLE
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.provenance import changes_of, recorded, with_provenance
@@ -127,8 +129,12 @@ def prepare(job: Job, work: Work) -> tuple[Inputs, list[Note]]:
             grow=masks.grow or 0,
             may_be_black=Path(job.mask).stem.endswith(DAMAGE_SUFFIX),
         )
+        if (share := float(hole.mean())) > MOSTLY_HOLE:  # before the fill, which would take long and be useless
+            words = "of it is in the mask; white is filled, black is kept (--invert-mask)"
+            _log.warning("%s: %s %s", job.source, percent(share), words)
     if job.avoid is not None:
-        avoid = inputs.read_mask(job.avoid, picture.size, threshold=masks.mask_threshold, may_be_black=True)
+        threshold = masks.mask_threshold
+        avoid = inputs.read_mask(job.avoid, picture.size, threshold=threshold, invert=None, may_be_black=True)
     hints = None if auxiliary.hints is None else inputs.read_hints(auxiliary.hints, picture.size)
     return Inputs(picture, hole, avoid, hints, _read_references(auxiliary.references)), notes
 

@@ -14,6 +14,7 @@ override both: `SCOREINV_COMMAND_OPTION`, or for all commands `SCOREINV_OPTION`.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection
 from dataclasses import fields
@@ -27,6 +28,7 @@ from scoreinv.cli.command import HELP_ALL, Help, Version, command
 from scoreinv.cli.options import PREFIX, Common
 from scoreinv.system.errors import InputError
 
+_log = logging.getLogger(__name__)
 TOML = "scoreinv.toml"
 PHOTOGRAPHS, MODELS = "Photographs", "Models"
 COMMANDS = {
@@ -110,6 +112,7 @@ def _defaults(group: Any, arguments: list[str]) -> dict[str, Any]:
     if command is None or hasattr(command, "commands"):  # Click reports it, or shows the help
         return {}
     options = [each for each in command.params if not each.is_eager]
+    _warn_of_variables(words, {name for each in options for name in each.envvar or ()})
     names = {each.name.replace("_", "-"): each.name for each in options}
     names |= {option.lstrip("-"): each.name for each in options for option in each.opts}
     repeatable = {each.name for each in options if getattr(each, "multiple", False)}
@@ -127,6 +130,19 @@ def _defaults(group: Any, arguments: list[str]) -> dict[str, Any]:
     for word in reversed(words):
         values = {word: values}
     return values
+
+
+def _warn_of_variables(words: list[str], known: set[str]) -> None:
+    """Warn of variables that set no option of a command; those of other commands may be right.
+
+    This is no error, since other programs set variables with the prefix, such as Kubernetes for a service of its name.
+    """
+    every = [[name, part] if part else [name] for name in COMMANDS for part in GROUPS.get(name, ("",))]
+    others = tuple(f"{PREFIX}_{'_'.join(each).upper()}_" for each in every if each != words)
+    mine = {name for name in os.environ if name.startswith(f"{PREFIX}_") and not name.startswith(others)}
+    if unknown := ", ".join(sorted(mine - known)):
+        command = " ".join(words)
+        _log.warning("%s: not an option of %s: see scoreinv %s --help-all", unknown, command, command)
 
 
 def _entry_problem(key: str, value: Any, name: str | None, words: list[str], subcommands: Collection[str]) -> str:

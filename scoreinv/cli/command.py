@@ -21,7 +21,7 @@ import typer
 from scoreinv.cli.options import PREFIX, Common
 from scoreinv.cli.render import describe, show_log
 from scoreinv.system.errors import InputError, SettingError
-from scoreinv.system.options import Range, Setting, check
+from scoreinv.system.options import Range, Setting, check, problem_of
 from scoreinv.system.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -190,8 +190,16 @@ def _option(kind: Any, setting: Setting, panel: str | None, **more: Any) -> Any:
     metavar = setting.metavar
     if plain is bool:
         metavar = " "
-    elif metavar is None and plain in (int, float):
-        metavar = _range(plain, setting.range)
+    elif plain in (int, float) and setting.range is not None:
+        metavar, number, allowed = metavar or _range(plain, setting.range), plain, setting.range
+
+        def parse(text: Any) -> Any:  # the words of Click and Pydantic name no range
+            try:
+                return number(text)
+            except ValueError:
+                raise typer.BadParameter(problem_of(text, allowed)) from None
+
+        more["parser"] = parse
     shown = typer.Option(
         *(name if name.startswith("-") else f"--{name}" for name in (setting.option or "").split()),
         help=setting.words,
@@ -204,7 +212,7 @@ def _option(kind: Any, setting: Setting, panel: str | None, **more: Any) -> Any:
     return Annotated[str | None if setting.read is not None else kind, shown]
 
 
-def _range(kind: type, allowed: Range | None) -> str:
-    if allowed is None or allowed.least is None or not allowed.most <= _LARGEST or math.isinf(allowed.least):
+def _range(kind: type, allowed: Range) -> str:
+    if allowed.least is None or not allowed.most <= _LARGEST or math.isinf(allowed.least):
         return "N" if kind is int else "NUMBER"
     return f"{allowed.least:g}-{allowed.most:g}"

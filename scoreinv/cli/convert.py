@@ -29,7 +29,12 @@ def convert(
     output: Annotated[str, Setting("Model file to write (.safetensors).", metavar="OUT", option="-o --output")],
     common: Common,
     config: Annotated[
-        str | None, Setting("Configuration of a .pth: a JSON file or published name.", metavar="FILE|NAME")
+        str | None,
+        Setting(
+            "Configuration of a .pth: a name of models list, or the reference implementation's configuration as JSON, "
+            "with the sections model, data and training.",
+            metavar="FILE|NAME",
+        ),
     ] = None,
     ema: Annotated[
         bool, Setting("Convert the averaged weights of a .pth, or the raw ones.", option="--ema/--raw")
@@ -47,7 +52,7 @@ def convert(
     if folder and (config is not None or not ema):
         raise InputError(f"{source}: has its configuration and one set of weights: leave out --config and --raw")
     if not folder and config is None:
-        raise InputError(f"{source}: needs --config: a name of `scoreinv models list`, or a JSON file")
+        raise InputError(f"{source}: needs --config: a name of `scoreinv models list`, or its configuration as JSON")
     if Path(output).suffix != ".safetensors":
         raise InputError(f"{output}: end the output's name in .safetensors")
     check_folder(Path(output).parent)

@@ -12,7 +12,7 @@ import typer
 
 from scoreinv import files, imaging, tasks
 from scoreinv.batch.outputs import STREAM, Frame, check_folder, refuse_existing, refuse_inputs
-from scoreinv.batch.plan import expand
+from scoreinv.batch.plan import expand, match_patterns
 from scoreinv.cli.options import Common, ModelOption
 from scoreinv.cli.render import describe, emit, failure, notice, print_traceback, provenance, put, rehearse, warn
 from scoreinv.models.loading import ModelSource
@@ -48,7 +48,7 @@ def likelihood(
     \b
     scoreinv likelihood pictures/ --model cifar10 --steps 16 --csv table.csv
     """
-    sources = [source for item in images for source in expand(item, recursive=True)]
+    sources = [source for item in match_patterns(images) for source in expand(item, recursive=True)]
     if len(sources) > 1 and STREAM in sources:
         raise InputError("- (stdin) cannot be combined with other inputs")
     table = None if csv is None else _new_table(csv, sources, model, common)

@@ -12,7 +12,7 @@ import typer
 
 from scoreinv import imaging
 from scoreinv.batch.outputs import STREAM, OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles, Plan, Planner
+from scoreinv.batch.plan import AuxiliaryFiles, Plan, Planner, match_patterns
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import Report, describe
 from scoreinv.models.loading import Models
@@ -60,7 +60,7 @@ def run(
     named = {source.name: f"the {role} model" for role, source in sources.items() if source is not None}
     if output.changes is not None and type(request) not in REQUESTS.values():
         raise InputError("--changes does not go with a task that makes masks")
-    plan = Planner(photos, suffix, request.results, output, auxiliary, named, kind).plan()
+    plan = Planner(match_patterns(photos), suffix, request.results, output, auxiliary, named, kind).plan()
     if common.json and any(job.output == STREAM for job in plan.jobs):
         raise InputError("-o - and --json both need stdout: name a file with -o")
     if auxiliary.uncertainty is not None:

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scoreinv.system.errors import ExistsError, ScoreinvError, SettingError
+from scoreinv.system.errors import ExistsError, MaskError, ScoreinvError, SettingError
 from scoreinv.system.memory import is_out_of_memory
 from scoreinv.system.terminal import duration, say
 from scoreinv.system.text import percent, printable
@@ -163,6 +163,8 @@ def describe(error: BaseException) -> str:
     if isinstance(error, SettingError):
         default = OPTIONS.get(error.setting, f"--{error.setting.replace('_', '-')}")
         return printable(f"{vars(error).get('option', default)} {error.problem}")
+    if isinstance(error, MaskError) and error.remedy:
+        return f"{_one_line(error)} (--{error.remedy.replace('_', '-')})"
     if isinstance(error, ScoreinvError):
         return _one_line(error) + (" with --overwrite" if isinstance(error, ExistsError) else "")
     if is_out_of_memory(error):
@@ -248,10 +250,10 @@ class Report:
         self.counts["done"] += 1
         for note in row["notes"]:
             text = f"{row['input']}: {note_text(note)}"
-            if note["severity"] == "warning":
-                warn(text)
-            else:
+            if note["severity"] != "warning":
                 notice(self.common, text)
+            elif note["code"] != "mask_mostly_hole":  # `batch.work` has warned before the fill
+                warn(text)
         emit(self.common, row)
         if self.common.verbose:
             notice(self.common, f"{row['input']}: method {row['method']}, {row['nfe']} network evaluations")
@@ -274,7 +276,7 @@ class Report:
         """Print the progress of an interrupted batch, and how to continue it."""
         if self.plan.batch:
             left = self.wanted - sum(self.counts[kind] for kind in ("done", "another", "failed"))
-            again = "processes all again (--no-overwrite: the others)" if self.common.overwrite else "goes on"
+            again = "processes all again (without --overwrite: the others)" if self.common.overwrite else "goes on"
             advise(self.common, f"{self.counts['done']} done and kept, {left} left; the same command {again}")
 
     def close(self, lost: int) -> int:

@@ -47,6 +47,7 @@ from scoreinv.files.tiff import (
     PillowTiff,
     check_directory,
     decode_by_tifffile,
+    has_floats,
     is_preview,
     open_by_pillow,
     read_directories,
@@ -313,7 +314,8 @@ def _decode_tiff(stream: BinaryIO, name: str, frame: int | None, check_size: Siz
     check_size(width, height, _PEAK_BYTES * width * height)
     what = "damaged or unsupported TIFF file: save it again as PNG, or as an uncompressed TIFF"
     with guarded(name, what):
-        return decode_by_tifffile(stream, name, directory, index), chosen
+        note = "32-bit floats become 16 bits" if has_floats(directory) else None
+        return decode_by_tifffile(stream, name, directory, index), _joined(chosen, note)
 
 
 def _decode_avif(stream: BinaryIO, name: str, frame: int | None, check_size: SizeCheck) -> tuple[Picture, str | None]:

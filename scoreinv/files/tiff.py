@@ -22,7 +22,7 @@ from PIL import TiffImagePlugin as Tag
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from scoreinv.imaging.metadata import EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD, metadata_of, orient, writable
-from scoreinv.imaging.picture import Picture, check_megapixels
+from scoreinv.imaging.picture import Picture, check_float_range, check_megapixels, to_samples
 from scoreinv.system.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _FAX, _OLD_JPEG, _JPEG = (2, 3, 4), 6, 7
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
 _ORIENTATION = 274
 _ASSOCIATED, _UNASSOCIATED = 1, 2
-_SIGNED = 2
+_SIGNED, _FLOAT = 2, 3
 
 # Maximum number of picture bytes per file byte, by compression: LZW has fewer than 4096 bytes per code of 12 bits,
 # deflate 258 bytes per 2 bits, JPEG 64 samples per bit, PackBits 128 bytes per 2 bytes. A fax code needs at least a bit
@@ -83,6 +83,11 @@ def _unread_directory(header: bytes) -> ImageFileDirectory_v2:
 def is_preview(directory: ImageFileDirectory_v2) -> bool:
     """Return whether a directory marks its picture as a reduced copy of another."""
     return directory.get(_SUBFILE_TYPE) in _PREVIEWS
+
+
+def has_floats(directory: ImageFileDirectory_v2) -> bool:
+    """Return whether the samples of a directory's picture are floats."""
+    return _FLOAT in directory.get(Tag.SAMPLEFORMAT, ())
 
 
 def check_directory(directory: ImageFileDirectory_v2, length: int, name: str) -> None:
@@ -145,7 +150,8 @@ class PillowTiff(Tag.TiffImageFile):
 def open_by_pillow(stream: BinaryIO, directory: ImageFileDirectory_v2, index: int) -> PillowTiff | None:
     """Open the picture of a directory by Pillow; None if Pillow does not support its kind."""
     stream.seek(0)
-    if stream.read(4) == b"MM\0+":  # Pillow misreads BigTIFF with this byte order
+    # Pillow misreads BigTIFF with this byte order, and reads no floats of several channels.
+    if stream.read(4) == b"MM\0+" or has_floats(directory):
         return None
     with suppress(Exception):
         stream.seek(0)
@@ -161,9 +167,9 @@ def open_by_pillow(stream: BinaryIO, directory: ImageFileDirectory_v2, index: in
 
 
 def decode_by_tifffile(stream: BinaryIO, name: str, directory: ImageFileDirectory_v2, index: int) -> Picture:
-    """Decode the picture of a checked directory with tifffile: 1 to 4 samples of 8 or 16 bits.
+    """Decode the picture of a checked directory with tifffile: 1 to 4 samples of 8 or 16 bits, or 32-bit floats.
 
-    Pillow cannot read some of these, such as 16-bit grey with alpha and 16-bit planes.
+    Floats in [0, 1] become 16 bits. Pillow cannot read some of these, such as 16-bit grey with alpha and 16-bit planes.
 
     Args:
         name: name of the file in messages.
@@ -217,11 +223,17 @@ def _exif(stream: BinaryIO, directory: ImageFileDirectory_v2) -> Image.Exif:
 def _samples(page: tifffile.TiffPage, name: str) -> np.ndarray:
     colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(int(page.photometric), 0)
     extra = tuple(int(kind) for kind in page.extrasamples)
-    if page.dtype not in (np.uint8, np.uint16) or not colours or page.imagedepth != 1:
-        raise InputError(f"{name}: only grey and RGB samples of 8 or 16 bits are supported: convert the picture first")
+    if page.dtype not in (np.uint8, np.uint16, np.float32) or not colours or page.imagedepth != 1:
+        kinds = "of 8 or 16 bits or 32-bit floats"
+        raise InputError(f"{name}: only grey and RGB samples {kinds} are supported: convert the picture first")
     if page.size > 4 * page.imagelength * page.imagewidth:
         raise ValueError("it has too many samples")
     pixels = page.asarray()
+    if pixels.dtype == np.float32:
+        check_float_range(pixels, name)
+        floats, pixels = pixels, np.empty(pixels.shape, np.uint16)
+        for values, rows in zip(floats, pixels, strict=True):  # to save memory
+            rows[...] = to_samples(values, pixels.dtype)
     if pixels.ndim == 3 and int(page.planarconfig) == 2:
         pixels = np.moveaxis(pixels, 0, -1)
     pixels = pixels.reshape(page.imagelength, page.imagewidth, -1)

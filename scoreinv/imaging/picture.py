@@ -29,6 +29,8 @@ MAX_MEGAPIXELS = 400
 STRIP_ROWS = 256
 _STRIP_PIXELS = 1 << 20
 """Maximum rows and pixels of a strip. Large pictures are converted to floats in strips, to save memory."""
+_SLACK = 1e-6
+"""Tolerance of the range of floats, for rounding."""
 _STRAY_CHROMA = 0.02
 """Largest channel difference of a grey picture, as a fraction of the range: JPEG adds some chroma."""
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -317,6 +319,16 @@ def check_megapixels(width: int, height: int, name: str) -> None:
             f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit is {MAX_MEGAPIXELS}: "
             "crop or reduce it first"
         )
+
+
+def check_float_range(values: np.ndarray, name: str) -> None:
+    """Raise InputError unless floats are in [0, 1], up to rounding; `name` is their name in the message."""
+    lowest, highest = float(values.min()), float(values.max())  # NaN if any value is NaN
+    if np.isnan(lowest) or np.isnan(highest):
+        raise InputError(f"{name} contains NaN")
+    if lowest < -_SLACK or highest > 1 + _SLACK:
+        hint = ": divide by 255, or use 8 bits" if 1 < highest <= 255 and lowest >= 0 else ""
+        raise InputError(f"{name} has values from {lowest:.3g} to {highest:.3g}, but floats must be in [0, 1]{hint}")
 
 
 def colour_planes(pixels: np.ndarray) -> np.ndarray:

@@ -13,10 +13,8 @@ from PIL import Image
 from scoreinv.files.guard import guarded, reason
 from scoreinv.files.read import decode_image
 from scoreinv.files.write import to_pillow
-from scoreinv.imaging.picture import Picture, picture_of_hole
+from scoreinv.imaging.picture import Picture, check_float_range, picture_of_hole
 from scoreinv.system.errors import InputError
-
-_SLACK = 1e-6  # tolerance for the caller's float32 rounding
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def picture_from_array(array: np.ndarray, name: str) -> Picture:
     if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
         raise InputError(f"{name} is {array.dtype}, but must be uint8, uint16 or float in [0, 1]")
     if array.dtype.kind == "f":
-        _check_range(array, name)
+        check_float_range(array, name)
     return Picture(array)
 
 
@@ -133,7 +131,7 @@ def pictures_from_tensor(tensor: Any, name: str) -> list[Picture]:
         raise InputError(f"{name} is {shape}, but a tensor must be CxHxW or BxCxHxW with 1, 3 or 4 channels{last}")
     batch = plain_values(tensor, name)
     if batch.dtype.kind == "f":
-        _check_range(batch, name)
+        check_float_range(batch, name)
     batch = batch if batch.ndim == 4 else batch[None]
     items = [np.ascontiguousarray(np.moveaxis(item, 0, -1)) for item in batch]
     return [Picture(item[..., 0] if item.shape[2] == 1 else item) for item in items]
@@ -162,12 +160,3 @@ def plain_values(tensor: Any, name: str) -> np.ndarray:
 def is_tensor(value: Any) -> bool:
     """Return whether a value is a torch tensor, without importing torch."""
     return any(kind.__name__ == "Tensor" and kind.__module__ == "torch" for kind in type(value).__mro__)
-
-
-def _check_range(values: np.ndarray, name: str) -> None:
-    lowest, highest = float(values.min()), float(values.max())  # NaN if any value is NaN
-    if np.isnan(lowest) or np.isnan(highest):
-        raise InputError(f"{name} contains NaN")
-    if lowest < -_SLACK or highest > 1 + _SLACK:
-        hint = ": divide by 255, or pass uint8" if 1 < highest <= 255 and lowest >= 0 else ""
-        raise InputError(f"{name} has values from {lowest:.3g} to {highest:.3g}, but floats must be in [0, 1]{hint}")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import get_args
 
 import numpy as np
 
 from scoreinv.files.read import read_picture
+from scoreinv.files.urls import is_url
 from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
 from scoreinv.system.errors import InputError
+
+
+def as_kernel(kernel: PointSpread | np.ndarray | str) -> PointSpread | np.ndarray:
+    """Return the kernel that a text names (`kernel_from_text`), or an array normalised to the sum 1."""
+    if isinstance(kernel, str):
+        return kernel_from_text(kernel)
+    return kernel if isinstance(kernel, PointSpread) else normalised(kernel, "the kernel")
 
 
 def kernel_from_text(text: str) -> PointSpread | np.ndarray:
@@ -20,6 +29,8 @@ def kernel_from_text(text: str) -> PointSpread | np.ndarray:
     name, colon, numbers = text.partition(":")
     kind = next((kind for kind in get_args(BlurKind) if kind == name), None)
     if kind is None:
+        if not (is_url(text) or os.path.lexists(text)):
+            raise InputError(f"{text}: is neither a kernel nor a file: give {forms}")
         return normalised(read_picture(text).luma(), text)
     if not colon:
         raise InputError(f"{text}: needs its size: {forms}")

@@ -19,7 +19,7 @@ from scipy import ndimage
 from scoreinv.files.read import decode
 from scoreinv.imaging.picture import Picture, to_float
 from scoreinv.inputs.arrays import is_tensor, picture_from_array, picture_from_pil, pictures_from_tensor
-from scoreinv.system.errors import EmptyMaskError, InputError, SettingError
+from scoreinv.system.errors import EmptyMaskError, InputError, MaskError, SettingError
 from scoreinv.system.options import MASK_THRESHOLD, Number, Whole, check
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def read_mask(
     size: tuple[int, int],
     *,
     threshold: float = MASK_THRESHOLD,
-    invert: bool = False,
+    invert: bool | None = False,
     grow: int = 0,
     may_be_black: bool = False,
 ) -> np.ndarray:
@@ -45,13 +45,13 @@ def read_mask(
         path: file, "-" for standard input, or the bytes of a file.
         size: (height, width) of the photo after its orientation is applied.
         threshold: in [0, 1); use 0 for a mask of the values 0 and 1.
-        invert: swap holes and known pixels.
+        invert: swap holes and known pixels; None: no, and messages do not propose it.
         grow: radius in pixels of the dilation of holes by a disk, after inversion.
         may_be_black: an all-black mask is allowed and has no hole.
 
     Raises:
-        InputError: an unreadable file, a size other than the photo's, or no known pixel.
-        EmptyMaskError: no hole.
+        InputError: an unreadable file, or a size other than the photo's.
+        MaskError: no known pixel; `EmptyMaskError`: no hole.
     """
     decoded = decode(path)
     return hole_from_picture(
@@ -137,7 +137,7 @@ def hole_from_picture(
     *,
     name: str,
     threshold: float = MASK_THRESHOLD,
-    invert: bool = False,
+    invert: bool | None = False,
     grow: int = 0,
     may_be_black: bool = False,
 ) -> np.ndarray:
@@ -167,38 +167,25 @@ def hole_from_picture(
     if grow and not hole.all():
         hole = dilate(hole, grow)
         if hole.all():
-            raise InputError(f"{name}, grown by {grow} pixels, leaves no known pixel: use a smaller value")
+            problem = f"{name}, grown by {grow} pixels, leaves no known pixel: use a smaller value"
+            raise MaskError(problem, "grow")
     if (hole.any() and not hole.all()) or (highest == 0 and may_be_black and not invert):
         return hole
-    level = f"{highest:.3g} of 1" if picture.peak == 1 else f"{highest * picture.peak:g} of {picture.peak:g}"
-    raise _useless_mask(name, level, is_empty=not hole.any(), marked=marked, has_levels=highest > 0, inverted=invert)
-
-
-def _useless_mask(
-    name: str, level: str, *, is_empty: bool, marked: bool, has_levels: bool, inverted: bool
-) -> InputError:
-    """Return the error for a mask without any hole or without any known pixel, with a remedy.
-
-    Args:
-        level: the largest value of the mask, in words.
-        is_empty: whether it has no hole, after inversion.
-        marked: whether a value is above the threshold.
-        has_levels: whether a value is above 0.
-    """
-    if marked:
-        remedy = (
-            "do not invert it"
-            if inverted
-            else "is it the other way round? inverted, holes and known pixels are swapped"
+    if marked and invert is None:
+        words, option = "mark less of it", ""
+    elif marked:
+        words = (
+            "do not invert it" if invert else "is it the other way round? inverted, holes and known pixels are swapped"
         )
-    elif has_levels:
-        remedy = "if it holds 0 and 1, use a mask threshold of 0"
+        option = "invert_mask"
+    elif highest > 0:
+        words, option = "if it holds 0 and 1, use a mask threshold of 0", "mask_threshold 0"
     else:
-        remedy = "paint the known pixels white" if inverted else "paint the holes white"
-    problem = (
-        f"{name} {'has no hole' if is_empty else 'leaves no known pixel'} (the largest value is {level}): {remedy}"
-    )
-    return EmptyMaskError(problem) if is_empty else InputError(problem)
+        words, option = f"paint the {'known pixels' if invert else 'holes'} white", ""
+    level = f"{highest:.3g} of 1" if picture.peak == 1 else f"{highest * picture.peak:g} of {picture.peak:g}"
+    what = "leaves no known pixel" if hole.any() else "has no hole"
+    kind = MaskError if hole.any() else EmptyMaskError
+    raise kind(f"{name} {what} (the largest value is {level}): {words}", option)
 
 
 def observed_from_hole(hole: np.ndarray) -> np.ndarray:

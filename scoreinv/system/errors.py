@@ -41,7 +41,22 @@ class ExistsError(InputError):
     """A result exists and may not be replaced."""
 
 
-class EmptyMaskError(InputError):
+class MaskError(InputError):
+    """A mask has no hole or no known pixel.
+
+    Attributes:
+        remedy: field of `MaskOptions` that may mend it, with its value; the command line names the option.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return printable(self.args[0])
+
+
+class EmptyMaskError(MaskError):
     """A mask has no hole."""
 
 

@@ -76,7 +76,7 @@ class Setting:
     option: str | None = None
 
 
-SampleCount = Annotated[int, Setting("Draw this many: NAME.1.png, NAME.2.png, ...", SAMPLES)]
+SampleCount = Annotated[int, Setting("Number of samples: NAME.1.png, NAME.2.png, ...", SAMPLES)]
 
 
 def check_settings(settings: Any, within: str = "") -> None:
@@ -121,24 +121,29 @@ def check(setting: str, value: Any, allowed: Range | Sequence[str] | type[bool])
 
     Numbers and flags may be Python's or NumPy's; a flag is not a number. The message names the setting and the range.
     """
+    if problem := problem_of(value, allowed):
+        raise SettingError(setting, problem)
+
+
+def problem_of(value: Any, allowed: Range | Sequence[str] | type[bool]) -> str:
+    """Return what is wrong with a value, for `check`; empty if it is allowed."""
     is_flag, problem = type(value).__name__ in ("bool", "bool_"), ""
     if isinstance(allowed, type):
         problem = "" if is_flag else "True or False"
     elif isinstance(allowed, Range):
         least, most = -math.inf if allowed.least is None else allowed.least, allowed.most
         kind: Any = Integral if allowed.kind is int else Real
+        low, high = (f"{bound:,}" if isinstance(bound, Integral) else f"{bound:g}" for bound in (least, most))
+        both = "" if math.isinf(most - least) else f"from {low} to {high}"
         if is_flag or not isinstance(value, kind) or not abs(value) < math.inf:
-            problem = "a whole number" if kind is Integral else "a number"
+            problem = f"{'a whole number' if kind is Integral else 'a number'} {both}".rstrip()
         elif allowed.least is None and value <= 0:
             problem = "positive"
         elif not least <= value <= most:
-            low, high = (f"{bound:,}" if isinstance(bound, Integral) else f"{bound:g}" for bound in (least, most))
-            problem = f"at least {low}" if math.isinf(most) else f"from {low} to {high}"
-            problem = f"at most {high}" if math.isinf(least) else problem
+            problem = both or (f"at most {high}" if math.isinf(least) else f"at least {low}")
     elif not isinstance(value, str) or value not in allowed:
         problem = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
-    if problem:
-        raise SettingError(setting, f"must be {problem}, not {shown(value)}")
+    return f"must be {problem}, not {shown(value)}" if problem else ""
 
 
 def check_noise_share(value: float) -> None:

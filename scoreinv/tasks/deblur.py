@@ -24,11 +24,11 @@ from scoreinv.analysis.jpeg_quantisation import coding_of
 from scoreinv.analysis.spectrum import BLOCK, block_powers, blur_misfits, polar_spectrum
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
-from scoreinv.inputs.blur import check_kernel_size, kernel_array
+from scoreinv.inputs.blur import as_kernel, check_kernel_size, kernel_array
 from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, BlurPrediction, load_blur
 from scoreinv.models.loading import Models
 from scoreinv.operators import Blur, InLight, pad_observation, photographed, valid_blur
-from scoreinv.operators.kernels import SMALLEST, BlurKind, PointSpread, kernel_moments, normalised
+from scoreinv.operators.kernels import SMALLEST, BlurKind, PointSpread, kernel_moments
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import GRAY_LEVELS
@@ -91,7 +91,7 @@ skies, waves and bark), and none of them after blur of the light by a Gaussian o
 def deblur(
     image: ImageLike,
     *,
-    kernel: PointSpread | np.ndarray | None = None,
+    kernel: PointSpread | np.ndarray | str | None = None,
     prior: Model | None = None,
     noise_std: float | None = None,
     method: RestorationMethod | None = None,
@@ -110,7 +110,8 @@ def deblur(
     Args:
         image: array HxW, HxWx3 or HxWx4 (uint8, uint16, float in [0, 1]), PIL image, or tensor CxHxW or BxCxHxW
             in [0, 1].
-        kernel: the blur, or its image of a point, as `scoreinv.operators.kernels` makes it; None: estimated.
+        kernel: the blur; its image of a point, as `scoreinv.operators.kernels` makes it; or, as on the command
+            line, `gaussian:2`, `disk:3`, `motion:15,30` or a picture file. None: estimated.
         prior: the model, its name or its file; None: the bundled one.
         noise_std: standard deviation of the photograph's noise, in [0, 1]; None: estimated, see `deblurring_noise`.
         method, samples, seed: see `solve`; None for `method`: `dpir` for the mean, `diffpir` for samples.
@@ -124,10 +125,14 @@ def deblur(
             uncertain, or the result is unlikely to be better (`check_detail`).
         Cancelled: the callback stopped the work.
     """
-    if kernel is not None and not isinstance(kernel, PointSpread):
-        kernel = normalised(kernel, "the kernel")
     request = DeblurRequest(
-        method=method, steps=steps, samples=samples, seed=seed, estimate=estimate, kernel=kernel, noise_std=noise_std
+        method=method,
+        steps=steps,
+        samples=samples,
+        seed=seed,
+        estimate=estimate,
+        kernel=None if kernel is None else as_kernel(kernel),
+        noise_std=noise_std,
     )
     pictures, form = pictures_from_api(image)
     inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)

@@ -14,7 +14,7 @@ from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.notes import Note, warning
 from scoreinv.tasks.requests import InpaintRequest, Inputs
 
-_MOSTLY_HOLE = 0.6
+MOSTLY_HOLE = 0.6
 """Share of a photograph above which a mask is probably inverted, or a copy of the photograph with painted marks."""
 _MOST_PLACES = 5
 """Maximum number of places that a note names."""
@@ -28,7 +28,7 @@ def mask_notes(hole: np.ndarray, picture: Picture | None = None) -> list[Note]:
     if not hole.any():
         return [warning("mask_empty")]
     share = float(hole.mean())
-    notes = [warning("mask_mostly_hole", share=share)] if share > _MOSTLY_HOLE else []
+    notes = [warning("mask_mostly_hole", share=share)] if share > MOSTLY_HOLE else []
     if picture is None:
         return notes
     if (leftover := find_leftover(picture, hole)) is not None:

@@ -345,12 +345,6 @@ uses less where one hue is likely (`Colours.paleness`): the chroma of skin in 30
 with 1.45 everywhere it is 1.17 times."""
 
 
-COLOR_ESTIMATE_HELP = (
-    "mean: the average of all possible colours; sample: one of them. (default: mean; sample with several samples or a "
-    "model that does not take the grey)"
-)
-
-
 SATURATION = Number(0.0, 10.0)
 
 
@@ -394,7 +388,13 @@ class ColorizeRequest(DrawRequest):
             SATURATION,
         ),
     ] = None
-    estimate: Annotated[Estimate | None, Setting(COLOR_ESTIMATE_HELP)] = None
+    estimate: Annotated[
+        Estimate | None,
+        Setting(
+            "mean: the average of all possible colours; sample: one possibility. (default: mean; sample for several "
+            "samples or a model without grey input)"
+        ),
+    ] = None
     whiten: bool = False
 
     def __post_init__(self) -> None:
@@ -763,7 +763,13 @@ class RestoreRequest(Request):
     keep_grain: Annotated[float, KEEP_GRAIN] = 0.0
     samples: SampleCount = 1
     seed: int = 0
-    estimate: Annotated[Estimate | None, Setting(f"Choice of colours. {COLOR_ESTIMATE_HELP}")] = None
+    estimate: Annotated[
+        Estimate | None,
+        Setting(
+            "Colours: the mean of all possible ones, or one sample. (default: mean; sample for several samples or a "
+            "model without grey input)"
+        ),
+    ] = None
     keep_steps: bool = False
 
     def __post_init__(self) -> None:

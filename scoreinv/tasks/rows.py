@@ -15,10 +15,11 @@ import numpy as np
 from scoreinv import tasks
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
+from scoreinv.inputs.blur import as_kernel
 from scoreinv.inputs.masks import as_holes, check_mask_settings
 from scoreinv.models.catalogue import bundled_file
 from scoreinv.models.loading import Machine, Models, Role
-from scoreinv.operators.kernels import normalised
+from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.options import MASK_THRESHOLD, Device, Precision, check
 from scoreinv.system.threads import yield_to_load
@@ -193,7 +194,7 @@ class Restorer(OnRows):
     Args:
         model: name or file; None: the bundled one.
         prior: name or file of the model that draws the samples of an enlargement; None: the bundled one.
-        kernel: the blur, an array (h, w) of at least 0; None: none.
+        kernel: the blur, as for `scoreinv.deblur`; None: none.
         factor: of the enlargement, 2 to 4; None: none.
         downsampling: the kernel that would reduce the large picture to the given one.
         noise_std: standard deviation of the noise, in [0, 1]. None: estimated from each picture.
@@ -207,7 +208,7 @@ class Restorer(OnRows):
         model: str | Path | None = None,
         *,
         prior: str | Path | None = None,
-        kernel: np.ndarray | None = None,
+        kernel: PointSpread | np.ndarray | str | None = None,
         factor: int | None = None,
         downsampling: Downsampling | None = None,
         noise_std: float | None = None,
@@ -229,7 +230,7 @@ class Restorer(OnRows):
             kind: Downsampling = "area" if downsampling is None else downsampling
             request = UpscaleRequest(factor=factor, downsampling=kind, noise_std=noise_std, **settings)
         elif kernel is not None:
-            request = DeblurRequest(kernel=normalised(kernel, "the kernel"), noise_std=noise_std, **settings)
+            request = DeblurRequest(kernel=as_kernel(kernel), noise_std=noise_std, **settings)
         else:
             request = DenoiseRequest(noise_std=noise_std, **settings)
         role = request.roles(())[0]

@@ -148,10 +148,18 @@ class RunEvaluationSettings:
     to: Annotated[int | None, Setting("Of a run: last step to evaluate.", Whole())] = None
     every: Annotated[int, Setting("Of a run: only snapshots at multiples of this step.", Whole(1))] = 1
     samples: Annotated[
-        int, Setting("Of a run: samples of each snapshot; 0 for none.", Whole(0, 100_000), option="-n count")
+        int,
+        Setting(
+            "Of a run: number of samples drawn from each snapshot; 0 skips them.", Whole(0, 100_000), option="-n count"
+        ),
     ] = 256
     likelihood: Annotated[
-        int, Setting("Of a run: held-out pictures for bits/dim; 0 for none.", Whole(0, 100_000), option="likelihood")
+        int,
+        Setting(
+            "Of a run: number of held-out pictures whose bits/dim are computed; 0 skips them.",
+            Whole(0, 100_000),
+            option="likelihood",
+        ),
     ] = 16
     exact: Annotated[
         bool, Setting("Of a run: bits/dim by the paper's adaptive solver, not 16 steps.", advanced=True)

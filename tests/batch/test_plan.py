@@ -10,7 +10,7 @@ from PIL import Image
 from shell import photo_array
 
 from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles, Planner, expand
+from scoreinv.batch.plan import AuxiliaryFiles, Planner, expand, match_patterns
 from scoreinv.system.errors import InputError
 
 
@@ -86,6 +86,35 @@ def test_linked_folders_are_passed_over_and_named(scoreinv, scans, tmp_path):
     deep = scoreinv("denoise", "scans", "--recursive", "--noise", 10, "--dry-run")
     assert "scans: linked folders are left out (scans/linked): name them as inputs" in deep.err
     assert deep.out.count("would be written") == 2
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_dangling_links_are_left_out_and_named(tmp_path, caplog, recursive):
+    Image.fromarray(photo_array()).save(tmp_path / "a.png")
+    for name in ("b.png", "notes"):
+        (tmp_path / name).symlink_to("missing")
+    assert expand(str(tmp_path), recursive=recursive) == [str(tmp_path / "a.png")]
+    (record,) = caplog.records
+    assert f"({tmp_path / 'b.png'})" in record.getMessage()
+
+
+def test_quoted_patterns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.png", "a.png", "c.jpg", "[a].png"):
+        Path(name).touch()
+    for item, found in {
+        "?.png": ["a.png", "b.png"],
+        "[a].png": ["[a].png"],
+        "*.tif": ["*.tif"],
+        "-": ["-"],
+        "s3://photos/*.png": ["s3://photos/*.png"],
+    }.items():
+        assert match_patterns([item, "c.jpg"]) == [*found, "c.jpg"]
+
+
+def test_a_quoted_pattern_of_a_command(scoreinv, scans):
+    outcome = scoreinv("denoise", "scans/o*/*.png", "--noise", 10, "--dry-run")
+    assert (outcome.code, outcome.out.count("scans/one/a.png: would be written")) == (0, 1)
 
 
 def test_a_folder_with_nothing_but_folders_names_recursive(scoreinv, scans):

@@ -163,6 +163,16 @@ def test_a_wrong_value_of_the_environment_names_its_variable(scoreinv, photo, ma
     assert outcome.err.startswith(f"scoreinv: error: {variable}: {said}")
 
 
+def test_a_misspelt_variable_is_named(scoreinv, photo, mask, monkeypatch):
+    wrong = {"SCOREINV_INPAINT_SAMPELS", "SCOREINV_SEDE", "SCOREINV_SAMPLES"}
+    right = {"SCOREINV_INPAINT_SEED", "SCOREINV_SEED", "SCOREINV_COLORIZE_SAMPELS", "SCOREINV_MODELS_LIST_SEED"}
+    for name in wrong | right:
+        monkeypatch.setenv(name, "2")
+    outcome = scoreinv("inpaint", photo, "--mask", mask, "--dry-run")
+    assert (outcome.code, outcome.err.count("\n")) == (0, 1)
+    assert {name for name in wrong | right if name in outcome.err.replace(",", "").replace(":", "").split()} == wrong
+
+
 @pytest.mark.parametrize("shell", ["bash", pytest.param("fish", marks=pytest.mark.slow)])
 def test_completion_of_the_shell(shell, tmp_path):
     def asked(**variables: str) -> str:

@@ -143,6 +143,15 @@ def test_a_mask_painted_on_the_photo_itself_is_told(scoreinv, tmp_path):
     assert "photograph" not in sound.err
 
 
+@pytest.mark.parametrize("dry", [False, True])
+def test_an_inverted_mask_is_warned_of_once_before_the_fill(scoreinv, photo, tmp_path, dry):
+    Image.fromarray(~hole_array()).save(tmp_path / "mask.png")
+    words = ("inpaint", photo, "--mask", "mask.png", "--method", "biharmonic", *(["--dry-run"] if dry else []))
+    outcome = scoreinv(*words)
+    assert outcome.code == 0
+    assert outcome.err.count("(--invert-mask)") == 1
+
+
 @pytest.mark.slow
 def test_what_is_avoided_is_found_by_the_names_of_the_photos(scoreinv, conditional, tmp_path):
     """Of one the mask in the folder marks what the hole would copy, in values of 0 and 1; the other has none."""

@@ -476,7 +476,9 @@ def test_an_interrupted_folder_says_what_is_kept_and_how_to_go_on(
 def test_an_interrupted_run_that_replaces_results_says_so(scoreinv, scans, mask, interrupted_at_the_third):
     outcome = scoreinv("inpaint", "scans", "--mask", mask, "-o", "out", "--overwrite")
     assert outcome.code == 130
-    assert "2 done and kept, 1 left; the same command processes all again (--no-overwrite: the others)" in outcome.err
+    assert (
+        "2 done and kept, 1 left; the same command processes all again (without --overwrite: the others)" in outcome.err
+    )
 
 
 def test_shards_do_each_picture_once(scoreinv, scans, mask, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from scoreinv.batch.plan import Plan
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import NOTES, Report, describe, note_text, show_log
-from scoreinv.system.errors import ExistsError, SettingError
+from scoreinv.system.errors import EmptyMaskError, ExistsError, MaskError, SettingError
 from scoreinv.tasks.notes import NoteCode, info
 
 VALUES = {
@@ -56,6 +56,8 @@ def test_there_are_no_sentences_for_other_codes():
         (SettingError("mask_threshold", "is too high"), "--mask-threshold"),
         (SettingError("not_at", "is outside"), "--not"),
         (ExistsError("a.png: exists"), "--overwrite"),
+        (MaskError("no known pixel", "invert_mask"), "--invert-mask"),
+        (EmptyMaskError("no hole", "mask_threshold 0"), "--mask-threshold 0"),
     ],
 )
 def test_errors_name_options(error, option):

@@ -294,7 +294,9 @@ def test_without_a_gpu_a_run_is_small_and_says_so(scoreinv, monkeypatch):
     assert (chosen.model.image_size, chosen.data.mode, said) == (64, "crops", "")
     monkeypatch.setattr("scoreinv.cli.train.device_of", lambda name: "cuda")
     assert dry(scoreinv, "--sde", "ve")[0] == chosen
-    assert dry(scoreinv, "--sde", "ve", "--size", 32)[0] == small
+    again, said = dry(scoreinv, "--sde", "ve", "--size", 32)
+    assert (again, "without a GPU" in said, "--init cifar10" in said) == (small, False, True)
+    assert dry(scoreinv, "--sde", "ve", "--size", 32, "--init", "cifar10")[1] == ""
     for word in ("--conditional", "--classifier"):
         refused = scoreinv("train", "--sde", "ve", word, "--size", 32, "--data", ".")
         assert (refused.code, "--size: these networks have one size" in refused.err) == (2, True)

@@ -196,10 +196,9 @@ def test_damaged_png_content():
 
 
 def test_samples_without_a_range_are_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "float.tif", np.ones((4, 5), np.float32))
-    refused(tmp_path / "float.tif", "floating-point", "16 bits")
-    tifffile.imwrite(tmp_path / "rgb.tif", np.ones((4, 5, 3), np.float32), photometric="rgb")
-    refused(tmp_path / "rgb.tif", "8 or 16 bits")
+    tifffile.imwrite(tmp_path / "float.tif", np.ones((4, 5), np.float64))
+    refused(tmp_path / "float.tif", "8 or 16 bits or 32-bit floats")
+    refused(b"Pf 2 1 -1\n" + bytes(8), "floating-point", "16 bits")
     refused(b"P6 2 1 65535\n" + bytes(12), "PNG or TIFF")
 
 

@@ -87,6 +87,24 @@ def test_lab_in_planes_is_refused_rather_than_misread(tmp_path):
     refused(tmp_path / "a.tif", "only grey and RGB")
 
 
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("mode", CHANNELS)
+def test_floats_become_16_bits(tmp_path, caplog, planes, mode):
+    pixels = samples(mode, np.uint16)
+    pixels.flat[0], pixels.flat[-1] = 0, 65535
+    values = np.float32(pixels / 65535)
+    layout = {"photometric": "rgb" if mode.startswith("RGB") else "minisblack", "compression": "zlib"}
+    if mode != "L":
+        layout |= {"planarconfig": planes, "extrasamples": ["unassalpha"] if mode.endswith("A") else None}
+        values = np.moveaxis(values, -1, 0) if planes == "separate" else values
+    tifffile.imwrite(tmp_path / "a.tif", values, **layout)
+    assert_array_equal(read_picture(tmp_path / "a.tif").pixels, pixels)
+    assert "16 bits" in caplog.text
+    for wrong, said in ((255 * values, "0 to 255"), (values - 1, "-1 to 0"), (values * np.nan, "NaN")):
+        tifffile.imwrite(tmp_path / "a.tif", wrong, **layout)
+        refused(tmp_path / "a.tif", said)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_white_is_zero(tmp_path, dtype):
     stored = samples("L", dtype)

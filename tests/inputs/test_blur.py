@@ -52,7 +52,8 @@ def test_from_a_file(tmp_path, monkeypatch):
         ("disk:1e9", "from 0.1 to 200"),
         ("motion:5", "is not a kernel"),
         ("motion:5,inf", "degrees"),
-        ("missing.png", "missing.png: no such file"),
+        ("missing.png", "missing.png: is neither a kernel nor a file: give gaussian:SIGMA"),
+        ("gausian:1", "gausian:1: is neither a kernel nor a file: give gaussian:SIGMA"),
         ("black.png", "black.png: the kernel is 0"),
     ],
 )

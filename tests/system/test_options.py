@@ -38,7 +38,7 @@ class Cooking:
     [
         ({"heat": "medium"}, "heat must be low or high, not 'medium'"),
         ({"minutes": 0}, "minutes must be from 1 to 60, not 0"),
-        ({"minutes": None}, "minutes must be a whole number, not None"),
+        ({"minutes": None}, "minutes must be a whole number from 1 to 60, not None"),
         ({"salt": 0.0}, "salt must be positive, not 0.0"),
         ({"salt": 11.0}, "salt must be at most 10, not 11.0"),
         ({"lid": 1}, "lid must be True or False, not 1"),

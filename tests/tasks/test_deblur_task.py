@@ -94,6 +94,12 @@ def test_the_noise_of_a_jpeg_suits_its_error(quality):
     assert ours < 0.85 * at_steps
 
 
+def test_a_kernel_in_the_commands_spelling():
+    image = photo("lake")[:32, :32]
+    found = [scoreinv.deblur(image, kernel=each, noise_std=0.02) for each in ("disk:1", PointSpread("disk", 1))]
+    np.testing.assert_array_equal(found[0].image, found[1].image)
+
+
 def test_a_kernel_that_turns_the_wrong_way_is_doubted():
     picture = blurred(photo("lake"), PointSpread("motion", 15, 150))
     (note,) = kernel_notes(picture, PointSpread("motion", 15, 30))

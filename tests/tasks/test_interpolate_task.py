@@ -53,6 +53,17 @@ def test_the_ends_are_the_pictures(sde):
         assert abs(one.astype(int) - other).max() <= 2
 
 
+@pytest.mark.parametrize(("steps", "warned"), [(3, True), (24, False)])
+def test_a_warning_of_too_few_steps(caplog, steps, warned):
+    a, b = pictures(8, 8, 3)
+    narrow = gaussian_colour_prior(torch.full((3,), MEAN), torch.eye(3) * 0.02**2, sde=VP())
+    scoreinv.interpolate(a, b, 2, steps=steps, prior=narrow)
+    assert ["16 steps suffice" in record.getMessage() for record in caplog.records] == [True] * warned
+    caplog.clear()
+    scoreinv.interpolate(a, b, 2, steps=steps, temperature=0.9, prior=narrow)
+    assert not caplog.records
+
+
 @SDES
 def test_the_ends_come_back_to_where_encoding_began(sde):
     """Fine pictures, to which the noise at the end of sampling (0.01 for VP) would be a tenth of what they are."""

@@ -65,7 +65,7 @@ MADE: dict[str, Callable[[str], rows.OnRows]] = {
     "denoise": lambda model: Restorer(model),
     "denoise, known": lambda model: Restorer(model, noise_std=0.1, orientations=2),
     "upscale": lambda model: Restorer(factor=2),
-    "deblur": lambda model: Restorer(model, kernel=kernels.gaussian(1.0), steps=2),
+    "deblur": lambda model: Restorer(model, kernel="gaussian:1", steps=2),
 }
 
 
