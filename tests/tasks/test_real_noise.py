@@ -1,0 +1,92 @@
+"""Noise of cameras: its estimate, its removal, and the share that is kept."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import scoreinv
+from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import Models
+from scoreinv.system.errors import Cancelled, SettingError
+from scoreinv.system.files import PRETRAINED
+from scoreinv.tasks.noise import estimate_noise
+from scoreinv.training.data.synthetic_noise import camera, draw_noisy
+
+PHOTO = PRETRAINED.parent / "examples" / "photos" / "tulips.jpg"
+SIDE = 128
+
+
+def psnr(image: np.ndarray, clean: np.ndarray) -> float:
+    return -10 * np.log10(np.square(image / 255 - clean).mean())
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[np.ndarray, np.ndarray]:
+    """A photograph with the noise of a camera, about 11 grey levels, and the same without."""
+    photo = Image.open(PHOTO).convert("RGB").resize((300, 300), Image.Resampling.BOX)
+    picture = np.asarray(photo, np.float32) / 255
+    for seed in range(100):
+        noisy, clean = draw_noisy(picture, SIDE, np.random.default_rng(seed), camera)
+        if 27 < psnr(noisy, clean) < 29:
+            return noisy, clean
+    raise AssertionError("no such noise was drawn")
+
+
+@pytest.mark.opencv
+def test_noise_of_a_camera_is_removed(pair):
+    noisy, clean = pair
+    outcome = scoreinv.denoise(noisy)
+    assert psnr(outcome.image, clean) > psnr(noisy, clean) + 2
+    assert (outcome.nfe, outcome.method) == (1, "exact")
+    assert outcome.noise_std == pytest.approx(np.std(noisy / 255 - clean), rel=0.5)
+    (note,) = outcome.notes
+    assert (note.code, "noise" in note.values["kind"]) == ("noise_estimated", True)
+
+
+@pytest.mark.opencv
+def test_a_share_of_the_noise_is_kept(pair):
+    noisy, _ = pair
+    none, half, all_ = (scoreinv.denoise(noisy, keep_grain=share).image for share in (0.0, 0.5, 1.0))
+    np.testing.assert_array_equal(all_, noisy)
+    assert abs(half - (none / 2 + noisy / 2)).max() <= 1.5
+    with pytest.raises(SettingError):
+        scoreinv.denoise(noisy, keep_grain=1.5)
+
+
+@pytest.mark.opencv
+def test_samples_vary_by_less_than_the_noise(pair):
+    noisy, _ = pair
+    outcome = scoreinv.denoise(noisy[:64, :64], samples=2, steps=3)
+    difference = (outcome.samples[0] / 255 - outcome.samples[1] / 255).std() / 2**0.5
+    assert 0 < difference < outcome.noise_std
+
+
+@pytest.mark.opencv
+def test_windows_have_the_result_of_the_whole(pair):
+    """A part of a large picture, away from its borders, is what it is in another division into windows."""
+    wide = np.tile(pair[0], (2, 4, 1))  # wider than a window
+    first, moved = (scoreinv.denoise(part, keep_grain=0.0).image for part in (wide, wide[:, 16:]))
+    assert np.abs(first[64:-64, 80:-64].astype(int) - moved[64:-64, 64:-64]).mean() < 0.5
+
+
+def test_grey_pictures_of_odd_sizes_stay_grey():
+    noisy = (128 + 12 * np.random.default_rng(0).standard_normal((41, 53))).clip(0, 255).astype(np.uint8)
+    outcome = scoreinv.denoise(noisy)
+    assert outcome.image.shape == noisy.shape
+    assert outcome.image.std() < 0.5 * noisy.std()
+    colour = scoreinv.denoise(np.repeat(noisy[..., None], 3, 2)).image
+    assert np.ptp(colour, axis=2).max() == 0
+
+
+def test_the_words_say_where_noise_is():
+    generator = np.random.default_rng(0)
+    ramp = np.linspace(0.1, 0.9, 160)[None, :, None].repeat(96, 0)
+    noise = 0.08 * (1 - ramp) ** 3 * generator.standard_normal((96, 160, 3))
+    words = estimate_noise(Picture((ramp + noise).astype(np.float32)), Models()).words
+    assert words.endswith("strongest in the shadows")
+
+
+@pytest.mark.opencv
+def test_a_callback_stops_the_removal(pair):
+    with pytest.raises(Cancelled):
+        scoreinv.denoise(pair[0], callback=lambda share: share < 0.5)

@@ -1,0 +1,59 @@
+"""Synthetic noise: sizes and types, equal draws, and statistics that are known."""
+
+import numpy as np
+import pytest
+
+from scoreinv.training.data import synthetic_noise
+from scoreinv.training.data.synthetic_noise import KINDS, camera, draw_kind, draw_noisy, needed_side, white
+
+pytestmark = pytest.mark.opencv
+SIDE = 48
+
+
+def picture(side: int) -> np.ndarray:
+    y, x = np.mgrid[:side, :side] / 20
+    return np.stack([0.5 + 0.2 * np.sin(x), 0.4 + 0.2 * np.cos(y), 0.5 + 0.1 * np.sin(x + y)], -1).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_pair_of_each_kind(kind):
+    pairs = []
+    for _ in range(2):
+        generator = np.random.default_rng(3)
+        pairs.append(draw_noisy(picture(needed_side(SIDE, kind)), SIDE, generator, kind))
+    noisy, clean = pairs[0]
+    assert (noisy.shape, noisy.dtype, clean.shape, clean.dtype) == (
+        (SIDE, SIDE, 3),
+        np.uint8,
+        (SIDE, SIDE, 3),
+        np.float32,
+    )
+    assert 0 <= clean.min() <= clean.max() <= 1
+    for first, second in zip(*pairs, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_kinds_are_drawn_by_their_shares():
+    generator = np.random.default_rng(0)
+    drawn = [draw_kind(generator) for _ in range(2000)]
+    for kind, share in KINDS.items():
+        assert drawn.count(kind) / len(drawn) == pytest.approx(share, abs=0.04)
+
+
+def test_white_noise_is_white(monkeypatch):
+    monkeypatch.setattr(synthetic_noise, "_log_uniform", lambda *_: 10.0)
+    noisy, clean = white(picture(200), np.random.default_rng(1))
+    noise = noisy - clean
+    assert noise.std() == pytest.approx(10 / 255, rel=0.02)
+    assert abs(np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1]) < 0.02
+
+
+def test_noise_of_cameras_is_correlated_and_has_no_mean():
+    correlations, means = [], []
+    for seed in range(20):
+        noisy, clean = camera(picture(96), np.random.default_rng(seed))
+        noise = (noisy - clean)[12:-12, 12:-12]
+        correlations.append(np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1])
+        means.append(noise.mean() / noise.std())
+    assert np.median(correlations) > 0.2
+    assert abs(np.median(means)) < 0.15

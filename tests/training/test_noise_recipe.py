@@ -1,0 +1,52 @@
+"""Losses of the recipe of the noise estimator and the denoiser's adapters."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scoreinv.networks.ffdnet import FFDNetConfig
+from scoreinv.networks.noise_levels import COMPONENTS
+from scoreinv.preconditioning import DataPrediction
+from scoreinv.training.recipes import noise as recipe
+
+
+class Constant(nn.Module):
+    """An estimator that returns one level."""
+
+    def __init__(self, level: float) -> None:
+        super().__init__()
+        self.level = level
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.full((len(x), COMPONENTS, x.shape[2] // 2, x.shape[3] // 2), self.level).log()
+
+
+def test_the_likelihood_is_largest_at_the_true_level():
+    clean = torch.zeros(4, 3, 64, 64)
+    noisy = clean + 0.2 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    losses = {level: float(recipe.likelihood_loss(Constant(level), noisy, clean)) for level in (0.16, 0.2, 0.25)}
+    assert min(losses, key=losses.__getitem__) == 0.2
+    assert losses[0.2] == pytest.approx(np.log(0.2) + 0.5, abs=0.02)
+
+
+def test_the_loss_of_the_adapters_trains_them_alone():
+    torch.manual_seed(0)
+    network = FFDNetConfig(width=8, layers=3, adapters=2).build()
+    network.requires_grad_(False)
+    network.adapters.requires_grad_(True)
+    clean = torch.zeros(2, 3, 16, 16)
+    noisy = clean + 0.1 * torch.randn(clean.shape)
+    loss = recipe.denoising_loss(network, Constant(0.1), DataPrediction(), noisy, clean)
+    assert loss.isfinite()
+    loss.backward()
+    assert network.conv_in.weight.grad is None
+    assert all(weight.grad is not None for weight in network.adapters.parameters())
+
+
+@pytest.mark.opencv
+def test_a_batch_has_pictures_on_the_range_of_the_networks():
+    photos = [[np.random.default_rng(0).integers(0, 255, (300, 320, 3), dtype=np.uint8)]]
+    noisy, clean = recipe.batch(photos, 2, np.random.default_rng(1))
+    assert noisy.shape == clean.shape == (2, 3, recipe.SIDE, recipe.SIDE)
+    assert -1 <= min(noisy.min(), clean.min()) <= max(noisy.max(), clean.max()) <= 1
