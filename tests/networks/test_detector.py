@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import scoreinv
-from scoreinv.models.catalogue import describe, load_damage_detector
+from scoreinv.models.catalogue import describe, load_damage_detector, load_noise_estimator
 from scoreinv.models.codec import encode
 from scoreinv.models.config import DetectorConfig, config_of, decode_model
 from scoreinv.networks.blocks import freeze_norms
@@ -123,6 +123,10 @@ def test_no_gradient_reaches_the_encoder():
         (scoreinv.load_classifier, "damage", "is a damage detector, not a classifier"),
         (load_damage_detector, "cifar10", "is a prior, not a damage detector"),
         (load_damage_detector, "cifar10-classifier", "is a classifier, not a damage detector"),
+        (scoreinv.load, "noise", "is a noise estimator, not a prior"),
+        (load_damage_detector, "noise", "is a noise estimator, not a damage detector"),
+        (load_noise_estimator, "denoiser", "is a prior, not a noise estimator"),
+        (load_noise_estimator, "damage", "is a damage detector, not a noise estimator"),
     ],
 )
 def test_a_model_of_another_kind_is_refused(load, name, message):
