@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from scoreinv.training.data import synthetic_noise
 from scoreinv.training.data.synthetic_noise import KINDS, camera, draw_kind, draw_noisy, needed_side, white
 
 pytestmark = pytest.mark.opencv
@@ -40,12 +39,15 @@ def test_kinds_are_drawn_by_their_shares():
         assert drawn.count(kind) / len(drawn) == pytest.approx(share, abs=0.04)
 
 
-def test_white_noise_is_white(monkeypatch):
-    monkeypatch.setattr(synthetic_noise, "_log_uniform", lambda *_: 10.0)
-    noisy, clean = white(picture(200), np.random.default_rng(1))
-    noise = noisy - clean
-    assert noise.std() == pytest.approx(10 / 255, rel=0.02)
-    assert abs(np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1]) < 0.02
+def test_white_noise_is_white_and_of_the_drawn_level():
+    levels = []
+    for seed in range(40):
+        noisy, clean = white(picture(96), np.random.default_rng(seed))
+        noise = 255 * (noisy - clean)
+        levels.append(noise.std() / (0.6 * (75 / 0.6) ** np.random.default_rng(seed).random()))
+        for other in (noise[:-1, :-1], noise[:-1, 1:]):
+            assert abs(np.corrcoef(noise[1:, :-1].ravel(), other.ravel())[0, 1]) < 0.05
+    np.testing.assert_allclose(levels, 1, rtol=0.04)
 
 
 def test_noise_of_cameras_is_correlated_and_has_no_mean():
