@@ -397,8 +397,9 @@ class _Restoration:
         self._finish_step("colorize", info("colors_replaced" if self.kind == "coloured" else "colors_drawn"), colored)
 
     def enlarge(self, factor: int) -> None:
-        """Enlarge the restored pictures."""
-        request, enlarged = UpscaleRequest(factor=factor), []
+        """Enlarge the restored pictures, with the noise that the request keeps."""
+        keeps = not self.request.denoise or self.request.keep_grain > 0
+        request, enlarged = UpscaleRequest(factor=factor, noise_std=0.0 if keeps else None), []
         for picture, part in zip(
             self.pictures, split(self.callbacks["enlarge"], [1] * len(self.pictures)), strict=True
         ):

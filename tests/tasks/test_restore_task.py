@@ -542,6 +542,14 @@ def test_an_enlargement_counts_its_evaluation():
     assert (found.image.shape, found.nfe, changed(found)) == ((48, 64, 3), 1, ["enlarge"])
 
 
+@pytest.mark.parametrize("kept", [{"denoise": False}, {"keep_grain": 1.0}])
+def test_an_enlargement_has_the_noise_that_is_kept(kept):
+    photo = levels(noisy(coloured_scene()))[:24, :32]
+    large = restored(photo, inpaint=False, enlarge=2, **kept).image
+    means = large.reshape(24, 2, 32, 2, 3).mean((1, 3))
+    assert abs(means - photo).mean() < 0.5
+
+
 @pytest.mark.slow
 def test_the_result_is_enlarged_last():
     """It reduces to the result without; the damage keeps its size, and each sample is enlarged."""
