@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scoreinv.models.catalogue import load, load_noise_estimator
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.noise_levels import COMPONENTS
 from scoreinv.preconditioning import DataPrediction
@@ -42,6 +43,32 @@ def test_the_loss_of_the_adapters_trains_them_alone():
     loss.backward()
     assert network.conv_in.weight.grad is None
     assert all(weight.grad is not None for weight in network.adapters.parameters())
+
+
+def pair() -> tuple[Tensor, Tensor]:
+    """Draw small pictures of one colour with noise, and the same without."""
+    clean = (1.6 * torch.rand(2, 3, 1, 1) - 0.8).expand(-1, -1, 32, 32)
+    return clean + 0.1 * torch.randn(clean.shape), clean
+
+
+def test_the_estimator_is_written_into_a_new_folder(tmp_path):
+    torch.manual_seed(0)
+    recipe.train_estimator(pair, 3, tmp_path)
+    model = load_noise_estimator(tmp_path / "noise" / "model.safetensors")
+    assert model.image_size == recipe.SIDE
+    assert model.levels(torch.rand(1, 3, 16, 16)).isfinite().all()
+
+
+def test_new_adapters_are_written_beside_the_published_weights(tmp_path):
+    torch.manual_seed(0)
+    recipe.train_adapters(pair, 3, tmp_path)
+    before, after = (load(name) for name in ("denoiser", tmp_path / "denoiser" / "model.safetensors"))
+    assert after.network.config == before.network.config
+    weights = after.network.state_dict()
+    for name, value in before.network.state_dict().items():
+        assert torch.equal(weights[name], value) == ("adapters" not in name), name
+        if name.endswith("down.weight"):  # not those of the bundled adapters
+            assert (weights[name] - value).norm() > 0.1 * value.norm()
 
 
 @pytest.mark.opencv

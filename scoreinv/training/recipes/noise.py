@@ -69,13 +69,15 @@ def train_estimator(draw: Callable[[], tuple[Tensor, Tensor]], steps: int, outpu
     """Train the estimator from new weights."""
     network = channels_last(NoiseEstimatorConfig().build())
     fit(network.parameters(), lambda: likelihood_loss(network, *draw()), steps, RATE, warmup=200, ema=EMA, clip=CLIP)
-    save(NoiseEstimator(network.eval(), SIDE), output / "noise" / "model.safetensors", half=True)
+    path = output / "noise" / "model.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(NoiseEstimator(network.eval(), SIDE), path, half=True)
 
 
 def train_adapters(draw: Callable[[], tuple[Tensor, Tensor]], steps: int, output: Path) -> None:
     """Train new adapters of the denoiser with the bundled estimator."""
     prior, estimator = load("denoiser"), channels_last(load_noise_estimator("noise").network)
-    published = prior.network.state_dict()
+    published = {name: value for name, value in prior.network.state_dict().items() if "adapters" not in name}
     network = channels_last(replace(prior.network.config, adapters=RANK).build())
     network.load_state_dict(published, strict=False)
     for adapter in network.adapters:
@@ -99,8 +101,9 @@ def train_adapters(draw: Callable[[], tuple[Tensor, Tensor]], steps: int, output
 
 def store(prior: ScorePrior, path: Path) -> None:
     """Write the denoiser: the published weights in float32, the filters of the adapters in float16."""
-    with safe_open(path, "pt") as file:
+    with safe_open(PRETRAINED / "denoiser" / "model.safetensors", "pt") as file:
         notes = json.loads(file.metadata()["notes"])
+    path.parent.mkdir(parents=True, exist_ok=True)
     save(prior, path, notes=notes)
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
