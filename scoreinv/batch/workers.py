@@ -26,10 +26,8 @@ from typing import Any
 
 from scoreinv.batch.plan import Job
 from scoreinv.batch.work import Row, Work, process
-from scoreinv.files.read import decode
-from scoreinv.files.urls import is_url
+from scoreinv.files.read import stated_pixels
 from scoreinv.system.devices import device_of
-from scoreinv.system.errors import InputError
 from scoreinv.system.memory import available_bytes
 from scoreinv.system.terminal import ENDING_SIGNALS
 from scoreinv.system.threads import OPENMP, processors
@@ -62,7 +60,7 @@ def choose_workers(jobs: list[Job], work: Work) -> int | str:
         return 1
     if (free := available_bytes()) is not None:
         largest = sorted(jobs, key=lambda job: _file_bytes(job.source))[-_SAMPLED:]
-        count = min(count, free // (_PROCESS_BYTES + _PIXEL_BYTES * max(_pixels(job.source) for job in largest)))
+        count = min(count, free // (_PROCESS_BYTES + _PIXEL_BYTES * max(stated_pixels(job.source) for job in largest)))
     return count if count > 1 and device_of(machine.device) == "cpu" else 1
 
 
@@ -170,22 +168,6 @@ def _file_bytes(path: str) -> int:
     with suppress(OSError):
         return Path(path).stat().st_size
     return 0
-
-
-def _pixels(path: str) -> int:
-    """Return the number of pixels of a local picture from its header; 0 if it cannot be read, or if it is a URL."""
-    if is_url(path):
-        return 0
-    found = 0
-
-    def check_size(width: int, height: int, needed: int) -> None:
-        nonlocal found
-        found = width * height
-        raise InputError("the header is enough")
-
-    with suppress(InputError):
-        decode(path, 0, check_size=check_size)
-    return found
 
 
 @contextmanager

@@ -22,10 +22,11 @@ import re
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import (
@@ -139,9 +140,8 @@ def decode(
         name = "standard input" if name == STREAM else name
     try:
         kind, content = _read_bytes(path, name)
-        decoder = _DECODERS.get(kind) or partial(_decode_other, kind)
         with guarded(name, f"damaged or incomplete {kind} file"):
-            picture, note = decoder(io.BytesIO(content), name, frame, check_size)
+            picture, note = _decoder(kind)(io.BytesIO(content), name, frame, check_size)
             return Decoded(picture, name, kind, note)
     except InputError:
         raise
@@ -151,6 +151,27 @@ def decode(
         raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
         raise InputError(f"{name}: not a valid file name ({reason(error)})") from error
+
+
+def stated_pixels(path: str) -> int:
+    """Return the number of pixels that the header of a local file states; 0 if there is none.
+
+    Only the header is read, except of WebP, HEIC and AVIF.
+    """
+    stated = 0
+
+    def check_size(width: int, height: int, needed: int) -> None:
+        nonlocal stated
+        stated = width * height
+        raise InputError("the header is enough")
+
+    if Path(path).is_file():  # opening a pipe could block forever
+        with suppress(OSError, InputError), _BoundedFile(path) as stream:
+            kind = check_kind(stream.read(PREFIX_BYTES), path)
+            stream.seek(0)
+            with guarded(path, f"damaged or incomplete {kind} file"):
+                _decoder(kind)(cast(BinaryIO, stream), path, 0, check_size)
+    return stated
 
 
 def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
@@ -208,6 +229,14 @@ def special_file(mode: int) -> str:
     """Return the kind of a path that is not a regular file, in words, by its mode from `stat`."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+class _BoundedFile(io.FileIO):
+    """A file whose reads allocate no more than its length, whatever number of bytes a decoder requests."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(0, os.fstat(self.fileno()).st_size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 def _read_bytes(path: str | os.PathLike[str] | bytes, name: str) -> tuple[str, bytes]:
@@ -344,6 +373,10 @@ def _decode_heic(stream: BinaryIO, name: str, frame: int | None, check_size: Siz
 
 _DECODERS = {"TIFF": _decode_tiff, "HEIC": _decode_heic, "AVIF": _decode_avif}
 """Decoders of the kinds that need more than `_decode_other`."""
+
+
+def _decoder(kind: str) -> Callable[[BinaryIO, str, int | None, SizeCheck], tuple[Picture, str | None]]:
+    return _DECODERS.get(kind) or partial(_decode_other, kind)
 
 
 def _check_pixels(image: ImageFile.ImageFile, most_pixels: int, name: str) -> None:

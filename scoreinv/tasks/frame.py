@@ -15,6 +15,10 @@ from scoreinv.system.options import Number, check
 
 MOST_ANGLE = 45.0
 """Largest angle of straightening, in degrees."""
+_BLOCK = 16384
+"""Side of the blocks that are turned one by one: before version 5, OpenCV refuses sides above 32,766 pixels."""
+_MARGIN = 3
+"""Pixels around a block's source that cubic interpolation reads, with one for rounding."""
 
 
 def turn_picture(picture: Picture, quarters: int) -> Picture:
@@ -34,11 +38,25 @@ def straighten_picture(picture: Picture, degrees: float) -> Picture:
     angle = math.radians(abs(degrees))
     scale = 1 / max(math.cos(angle) + math.sin(angle) * side for side in (height / width, width / height))
     wide, high = max(1, int(width * scale)), max(1, int(height * scale))
-    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -degrees, 1.0)
-    matrix[:, 2] -= (width - wide) / 2, (height - high) / 2
-    turned = cv2.warpAffine(
-        picture.pixels, matrix, (wide, high), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
+    back = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    back[:, 2] += back[:, :2] @ ((width - wide) / 2, (height - high) / 2)
+    turned = np.empty((high, wide, *picture.pixels.shape[2:]), picture.pixels.dtype)
+    for top in range(0, high, _BLOCK):
+        for left in range(0, wide, _BLOCK):
+            block = turned[top : top + _BLOCK, left : left + _BLOCK]
+            rows, columns = block.shape[:2]
+            corners = np.array([(x, y, 1) for x in (left, left + columns) for y in (top, top + rows)]) @ back.T
+            x, y = np.maximum(np.floor(corners.min(axis=0)).astype(int) - _MARGIN, 0)
+            right, bottom = np.ceil(corners.max(axis=0)).astype(int) + _MARGIN
+            shifted = back.copy()
+            shifted[:, 2] += back[:, :2] @ (left, top) - (x, y)
+            block[:] = cv2.warpAffine(
+                picture.pixels[y:bottom, x:right],
+                shifted,
+                (columns, rows),
+                flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
     return picture.with_pixels(turned)
 
 

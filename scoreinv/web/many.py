@@ -136,7 +136,9 @@ class Batch:
         if "output" in row:
             named |= {"output": Path(row["output"]).name, "outputs": [Path(path).name for path in row["outputs"]]}
         if "error" in row:
-            named["error"] = row["error"].replace(f"{self.photos}{os.sep}", "")
+            named["error"] = row["error"]
+            for folder in (self.photos, self.results, self.folder):
+                named["error"] = named["error"].replace(f"{folder}{os.sep}", "")
         return row | named
 
     def zipped(self) -> Path:

@@ -98,22 +98,15 @@ def test_the_number_of_workers_follows_processors_photos_and_memory(
     assert workers.choose_workers(jobs, work) == count
     as_asked = count if asked else 1
     with monkeypatch.context() as patch:  # 16 megapixels take 4 GB
-        patch.setattr(workers, "_pixels", lambda path: 16_000_000)
+        patch.setattr(workers, "stated_pixels", lambda path: 16_000_000)
         assert workers.choose_workers(jobs, work) == as_asked
     with monkeypatch.context() as patch:  # so does one of the largest files
         patch.setattr(workers, "_file_bytes", int)
-        patch.setattr(workers, "_pixels", lambda path: 16_000_000 if path == "100" else 1)
+        patch.setattr(workers, "stated_pixels", lambda path: 16_000_000 if path == "100" else 1)
         many = [Job(str(number), "out") for number in (100, *range(wanted - 1))]
         assert workers.choose_workers(many, work) == as_asked
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     assert workers.choose_workers(jobs, work) == as_asked
-
-
-def test_pixels_are_counted_without_decoding(tmp_path):
-    photo = pictures(tmp_path / "scans", 1) / "0000.png"
-    photo.write_bytes(photo.read_bytes()[:60])
-    assert workers._pixels(str(photo)) == Image.open(photo).width * Image.open(photo).height
-    assert workers._pixels(str(tmp_path / "gone.png")) == 0
 
 
 @pytest.mark.parametrize("kind", [2, "ray"])

@@ -4,6 +4,7 @@ import io
 import logging
 import struct
 import sys
+import tracemalloc
 import zlib
 from pathlib import PurePath
 
@@ -15,7 +16,7 @@ from picture_files import PIXELS, png_with, refused, samples, saved
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageCms, ImageFile
 
 from scoreinv.files import read
-from scoreinv.files.read import decode, is_picture, read_picture
+from scoreinv.files.read import decode, is_picture, read_picture, stated_pixels
 from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import InputError
@@ -32,6 +33,30 @@ def test_16_bit_files_of_other_software_keep_all_bits(tmp_path, mode, suffix):
     path = tmp_path / f"a{suffix}"
     assert cv2.imwrite(str(path), pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])
     assert_array_equal(read_picture(path).pixels, pixels)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "PPM"])
+def test_pixels_are_counted_by_the_header_alone(tmp_path, kind):
+    path = tmp_path / "photo"
+    path.write_bytes(saved(Image.new("RGB", (40, 30)), kind))
+    assert stated_pixels(str(path)) == 1200
+    if kind == "WEBP":  # read as a whole
+        return
+    with path.open("ab") as file:
+        file.truncate(32_000_000)
+    tracemalloc.start()
+    try:
+        assert stated_pixels(str(path)) == 1200
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_no_picture_has_no_pixels(tmp_path):
+    (tmp_path / "text.png").write_text("text")
+    (tmp_path / "empty.png").touch()
+    for name in ("text.png", "empty.png", "gone.png", ""):
+        assert stated_pixels(str(tmp_path / name)) == 0
 
 
 def test_pictures_of_a_folder_are_known_by_their_suffix():

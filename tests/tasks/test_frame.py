@@ -48,6 +48,23 @@ def test_straightening_turns_about_the_middle(degrees: float) -> None:
     assert abs(one.astype(int) - other[::-1, ::-1]).max() <= 3
 
 
+@pytest.mark.opencv
+@pytest.mark.parametrize("turns", [0, 1])
+def test_straightening_of_a_long_strip(turns: int) -> None:
+    """OpenCV 4 refuses sides above 32,766 pixels."""
+    degrees, (height, width) = 0.05, (60, 33_000)
+    y, x = np.mgrid[:height, :width]
+    picture = turn_picture(Picture(np.rint(128 + 60 * np.sin(x / 40) + y / 2).astype(np.uint8)), turns)
+    level = turn_picture(straighten_picture(picture, degrees), -turns).pixels
+    high, wide = level.shape
+    assert wide > 16_384
+    y, x = np.mgrid[:high, :wide] - np.array([(high - 1) / 2, (wide - 1) / 2])[:, None, None]
+    angle = np.radians(degrees)
+    across = (width - 1) / 2 + x * np.cos(angle) + y * np.sin(angle)
+    down = (height - 1) / 2 - x * np.sin(angle) + y * np.cos(angle)
+    assert abs(128 + 60 * np.sin(across / 40) + down / 2 - level).max() <= 2
+
+
 def test_a_crop_is_clipped_to_the_picture() -> None:
     picture = Picture(pixels())
     assert (crop_picture(picture, (3.6, 2.2, 10, 5)).pixels == picture.pixels[2:7, 4:14]).all()

@@ -194,6 +194,22 @@ def test_a_batch_that_ends_early_keeps_what_is_finished_or_nothing(tmp_path: Pat
         assert zipfile.ZipFile(batch.zipped()).namelist() == ["a_denoised.png", "manifest.csv"]
 
 
+def test_a_result_that_cannot_be_written_is_told_without_the_folder(tmp_path: Path) -> None:
+    batch = many.Batch(tmp_path)
+    batch.add("a.png", png(pixels()))
+
+    def hindered(inputs: Inputs, *_: object) -> Outcome[Picture]:
+        (batch.results / "a_denoised.png").mkdir(parents=True)
+        return Outcome(inputs.picture, [inputs.picture], None, 0, "exact")
+
+    batch.run(hindered, DenoiseRequest(), "_denoised", quick_models(), lambda _: True)
+    (row,) = batch.describe()
+    assert row["state"] == "failed"
+    assert "a_denoised.png" in row["note"]
+    assert str(tmp_path) not in row["note"]
+    assert str(tmp_path) not in (batch.results / "manifest.csv").read_text()
+
+
 def test_they_are_forgotten_on_request(browser: TestClient, tmp_path: Path) -> None:
     path = begun(browser, {"a.png": png(pixels())})
     answer = browser.delete(path.replace("batches", "sessions"), headers={"origin": OPAQUE["origin"]})

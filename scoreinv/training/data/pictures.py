@@ -31,6 +31,7 @@ from scoreinv.files.read import SUFFIXES, decode, is_picture
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write
+from scoreinv.system.text import printable
 from scoreinv.training.config import DataConfig
 from scoreinv.training.data.tfrecord import example_picture, record_places
 
@@ -374,7 +375,7 @@ def _decode(files: list[PictureFile], config: DataConfig, side: int, channels: i
                 elif _is_transient(result):
                     raise InputError(f"{file.name}: could not be read: {reason(result)}; try again, or remove it")
                 else:
-                    _log.warning("%s is left out: %s", file.name, reason(result))
+                    _log.warning("%s is left out: %s", printable(file.name), reason(result))
 
 
 def _is_transient(error: BaseException | None) -> bool:

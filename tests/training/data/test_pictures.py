@@ -104,6 +104,13 @@ def test_an_entry_of_a_zip_is_left_out_from_a_size_on(good, tmp_path, monkeypatc
     assert "large.png: unfolds to more than 0 MB" in caplog.text
 
 
+def test_the_name_of_an_entry_is_on_one_line_of_the_log(good: bytes, tmp_path: Path, caplog) -> None:
+    archive = _zip_of(tmp_path / "a.zip", {"good.png": good, "x\nERROR \x1b[2Jforged.png": b"no picture"})
+    load_pictures(DataConfig(str(archive)), 8, 3)
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+
+
 def test_a_zip_that_is_damaged_or_encrypted(good: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     archive = _zip_of(tmp_path / "a.zip", {"a.png": good, "b.png": good, "c.png": good})
     whole = bytearray(archive.read_bytes())
