@@ -96,7 +96,7 @@ def expected_chroma(pictures: Tensor, network: ChromaNetwork) -> Tensor:
     The result is (B, 3 + DECODER_FEATURES, H / 16, W / 16): chroma, then features.
     """
     gray = pictures.movedim(1, -1) @ torch.tensor(luma_weights("rec601"), dtype=torch.float32)
-    low, high = torch.quantile(gray.flatten(1), torch.tensor([0.005, 0.995]), dim=1)[..., None, None]
+    low, high = torch.quantile(gray.flatten(1), gray.new_tensor([0.005, 0.995]), dim=1)[..., None, None]
     stretched = ((gray - low) / (high - low).clamp_min(0.1)).clamp(0, 1)
     features, _ = network.decoder_features(stretched[:, None])
     axes = torch.tensor(colour_basis()[1:], dtype=torch.float32)
