@@ -26,6 +26,7 @@ from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Machine, Models, Role
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
 from scoreinv.system.memory import keep_freed
+from scoreinv.system.text import printable
 from scoreinv.system.text import percent
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.holes import MOSTLY_HOLE
@@ -187,7 +188,7 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
         raise
     except Exception as error:
         if work.batch:
-            _log.debug("%s", job.source, exc_info=True)
+            _log.debug("%s", printable(job.source), exc_info=True)
             return {"input": job.source, "error": work.describe(error)}
         vars(error)["source"] = job.source
         raise

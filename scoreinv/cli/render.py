@@ -190,8 +190,9 @@ class Lines(logging.Handler):
         if record.levelno == logging.INFO and not self.verbose:
             return
         words = {logging.WARNING: "warning: ", logging.ERROR: "error: "}
-        # A worker's record has its traceback in the message.
-        first, *rest = record.getMessage().split("\n")
+        message = record.getMessage()
+        # A worker's debug record has its traceback in the message. Other line breaks are in names of files.
+        first, *rest = message.split("\n") if record.levelno == logging.DEBUG else [message]
         say(f"scoreinv: {words.get(record.levelno, '')}{first}")
         for line in rest:
             say(line)

@@ -5,7 +5,7 @@ The folder `photos` of the session holds the uploads, `results` the files of the
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
 import threading
 import zipfile
@@ -98,7 +98,10 @@ class Batch:
         """
         options = OutputOptions(output=str(self.results), workers="1", overwrite=True)
         names = {*self.names}  # before the plan: files may still come
-        plan = Planner([str(self.photos)], suffix, 1, options, AuxiliaryFiles(), {}).plan()
+        try:
+            plan = Planner([str(self.photos)], suffix, 1, options, AuxiliaryFiles(), {}).plan()
+        except InputError as error:
+            raise InputError(self._without_folder(str(error))) from error
         work = Work(task, request, models, AuxiliaryFiles(), options, batch=True)
         left_out = "is left out: its name is that of no picture, or of another photograph's result"
         others = names.difference(Path(job.source).name for job in plan.jobs)
@@ -136,10 +139,12 @@ class Batch:
         if "output" in row:
             named |= {"output": Path(row["output"]).name, "outputs": [Path(path).name for path in row["outputs"]]}
         if "error" in row:
-            named["error"] = row["error"]
-            for folder in (self.photos, self.results, self.folder):
-                named["error"] = named["error"].replace(f"{folder}{os.sep}", "")
+            named["error"] = self._without_folder(row["error"])
         return row | named
+
+    def _without_folder(self, text: str) -> str:
+        """Return a text with paths relative to the session's folder, whose name is its key."""
+        return re.sub(rf"[^\s'\"]*{re.escape(self.folder.name)}[\\/]+((photos|results)[\\/]+)?", "", text)
 
     def zipped(self) -> Path:
         """Write all results and the manifest to a zip file; return its path.

@@ -75,6 +75,16 @@ def test_what_went_wrong_behind_a_page_is_told_with_its_traceback(capsys):
     assert said.endswith("ZeroDivisionError: by the job\n")
 
 
+@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING, logging.ERROR])
+def test_the_name_of_a_file_forges_no_line_of_the_log(capsys, level):
+    show_log(verbose=True)
+    logging.getLogger("scoreinv.training.data.pictures").log(
+        level, "%s is left out", "a\nscoreinv: error: all lost.png"
+    )
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    show_log()
+
+
 def test_debug_records_are_printed_only_if_asked_for(capsys):
     for debug, said in ((False, ""), (True, "scoreinv: invalid request\n")):
         show_log(debug=debug)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 from PIL import Image
 
 import scoreinv.training
@@ -17,7 +18,7 @@ from scoreinv.models.model_file import read_metadata
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.loop import train
-from scoreinv.training.run import TrainingRun
+from scoreinv.training.run import TrainingRun, claimed
 
 Files = dict[str, bytes]
 
@@ -154,6 +155,24 @@ def test_two_runs_do_not_write_into_one_folder_and_a_killed_one_leaves_no_lock(c
     assert holder.returncode == -signal.SIGKILL
     assert train(config, out).steps == 2
     assert not list(out.glob(".*"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs flock")
+def test_a_run_that_never_began_cleans_up_under_its_lock(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the lock is released, the cache may be that of another run."""
+    removed = []
+
+    def remove(path: Path, **_: bool) -> None:
+        with pytest.raises(Timeout):
+            FileLock(out / ".scoreinv.lock", timeout=0).acquire()
+        removed.append(path)
+        path.rmdir()
+
+    with claimed(out) as run:
+        run.cache.mkdir()
+        monkeypatch.setattr(shutil, "rmtree", remove)
+    assert removed == [out / "cache"]
+    assert not out.exists()
 
 
 def test_changed_pictures_are_noticed_by_a_resumed_run(config: TrainingConfig, out: Path, tmp_path: Path) -> None:

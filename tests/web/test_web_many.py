@@ -121,6 +121,13 @@ def test_files_that_no_batch_takes_fail(browser: TestClient) -> None:
     assert [row["state"] for row in browser.get(path).json()] == ["done", "failed", "failed"]
 
 
+def test_no_error_of_a_batch_without_pictures_shows_the_folder(browser: TestClient) -> None:
+    """Its name is the session's key."""
+    path = begun(browser, {"photo": png(pixels())})
+    end = ended(browser, browser.post(f"{path}/denoise", headers=OPAQUE).json()["job"])
+    assert (end["state"], path.rpartition("/")[2] in end["error"]) == ("failed", False)
+
+
 def test_a_file_that_cannot_be_written_is_no_photograph(
     browser: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
