@@ -26,8 +26,7 @@ from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Machine, Models, Role
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
 from scoreinv.system.memory import keep_freed
-from scoreinv.system.text import printable
-from scoreinv.system.text import percent
+from scoreinv.system.text import percent, printable
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.holes import MOSTLY_HOLE
 from scoreinv.tasks.notes import Note, info, warning

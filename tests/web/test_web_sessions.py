@@ -225,7 +225,7 @@ def test_a_photograph_that_is_being_read_holds_up_nobody(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr("scoreinv.web.album.MOST_BYTES", 1)
-    with ThreadPoolExecutor() as pool, client(raises=False) as browser:
+    with client(raises=False) as browser, ThreadPoolExecutor() as pool:
         photo = browser.post("/api/photos?keep=true", content=png(pixels()), headers=OPAQUE).json()
         browser.post("/api/photos", content=png(pixels()), headers=OPAQUE)  # drops the first from memory
         (file,) = tmp_path.rglob("*.npy")
