@@ -184,12 +184,7 @@ def add_many(app: FastAPI, sessions: Sessions, queue: JobQueue, models: Models) 
     def submit(key: str, task: Callable[[], Task], request: Request, suffix: str) -> dict[str, str]:
         """Queue a task for all files. It is looked up when the job starts: it imports torch."""
         batch = get(key)
-
-        def run(callback: Callback) -> dict[str, Any]:
-            models.machine.start_torch()
-            return batch.run(task(), request, suffix, models, callback)
-
-        return {"job": queue.submit(run).key}
+        return {"job": queue.submit(lambda callback: batch.run(task(), request, suffix, models, callback)).key}
 
     @app.post("/api/batches", status_code=201)
     def begin() -> dict[str, str]:

@@ -345,12 +345,19 @@ def test_a_run_is_compared_with_photographs_of_any_size(scoreinv, run, tmp_path,
     wide[:, 18:82] = 90  # its central square
     for name, pixels in {"small": small, "wide": wide}.items():
         Image.fromarray(pixels).save(photos / f"{name}.png")
-    evaluation = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
-    drawn = [read_picture(path).pixels for path in evaluation.write_real(str(photos))]
+    # Each is drawn at least once, and their middles once.
+    for samples in (1, 9):
+        settings = RunEvaluationSettings(samples=samples)
+        evaluation = RunEvaluation(training.TrainingRun(run), settings, "cpu")
+        drawn = [read_picture(path).pixels for path in evaluation.write_real(str(photos))]
+        assert len(drawn) == 2
     drawn.sort(key=np.ptp)
     assert (drawn[0] == 90).all()
     assert any(np.array_equal(drawn[1], one) for one in (small, small[:, ::-1]))
-    assert len(drawn) == 2
+    crops = replace(evaluation.config.data, mode="crops")
+    (run / "config.json").write_text(json.dumps(encode(replace(evaluation.config, data=crops))))
+    evaluation = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(samples=9), "cpu")
+    assert len(evaluation.write_real(str(photos))) == 9
     monkeypatch.delattr("scoreinv.tasks.evaluate_run.RunEvaluation.measure")  # refused before the work
     (tmp_path / "empty").mkdir()
     outcome = scoreinv("evaluate", run, "--reference", tmp_path / "empty")

@@ -206,6 +206,36 @@ def test_options_without_a_value_are_left_to_the_server(plugin: ModuleType, monk
     assert inserted == [([], "Denoise")]
 
 
+@pytest.mark.parametrize(
+    ("result", "image", "converts"),
+    [("RGB", "GRAY", True), ("RGB", "RGB", False), ("GRAY", "GRAY", False), ("GRAY", "RGB", False)],
+)
+def test_only_a_coloured_result_gives_colours_to_a_grey_image(
+    plugin: ModuleType, monkeypatch: pytest.MonkeyPatch, result: str, image: str, converts: bool
+) -> None:
+    kinds, layer, made = plugin.Gimp.ImageBaseType, MagicMock(), MagicMock()
+    layer.get_image().get_base_type.return_value = getattr(kinds, image)
+    plugin.Gimp.file_load().get_base_type.return_value = getattr(kinds, result)
+    monkeypatch.setattr(plugin.Gimp, "Layer", MagicMock(new_from_drawable=lambda *_: made))
+    monkeypatch.setattr(plugin, "_results", lambda _: [])
+    plugin._insert([b"png"], layer, MagicMock(), None, "Restore")
+    assert layer.get_image().convert_rgb.called == converts
+    assert layer.get_image().insert_layer.call_args.args[0] is made
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [('{"error": "In vain."}', "^In vain.$"), ("no JSON", "scoreinv gimp install"), ("{}", "install")],
+)
+def test_a_server_that_does_not_start_says_why(
+    plugin: ModuleType, monkeypatch: pytest.MonkeyPatch, printed: str, said: str
+) -> None:
+    monkeypatch.setattr(plugin, "_running_server", lambda: None)
+    plugin.COMMAND = [sys.executable, "-Sc", f"print({printed!r})"]
+    with pytest.raises(plugin.PluginError, match=said), plugin._server():
+        pass
+
+
 def test_results_of_a_layer_are_those_above_it(plugin: ModuleType) -> None:
     def layer(tattoo: int, original: int | None = None) -> MagicMock:
         made = MagicMock()

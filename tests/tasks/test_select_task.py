@@ -60,6 +60,8 @@ def test_the_decoder_is_given_the_middles_of_pixels_and_the_corners_of_a_box(sel
     monkeypatch.setattr(selection.network, "masks", noted)
     selection.select(Prompt.of(at=(80, 90), box=(45, 50, 70, 60)))
     np.testing.assert_allclose(given[-1], [(80.5, 90.5), (45, 50), (115, 110)])
+    selection.select(Prompt.of(at=(80, 90), box=(-9, -8, 400, 300)))  # beyond the picture
+    np.testing.assert_allclose(given[-1], [(80.5, 90.5), (0, 0), (LENGTH, LENGTH)])
 
 
 def test_what_looks_the_same_is_no_other_size():

@@ -635,7 +635,9 @@ def test_noise_of_no_use_is_refused(noise):
         scoreinv.solve(operator, truth(), prior=prior(), noise_std=noise)
 
 
-@pytest.mark.parametrize(("method", "few", "enough"), [("mmps", 8, 12), ("ddrm", 8, 12), ("pigdm", 24, 36)])
+@pytest.mark.parametrize(
+    ("method", "few", "enough"), [("mmps", 8, 12), ("ddrm", 8, 12), ("pigdm", 24, 36), ("dpir", 7, 8)]
+)
 def test_too_few_steps_from_pure_noise_are_warned_of(method, few, enough, caplog):
     y = apply(operator_of(), truth())
     scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, method=method, steps=enough)
