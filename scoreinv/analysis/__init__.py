@@ -1,4 +1,4 @@
-"""Analysis of a picture: kind, borders, noise, faces, edges, shadows, JPEG artefacts. Nothing here imports torch.
+"""Analysis of a picture: kind, borders, faces, edges, shadows, JPEG artefacts. Nothing here imports torch.
 
 The names of `__init__.pyi` are imported on first use.
 """

@@ -39,11 +39,12 @@ class NoiseEstimator(Model):
         """Return the levels of pictures (B, 3, H, W) in [0, 1], (B, COMPONENTS, H/2, W/2), rounded up."""
         height, width = pictures.shape[-2:]
         pictures = F.pad(pictures.to(self.device), (0, width % PATCH, 0, height % PATCH), mode="replicate")
-        boxes = grid(-(-height // PATCH), -(-width // PATCH), _SIDE, _OVERLAP, CELL // PATCH)
+        size = pictures.shape[-2] // PATCH, pictures.shape[-1] // PATCH
+        boxes = grid(*size, _SIDE, _OVERLAP, CELL // PATCH)
         estimates = []
         for number, (top, left, tall, wide) in enumerate(boxes):
             with part(number, len(boxes)):
                 window = crop(pictures, (PATCH * top, PATCH * left, PATCH * tall, PATCH * wide))
                 window = window.contiguous(memory_format=torch.channels_last)
                 estimates.append(self.network(2 * window - 1))
-        return blended(boxes, estimates, _OVERLAP, (-(-height // PATCH), -(-width // PATCH))).exp() / 2
+        return blended(boxes, estimates, _OVERLAP, size).exp() / 2

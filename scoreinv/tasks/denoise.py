@@ -46,7 +46,7 @@ from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.part_progress import part, report, reporting
 from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
 from scoreinv.tasks.common import Model, check_samples, draw_outcome, models_of, noise_range, start_time, wide_tile
-from scoreinv.tasks.noise import LEAST, Noise, estimate_noise
+from scoreinv.tasks.noise import LEAST, Noise, given_or_estimated, std_of
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome, for_each
 from scoreinv.tasks.requests import DENOISING_STEPS, DenoiseRequest, Estimate, Inputs, SolveRequest
@@ -135,13 +135,10 @@ def denoise_picture(
     """Remove the noise of a photograph, unless its estimate is below `noise.LEAST` or the model's range."""
     picture, notes = inputs.picture, []
     check_samples(request.samples, picture.pixels.nbytes)
-    noise: Noise | float
-    if request.noise_std is not None:
-        noise = noise_std = request.noise_std
-    else:
-        notify(callback, 0.0)
-        noise = estimate_noise(picture, models)
-        noise_std = noise.std
+    notify(callback, 0.0)
+    noise = given_or_estimated(request.noise_std, picture, models)
+    noise_std = std_of(noise)
+    if isinstance(noise, Noise):
         if noise_std < max(LEAST, noise_range(models.denoiser())[0]):
             std = np.zeros(picture.size, dtype=np.float32) if request.samples > 1 else None
             low = warning("noise_low", level=noise_std * GRAY_LEVELS)
@@ -165,8 +162,7 @@ def remove_noise(
     finish = partial(written, picture)
     if isinstance(noise, Noise) and isinstance(prior.network, FFDNet) and prior.network.config.adapters:
         return _drawn(_PictureWithLevels(values, noise, prior), prior, request, finish, callback, gray=gray)
-    noise_std = noise.std if isinstance(noise, Noise) else noise
-    return denoise_values(values, noise_std, prior, request, finish, callback, gray=gray, stored=True)
+    return denoise_values(values, std_of(noise), prior, request, finish, callback, gray=gray, stored=True)
 
 
 def photograph(picture: Picture) -> tuple[Tensor, bool]:

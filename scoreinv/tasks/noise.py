@@ -51,6 +51,16 @@ def estimate_noise(picture: Picture, models: Models) -> Noise:
     return Noise(levels, gray, _described(levels, gray, picture))
 
 
+def given_or_estimated(noise_std: float | None, picture: Picture, models: Models) -> Noise | float:
+    """Return the given standard deviation of white noise, or the estimate if there is none."""
+    return estimate_noise(picture, models) if noise_std is None else noise_std
+
+
+def std_of(noise: Noise | float) -> float:
+    """Return the standard deviation of one value's noise, in [0, 1]."""
+    return noise.std if isinstance(noise, Noise) else noise
+
+
 def _described(levels: Tensor, gray: bool, picture: Picture) -> str:
     """Describe the kind of noise, and where it is strongest."""
     luma, chroma, _, _, coarse_luma, coarse_chroma = levels.square().mean((0, 2, 3)).sqrt().tolist()

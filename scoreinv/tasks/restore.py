@@ -40,7 +40,7 @@ from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of,
 from scoreinv.tasks.denoise import FAINT, denoising_time, remove_noise, white_level
 from scoreinv.tasks.holes import mask_notes
 from scoreinv.tasks.inpaint import PreparedFill
-from scoreinv.tasks.noise import estimate_noise
+from scoreinv.tasks.noise import Noise, given_or_estimated, std_of
 from scoreinv.tasks.noise_streams import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import AnyMethod, ImageLike, RestoreOutcome, Step, for_each
@@ -356,8 +356,8 @@ class _Restoration:
     def remove_noise(self) -> None:
         """Remove noise that is given, or estimated as at least `_FAINT`."""
         given = self.request.noise_std
-        noise = estimate_noise(self.pictures[0], self.models) if given is None else given
-        self.noise_std = noise if isinstance(noise, float) else noise.std
+        noise = given_or_estimated(given, self.pictures[0], self.models)
+        self.noise_std = std_of(noise)
         level = self.noise_std * GRAY_LEVELS
         if given is None and self.noise_std < _FAINT:
             self._finish_step("denoise", info("noise_none", level=level))
@@ -369,7 +369,7 @@ class _Restoration:
             denoised = remove_noise(picture, noise, prior, request, part)
             clean.append(denoised.image)
         self.nfe += denoised.nfe
-        kind = "noise" if isinstance(noise, float) else noise.words
+        kind = noise.words if isinstance(noise, Noise) else "noise"
         self._finish_step("denoise", info("noise_removed", level=level, kind=kind), clean)
 
     def add_colors(self, hints: KnownColours | None) -> None:

@@ -36,7 +36,7 @@ from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, notify, split
 from scoreinv.tasks.common import Model, check_samples, finite, models_of, noise_range
 from scoreinv.tasks.denoise import FAINT, photograph, remove_noise, written
-from scoreinv.tasks.noise import LEAST, estimate_noise
+from scoreinv.tasks.noise import LEAST, Noise, given_or_estimated, std_of
 from scoreinv.tasks.notes import info
 from scoreinv.tasks.outcome import ImageLike, Outcome, UpscaleOutcome, for_each
 from scoreinv.tasks.requests import DenoiseRequest, Downsampling, Estimate, Inputs, SampleMethod, UpscaleRequest
@@ -138,14 +138,13 @@ def upscale_picture(
     frame, notes = picture.blank_enlarged(factor), []
     notify(callback, 0.0)  # the noise of a large photograph and its first window together take over 2 seconds
     denoising, callback = split(callback, [1, 4])
-    noise = estimate_noise(picture, models) if request.noise_std is None else request.noise_std
-    noise_std = noise if isinstance(noise, float) else noise.std
-    least = LEAST if request.noise_std is None else 0.0
+    noise = given_or_estimated(request.noise_std, picture, models)
+    noise_std, least = std_of(noise), LEAST if isinstance(noise, Noise) else 0.0
     clean = picture
     if noise_std > max(least, noise_range(models.denoiser())[0]):
         prior = models.denoiser(exact=noise_std < FAINT)
         clean = remove_noise(picture, noise, prior, DenoiseRequest(), denoising).image
-        if not isinstance(noise, float):
+        if isinstance(noise, Noise):
             notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS, kind=noise.words))
     enlarging = Enlarging(clean, request, models.upscaler())
     if request.mean:

@@ -55,6 +55,15 @@ def test_a_share_of_the_noise_is_kept(pair):
         scoreinv.denoise(noisy, keep_grain=1.5)
 
 
+@pytest.mark.parametrize("number", [int, np.float32])
+@pytest.mark.parametrize("task", [scoreinv.denoise, scoreinv.upscale, scoreinv.restore], ids=lambda task: task.__name__)
+def test_a_given_level_is_any_number(task, number):
+    """1 is 255 grey levels."""
+    steps = {"inpaint": False, "colorize": False} if task is scoreinv.restore else {}
+    photo = np.random.default_rng(0).integers(0, 255, (24, 24, 3), dtype=np.uint8)
+    assert task(photo, noise_std=number(1), **steps).noise_std == 1
+
+
 @pytest.mark.opencv
 def test_samples_vary_by_less_than_the_noise(pair):
     noisy, _ = pair
