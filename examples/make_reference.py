@@ -16,7 +16,7 @@ from scoreinv.cli import render
 from scoreinv.cli.app import _app as command_line
 from scoreinv.system.options import Setting
 from scoreinv.tasks import notes
-from scoreinv.tasks.provenance import REQUESTS
+from scoreinv.tasks.table import TASKS
 
 MODULES = {
     **{"functions": "scoreinv", "training": "scoreinv.training", "errors": "scoreinv.system.errors"},
@@ -46,10 +46,10 @@ def settings() -> str:
         "# Settings",
         "The options of tasks, as Python and the records of runs name them. Noise levels are in [0, 1].",
     ]
-    for name, request in REQUESTS.items():
-        lines += [f"\n## {name}: {request.__name__}\n", "| field | default | meaning |", "|---|---|---|"]
-        hints = get_type_hints(request, include_extras=True)
-        for field in fields(request):
+    for task in TASKS:
+        lines += [f"\n## {task.name}: {task.request.__name__}\n", "| field | default | meaning |", "|---|---|---|"]
+        hints = get_type_hints(task.request, include_extras=True)
+        for field in fields(task.request):
             for setting in getattr(hints[field.name], "__metadata__", ()):
                 if isinstance(setting, Setting):
                     lines.append(f"| `{field.name}` | `{field.default!r}` | {setting.words} |")

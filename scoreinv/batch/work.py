@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from scoreinv import files, imaging, inputs
 from scoreinv.batch.outputs import STREAM, OutputOptions
@@ -30,13 +29,13 @@ from scoreinv.system.text import percent, printable
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.holes import MOSTLY_HOLE
 from scoreinv.tasks.notes import Note, info, warning
+from scoreinv.tasks.once import once
 from scoreinv.tasks.outcome import Outcome
-from scoreinv.tasks.provenance import changes_of, recorded, with_provenance
+from scoreinv.tasks.provenance import changes_of, with_provenance
 from scoreinv.tasks.requests import Inputs, Request
+from scoreinv.tasks.table import Task
 
 _log = logging.getLogger(__name__)
-
-Task = Callable[[Inputs, Any, Models, Callback | None], Outcome[imaging.Picture]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Work:
     """The task to run on each picture, and its settings. Picklable, to be sent to worker processes.
 
     Attributes:
-        task: a function of `scoreinv.tasks`, such as `inpaint_picture`.
+        task: an entry of the table of tasks.
         request: the task's settings.
         models: names of the models, and their device and precision.
         auxiliary: inputs and outputs apart from photos and results.
@@ -167,9 +166,9 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
         if work.roles or "torch" in sys.modules:  # some tasks compute without a model
             work.models.machine.start_torch()
         started = time.monotonic()
-        outcome = work.task(given, work.request, work.models, callback)
-        if work.options.provenance or job.changes is not None:
-            outcome = recorded(outcome, given, work.request, work.models, timed=work.options.record_time)
+        outcome = once(work.task, given, work.request, work.models, callback, timed=work.options.record_time)
+        if not work.options.provenance and job.changes is None:
+            outcome = replace(outcome, provenance=None)
         notes += outcome.notes
         outputs, pictures = job.outputs, outcome.samples if len(job.outputs) > 1 else [outcome.image]
         if len(outputs) > 1 and outcome.std is not None and not outcome.std.any():

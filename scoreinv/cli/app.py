@@ -26,18 +26,19 @@ import typer
 
 from scoreinv.cli.command import HELP_ALL, Help, Version, command
 from scoreinv.cli.options import PREFIX, Common
+from scoreinv.cli.photos import command_of, unused_by
 from scoreinv.system.errors import InputError
+from scoreinv.tasks.table import BY_NAME
 
 _log = logging.getLogger(__name__)
 TOML = "scoreinv.toml"
 PHOTOGRAPHS, MODELS = "Photographs", "Models"
 COMMANDS = {
-    **dict.fromkeys(("restore", "inpaint", "select", "damage", "colorize"), PHOTOGRAPHS),
-    **dict.fromkeys(("denoise", "upscale", "deblur", "compare", "rerun", "serve", "gimp"), PHOTOGRAPHS),
+    **dict.fromkeys((*BY_NAME, "compare", "rerun", "serve", "gimp"), PHOTOGRAPHS),
     **dict.fromkeys(("models", "sample", "interpolate", "likelihood", "train", "evaluate", "convert"), MODELS),
 }
-"""The panel of each command, in the order of the help. A command is a module of this package with a function of its
-name."""
+"""The panel of each command, in the order of the help. A command is a task, or a module of this package with a function
+of its name."""
 GROUPS = {"models": ("list", "show"), "gimp": ("install",)}
 """The subcommands of commands. The module of such a command has a table of their functions, `PARTS`."""
 _APP: dict[str, Any] = {
@@ -60,7 +61,13 @@ def _app(arguments: list[str]) -> Any:
     """Return the command line with the requested command, or with all commands if none is requested."""
     app = typer.Typer(callback=_root, **_APP)
     for name in arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS:
-        module, panel = import_module(f"scoreinv.cli.{name}"), COMMANDS[name]
+        panel = COMMANDS[name]
+        if name in BY_NAME:
+            task = BY_NAME[name]
+            whole = command(command_of(task), name, unused_by(task))
+            app.command(name, add_help_option=False, rich_help_panel=panel)(whole)
+            continue
+        module = import_module(f"scoreinv.cli.{name}")
         unused = getattr(module, "UNUSED", ())
         if name in GROUPS:
             group = typer.Typer(callback=_group(module.__doc__), **_APP)

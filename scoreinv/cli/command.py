@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -85,8 +85,10 @@ def command(function: Callable[..., None], words: str, unused: Collection[str] =
         kind, setting = get_args(hint)[:2]
         if isinstance(setting, Setting):
             settings[name] = setting
-            variables = [f"{PREFIX}_{words}_{name}", *([f"{PREFIX}_{name}"] if group == "common" else [])]
+            own = setting.option if setting.choices else name  # the field has another meaning
+            variables = [f"{PREFIX}_{words}_{own}", *([f"{PREFIX}_{name}"] if group == "common" else [])]
             envvar = [each.replace(" ", "_").rstrip("_").upper() for each in variables]
+            default = setting.choices[0] if setting.choices else None if setting.repeatable else default
             hint = _option(kind, setting, _PANELS.get(group), envvar=envvar, hidden=name in unused)
         parameters.append(inspect.Parameter(name, _KEYWORD, default=default, annotation=hint))
 
@@ -184,6 +186,12 @@ def _option(kind: Any, setting: Setting, panel: str | None, **more: Any) -> Any:
 
     The range is only the placeholder in the help, such as `0-1`; `_check_given` checks it.
     """
+    if setting.choices:
+        kind = Literal[setting.choices]
+    elif setting.repeatable:
+        kind = list[str] | None
+    elif setting.read is not None:
+        kind = str | None
     plain = (
         next((each for each in get_args(kind) if each is not NoneType), kind) if NoneType in get_args(kind) else kind
     )
@@ -209,7 +217,7 @@ def _option(kind: Any, setting: Setting, panel: str | None, **more: Any) -> Any:
         show_default=plain is not bool,
         **more,
     )
-    return Annotated[str | None if setting.read is not None else kind, shown]
+    return Annotated[kind, shown]
 
 
 def _range(kind: type, allowed: Range) -> str:

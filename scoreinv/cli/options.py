@@ -5,30 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-import typer
-
 from scoreinv.models.loading import Machine
 from scoreinv.system.options import SEED, Device, Precision, Setting, Whole
+from scoreinv.tasks.table import MODEL
 
 THREADS = Whole(1, 1024)
 PREFIX = "SCOREINV"
 """Prefix of the environment variables that set options."""
 
-Photos = Annotated[
-    list[str], typer.Argument(metavar="PHOTO", help="Photos or folders; - is stdin.", show_default=False)
-]
-_MODEL = "Bundled model, or path of a model file (with / or a suffix)."
-ModelOption = Annotated[str, Setting(_MODEL, metavar="NAME|FILE")]
-TaskModel = Annotated[str, Setting(_MODEL, metavar="NAME|FILE", advanced=True)]
-"""Model of a command whose default model suits all photos, so that few users change it."""
-Hints = Annotated[str | None, Setting("Colour strokes, on a transparent picture of the photo's size.", metavar="FILE")]
-Uncertainty = Annotated[
-    str | None,
-    Setting(
-        "Also write a map of the samples' standard deviation; for several photos, a folder. Needs --samples.",
-        metavar="FILE|FOLDER",
-    ),
-]
+ModelOption = Annotated[str, Setting(MODEL, metavar="NAME|FILE")]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import typer
 
 from scoreinv.batch.outputs import OutputOptions, ending, single_output
 from scoreinv.batch.plan import expand
-from scoreinv.cli.options import THREADS, Common, Hints
+from scoreinv.cli.options import THREADS, Common
 from scoreinv.cli.render import emit, notice, rehearse, warn
 from scoreinv.inputs.mask_options import MaskOptions
 from scoreinv.models.loading import Models
@@ -21,6 +21,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.options import Precision, Setting, check
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.terminal import duration
+from scoreinv.tasks.table import HINTS
 
 if TYPE_CHECKING:
     from scoreinv.imaging.picture import Picture
@@ -39,7 +40,7 @@ def rerun(
         str | None, Setting("Mask of the run; for inpaint its mask of --changes will do.", metavar="MASK")
     ] = None,
     avoid: Annotated[str | None, Setting("Mask given to the run with --avoid.", metavar="MASK")] = None,
-    hints: Hints = None,
+    hints: Annotated[str | None, HINTS] = None,
     like: Annotated[
         list[str] | None, Setting("Reference photo of the run, or a folder of them. Repeatable.", metavar="PATH")
     ] = None,

@@ -14,13 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-from scoreinv.cli.options import Common, TaskModel
+from scoreinv.cli.options import Common
 from scoreinv.cli.render import emit, rehearse
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write
 from scoreinv.system.options import Setting, Whole
 from scoreinv.system.terminal import say
+from scoreinv.tasks.table import MODEL
 
 UNUSED = ("seed", "overwrite")
 PORT = 8421
@@ -35,7 +36,7 @@ def serve(
     port: Annotated[int, Setting("Port to listen on; 0 picks a free one.", Whole(0, 65535), metavar="PORT")] = PORT,
     opened: Annotated[bool, Setting("Open the page in the browser.", option="--open/--no-open")] = True,
     tied: Annotated[bool, Setting("End when stdin ends, with the program that started it.", advanced=True)] = False,
-    model: TaskModel = "photo",
+    model: Annotated[str, Setting(MODEL, metavar="NAME|FILE", advanced=True)] = "photo",
     color_model: Annotated[str, Setting("Model that adds colour.", metavar="NAME|FILE", advanced=True)] = "scene",
     common: Common,
 ) -> None:

@@ -66,14 +66,18 @@ class Setting:
         read: converts the command line's text (None: not given) to the value; None: the value is a number or a word.
         advanced: for scripts and researchers; the help lists it separately.
         option: name on the command line; None: the field's name.
+        choices: words for `read`, the default first; empty: any text.
+        repeatable: the option may be given several times; `read` then takes a list.
     """
 
     words: str
     range: Range | None = None
     metavar: str | None = None
-    read: Callable[[str | None], Any] | None = None
+    read: Callable[[Any], Any] | None = None
     advanced: bool = False
     option: str | None = None
+    choices: tuple[str, ...] = ()
+    repeatable: bool = False
 
 
 SampleCount = Annotated[int, Setting("Number of samples: NAME.1.png, NAME.2.png, ...", SAMPLES)]

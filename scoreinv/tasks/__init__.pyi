@@ -4,13 +4,11 @@ from .bits_per_dim import pictures_at_once as pictures_at_once
 from .bits_per_dim import pictures_bits_per_dim as pictures_bits_per_dim
 from .bits_per_dim import standard_error as standard_error
 from .callbacks import split as split
-from .classical import inpaint_classically as inpaint_classically
 from .colorize import colorize_picture as colorize_picture
 from .common import SizedModel as SizedModel
 from .common import check_sides as check_sides
 from .compare import compare_pictures as compare_pictures
 from .damage import DamageOdds as DamageOdds
-from .damage import damage_note as damage_note
 from .damage import damage_picture as damage_picture
 from .deblur import deblur_picture as deblur_picture
 from .denoise import denoise_picture as denoise_picture
@@ -19,8 +17,8 @@ from .evaluate import PictureFeatures as PictureFeatures
 from .evaluate import picture_features as picture_features
 from .generate import class_index as class_index
 from .generate import default_sampler as default_sampler
+from .holes import inpaint_picture as inpaint_picture
 from .inpaint import PreparedFill as PreparedFill
-from .inpaint import inpaint_picture as inpaint_picture
 from .interpolate import interpolate_pictures as interpolate_pictures
 from .outcome import Outcome as Outcome
 from .restore import restore_picture as restore_picture

@@ -13,10 +13,8 @@ from scoreinv.analysis.jpeg import RIM, without_smears
 from scoreinv.imaging import opencv
 from scoreinv.imaging.picture import Picture, colour_planes, to_float, to_samples
 from scoreinv.imaging.regions import hole_regions, known_first
-from scoreinv.models.loading import Models
 from scoreinv.tasks.callbacks import Callback, notify, split
-from scoreinv.tasks.holes import with_hole
-from scoreinv.tasks.notes import info
+from scoreinv.tasks.notes import Note, info
 from scoreinv.tasks.outcome import InpaintOutcome
 from scoreinv.tasks.requests import ClassicalMethod, InpaintRequest, Inputs
 from scoreinv.windows.boxes import crop
@@ -28,21 +26,22 @@ _BLOCKS: dict[ClassicalMethod, int] = {"telea": 2048, "navier-stokes": 2048, "bi
 the pixels: 90,000 at once take 3 seconds and 0.5 GB."""
 
 
-def inpaint_classically(
-    inputs: Inputs, request: InpaintRequest, models: Models, callback: Callback | None = None
+def fill_classically(
+    inputs: Inputs, request: InpaintRequest, notes: list[Note], callback: Callback
 ) -> InpaintOutcome[Picture]:
-    """Fill the holes of a photograph, or its detected damage, by the classical method of the request.
+    """Fill the holes of a photograph by the classical method of the request.
 
     The sample type is the picture's own, and other pixels are bit-identical. To bound the memory, only holes and their
     surroundings are converted to floats, and large holes are filled in blocks.
+
+    Args:
+        notes: notes about the holes.
 
     Raises:
         ScoreinvError: OpenCV cannot be loaded.
         Cancelled: the callback stopped the work.
     """
-    searching, filling = split(callback, [int(inputs.hole is None), 1])
-    inputs, damage, notes = with_hole(inputs, request, models, searching)
-    picture, hole, method = inputs.picture, inputs.hole, request.classical
+    picture, hole, method, notes = inputs.picture, inputs.hole, request.classical, [*notes]
     assert hole is not None
     assert method is not None
     cleaned, kept = (picture, picture) if request.exact else without_smears(picture, hole)
@@ -51,7 +50,7 @@ def inpaint_classically(
     pixels, unknown = cleaned.pixels.copy(), hole.copy()
     colours = colour_planes(pixels)
     regions = list(known_first(hole_regions(hole, context=_CONTEXT, maximum=_BLOCKS[method]), hole))
-    parts = split(filling, [region.hole.size for region in regions])
+    parts = split(callback, [region.hole.size for region in regions])
     for region, part in zip(regions, parts, strict=True):
         own, target, unfilled = region.hole, crop(colours, region.box), crop(unknown, region.box)
         target[own] = to_samples(_filled(to_float(target), unfilled, method)[own], pixels.dtype)
@@ -59,7 +58,7 @@ def inpaint_classically(
         notify(part, 1.0)
     pixels[~hole] = kept.pixels[~hole]
     filled = replace(picture, pixels=pixels)
-    return InpaintOutcome(filled, [filled], None, 0, method, damage, notes=notes, generated=hole)
+    return InpaintOutcome(filled, [filled], None, 0, method, notes=notes, generated=hole)
 
 
 def _filled(values: np.ndarray, hole: np.ndarray, method: ClassicalMethod) -> np.ndarray:

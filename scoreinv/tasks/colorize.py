@@ -43,7 +43,7 @@ from scoreinv.operators import gray, gray_and_hints
 from scoreinv.operators.luma import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
-from scoreinv.tasks.callbacks import Callback, notify, running, split
+from scoreinv.tasks.callbacks import Callback, notify, split
 from scoreinv.tasks.common import (
     Model,
     check_samples,
@@ -56,9 +56,9 @@ from scoreinv.tasks.common import (
 from scoreinv.tasks.damage import kind_of
 from scoreinv.tasks.noise_streams import PictureNoise, ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning
-from scoreinv.tasks.outcome import ColorizeOutcome, ImageLike, in_form
+from scoreinv.tasks.once import for_each
+from scoreinv.tasks.outcome import ColorizeOutcome, ImageLike
 from scoreinv.tasks.posterior import MEAN_WINDOW, Windows, draw_given
-from scoreinv.tasks.provenance import all_recorded
 from scoreinv.tasks.requests import (
     COLOR_TEMPERATURE,
     MEAN_DRAWS,
@@ -139,8 +139,7 @@ def colorize(
     given = hints_for(hints, len(pictures))
     references = _references_from_api(like)
     inputs = [Inputs(picture, hints=one, references=references) for picture, one in zip(pictures, given, strict=True)]
-    with running("colouring", callback, progress=progress) as forward:
-        return in_form(all_recorded(_colorize_all(inputs, request, models, forward), inputs, request, models), form)
+    return for_each("colorize", inputs, request, models, form, callback, progress=progress, together=_colorize_all)
 
 
 def hints_for(hints: Any, count: int) -> list[KnownColours | None]:

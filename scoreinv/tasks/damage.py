@@ -121,9 +121,7 @@ def damage_picture(
     inputs: Inputs, request: DamageRequest, models: Models, callback: Callback | None = None
 ) -> DamageOutcome[Picture]:
     """Find the damage of a photograph; the image of the outcome is its mask."""
-    hole = DamageOdds.of(inputs.picture, models.detector(), callback).marked(request.sensitivity, request.grow)
-    mask = picture_of_hole(hole)
-    return DamageOutcome(mask, [mask], None, 1, "segmentation", hole, notes=[damage_note(hole, request.sensitivity)])
+    return DamageOdds.of(inputs.picture, models.detector(), callback).outcome(request)
 
 
 def damage_note(hole: np.ndarray, sensitivity: float) -> Note:
@@ -192,6 +190,12 @@ class DamageOdds:
     def marked(self, sensitivity: float, grow: int = FOUND_GROW) -> np.ndarray:
         """Return the damage, HxW bool, enlarged by `grow` pixels."""
         return dilate(_enlarged(self._score(sensitivity), self.size) > 1 - sensitivity, grow)
+
+    def outcome(self, request: DamageRequest) -> DamageOutcome[Picture]:
+        """Return the mask of the damage that the request finds."""
+        hole = self.marked(request.sensitivity, request.grow)
+        mask, notes = picture_of_hole(hole), [damage_note(hole, request.sensitivity)]
+        return DamageOutcome(mask, [mask], None, 1, "segmentation", hole, notes=notes)
 
     def evidence(self, sensitivity: float) -> float:
         """Return how far sure damage stands out: -inf if there is none, about 17 for a clear scratch.

@@ -37,7 +37,8 @@ from scoreinv.tasks.common import Model, check_samples, models_of
 from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.noise import estimate_noise
 from scoreinv.tasks.notes import Note, info, warning
-from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome, for_each
+from scoreinv.tasks.once import for_each
+from scoreinv.tasks.outcome import DeblurOutcome, ImageLike, Outcome
 from scoreinv.tasks.requests import (
     DeblurRequest,
     Estimate,
@@ -136,7 +137,7 @@ def deblur(
     )
     pictures, form = pictures_from_api(image)
     inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)
-    return for_each(deblur_picture, inputs, request, models, form, "deblurring", callback, progress=progress)
+    return for_each("deblur", inputs, request, models, form, callback, progress=progress)
 
 
 def deblur_picture(

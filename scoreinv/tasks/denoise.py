@@ -48,7 +48,8 @@ from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
 from scoreinv.tasks.common import Model, check_samples, draw_outcome, models_of, noise_range, start_time, wide_tile
 from scoreinv.tasks.noise import LEAST, Noise, given_or_estimated, std_of
 from scoreinv.tasks.notes import info, warning
-from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome, for_each
+from scoreinv.tasks.once import for_each
+from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome
 from scoreinv.tasks.requests import DENOISING_STEPS, DenoiseRequest, Estimate, Inputs, SolveRequest
 from scoreinv.windows.ensemble import ALL, SelfEnsemble
 from scoreinv.windows.placement import covering_tile, grid
@@ -126,7 +127,7 @@ def denoise(
     )
     pictures, form = pictures_from_api(image)
     inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)
-    return for_each(denoise_picture, inputs, request, models, form, "denoising", callback, progress=progress)
+    return for_each("denoise", inputs, request, models, form, callback, progress=progress)
 
 
 def denoise_picture(

@@ -1,4 +1,7 @@
-"""The holes of a photograph to fill: those of a mask, with notes about it, or detected damage. Imports no torch."""
+"""The task `inpaint` on a photograph: the holes of a mask, with notes about it, or detected damage. Imports no torch.
+
+A classical method or a model fills them.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from scoreinv.analysis.fragments import find_fragments
 from scoreinv.analysis.leftovers import find_leftover, take_in_leftovers
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
-from scoreinv.tasks.callbacks import Callback
+from scoreinv.tasks.callbacks import Callback, split
 from scoreinv.tasks.notes import Note, warning
+from scoreinv.tasks.outcome import InpaintOutcome
 from scoreinv.tasks.requests import InpaintRequest, Inputs
 
 MOSTLY_HOLE = 0.6
@@ -40,17 +44,30 @@ def mask_notes(hole: np.ndarray, picture: Picture | None = None) -> list[Note]:
     return notes
 
 
-def with_hole(
-    inputs: Inputs, request: InpaintRequest, models: Models, callback: Callback | None
-) -> tuple[Inputs, np.ndarray | None, list[Note]]:
-    """Return the inputs with a hole, the damage (HxW bool) that was detected if there was no mask, and the notes.
+def inpaint_picture(
+    inputs: Inputs, request: InpaintRequest, models: Models, callback: Callback | None = None
+) -> InpaintOutcome[Picture]:
+    """Fill the holes of a photograph, or the damage that is detected if it has no mask.
 
-    Raises InputError if the inputs do not fit the request, or if all of the photograph is damage.
+    A fill is grey if all known pixels are, whatever the file's mode.
+
+    Raises InputError if `avoid` leaves too little to copy from, or if all of the photograph is damage.
     """
-    request.check_given(inputs.given)
+    searching, filling = split(callback, [int(inputs.hole is None), 3])
+    damage = None
     if inputs.hole is not None:
-        return inputs, None, mask_notes(inputs.hole, inputs.picture)
-    from scoreinv.tasks.damage import detect  # needs torch
+        notes = mask_notes(inputs.hole, inputs.picture)
+    else:
+        from scoreinv.tasks.damage import detect  # needs torch
 
-    damage, notes = detect(inputs.picture, request, models, callback)
-    return replace(inputs, hole=damage), damage, notes
+        damage, notes = detect(inputs.picture, request, models, searching)
+        inputs = replace(inputs, hole=damage)
+    if request.classical is not None:
+        from scoreinv.tasks.classical import fill_classically
+
+        outcome = fill_classically(inputs, request, notes, filling)
+    else:
+        from scoreinv.tasks.inpaint import PreparedFill  # needs torch
+
+        outcome = PreparedFill(inputs, request, models, notes).draw(request, filling)
+    return replace(outcome, damage=damage)

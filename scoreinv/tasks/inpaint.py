@@ -39,8 +39,7 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import PIXELS_AT_ONCE
 from scoreinv.system.options import MASK_THRESHOLD
-from scoreinv.tasks.callbacks import Callback, running, split
-from scoreinv.tasks.classical import inpaint_classically
+from scoreinv.tasks.callbacks import Callback, split
 from scoreinv.tasks.common import (
     Model,
     check_samples,
@@ -51,11 +50,11 @@ from scoreinv.tasks.common import (
     to_tensor,
 )
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
-from scoreinv.tasks.holes import mask_notes, with_hole
+from scoreinv.tasks.holes import mask_notes
 from scoreinv.tasks.notes import Note, info, warning
-from scoreinv.tasks.outcome import ImageLike, InpaintOutcome, for_each, in_form
+from scoreinv.tasks.once import for_each
+from scoreinv.tasks.outcome import ImageLike, InpaintOutcome
 from scoreinv.tasks.posterior import MEAN_WINDOW, Windows, accepts_holes, draw_given
-from scoreinv.tasks.provenance import all_recorded
 from scoreinv.tasks.requests import FillEstimate, FillMethod, InpaintRequest, Inputs, Sampling
 from scoreinv.windows.boxes import Box, crop
 from scoreinv.windows.ensemble import ALL
@@ -121,7 +120,7 @@ def inpaint(
     )
     if request.classical is not None and prior is not None:
         raise SettingError("prior", f"does not go with {method}, which needs no model")
-    request.check_given({"mask"} if avoid is None else {"mask", "avoid"})
+    request.check_given({"mask"} if avoid is None else {"mask", "avoid"})  # before the pictures are read
     models = models_of(inpaint=prior)
     pictures, form = pictures_from_api(image)
     sizes = [picture.size for picture in pictures]
@@ -130,29 +129,14 @@ def inpaint(
     if avoid is not None:
         avoided = as_holes(avoid, sizes, threshold=mask_threshold, may_be_black=True, what="the mask to avoid")
     inputs = [Inputs(*each) for each in zip(pictures, holes, avoided, strict=True)]
-    title = "inpainting"
-    if request.classical is not None:
-        return for_each(inpaint_classically, inputs, request, models, form, title, callback, progress=progress)
-    with running(title, callback, progress=progress) as forward:
-        prepared = [PreparedFill(each, request, models) for each in inputs]
-        return in_form(all_recorded(draw_fills(prepared, request, forward), inputs, request, models), form)
+    together = None if request.classical is not None else _filled
+    return for_each("inpaint", inputs, request, models, form, callback, progress=progress, together=together)
 
 
-def inpaint_picture(
-    inputs: Inputs, request: InpaintRequest, models: Models, callback: Callback | None = None
-) -> InpaintOutcome[Picture]:
-    """Fill the holes of a photograph, or the damage that is detected if it has no mask.
-
-    A fill is grey if all known pixels are, whatever the file's mode.
-
-    Raises InputError if `avoid` leaves too little to copy from, or if all of the photograph is damage.
-    """
-    if request.classical is not None:
-        return inpaint_classically(inputs, request, models, callback)
-    searching, drawing = split(callback, [int(inputs.hole is None), 3])
-    inputs, damage, notes = with_hole(inputs, request, models, searching)
-    outcome = PreparedFill(inputs, request, models, notes).draw(request, drawing)
-    return replace(outcome, damage=damage)
+def _filled(
+    inputs: Sequence[Inputs], request: InpaintRequest, models: Models, callback: Callback
+) -> list[InpaintOutcome[Picture]]:
+    return draw_fills([PreparedFill(each, request, models) for each in inputs], request, callback)
 
 
 def draw_fills(

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
 
-from scoreinv.inputs.arrays import Form
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.text import one_line
-from scoreinv.tasks.callbacks import Callback, running, split
 from scoreinv.tasks.notes import Note
-from scoreinv.tasks.provenance import all_recorded
-from scoreinv.tasks.requests import ClassicalMethod, FillMethod, Inputs, Request, RestorationMethod, StepName
+from scoreinv.tasks.requests import ClassicalMethod, FillMethod, RestorationMethod, StepName
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from scoreinv.analysis.kind import Kind
     from scoreinv.imaging.records import Record
-    from scoreinv.models.loading import Models
     from scoreinv.operators.kernels import PointSpread
 
 ImageLike = TypeVar("ImageLike", np.ndarray, Image.Image, "Tensor")
@@ -262,36 +257,3 @@ class RestoreOutcome(Outcome[AnyImage]):
     @property
     def invents(self) -> bool:
         return super().invents or any(step.changed and step.name == "colorize" for step in self.steps)
-
-
-def for_each(
-    task: Callable[[Inputs, Any, Models, Callback], Outcome[Any]],
-    inputs: Sequence[Inputs],
-    request: Request,
-    models: Models,
-    form: Form,
-    title: str,
-    callback: Callback | None,
-    *,
-    progress: bool,
-) -> Any:
-    """Run a task on the pictures of a call from Python; return their outcomes as one, in the caller's form."""
-    with running(title, callback, progress=progress) as forward:
-        parts = split(forward, [1] * len(inputs))
-        outcomes = [task(one, request, models, part) for one, part in zip(inputs, parts, strict=True)]
-        return in_form(all_recorded(outcomes, inputs, request, models), form)
-
-
-def in_form(outcomes: Sequence[Outcome[Any]], form: Form) -> Any:
-    """Return the outcomes of all pictures as one, in the caller's form."""
-    added = [each.name for each in fields(outcomes[0]) if each.name not in _COMMON]
-    return replace(
-        max(outcomes, key=lambda outcome: outcome.nfe),
-        image=form.pictures([outcome.image for outcome in outcomes]),
-        samples=[form.pictures(same) for same in zip(*(outcome.samples for outcome in outcomes), strict=True)],
-        std=None if outcomes[0].std is None else form.maps([outcome.std for outcome in outcomes]),
-        **{name: form.values([getattr(outcome, name) for outcome in outcomes]) for name in added},
-    )
-
-
-_COMMON = {"image", "samples", "std", "nfe", "method"}

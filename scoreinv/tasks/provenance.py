@@ -21,47 +21,28 @@ from scoreinv.models.loading import Models
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError
 from scoreinv.system.version import __version__
-from scoreinv.tasks.requests import (
-    ColorizeRequest,
-    DeblurRequest,
-    DenoiseRequest,
-    InpaintRequest,
-    Inputs,
-    Request,
-    RestoreRequest,
-    UpscaleRequest,
-)
+from scoreinv.tasks.requests import Inputs, Request
+from scoreinv.tasks.table import BY_NAME, Task
 
 if TYPE_CHECKING:
     from scoreinv.tasks.outcome import Outcome
 
-REQUESTS: dict[str, type[Request]] = {
-    "restore": RestoreRequest,
-    "inpaint": InpaintRequest,
-    "colorize": ColorizeRequest,
-    "denoise": DenoiseRequest,
-    "upscale": UpscaleRequest,
-    "deblur": DeblurRequest,
-}
-"""The request of each task whose results are recorded, by the name of the task. Results of other tasks are masks."""
-
 
 def recorded(
-    outcome: Outcome[Picture], inputs: Inputs, request: Request, models: Models, *, timed: bool = False
+    task: Task, outcome: Outcome[Picture], inputs: Inputs, request: Request, models: Models, *, timed: bool = False
 ) -> Any:
-    """Return an outcome with its record, or the outcome itself if its image is a mask.
+    """Return the outcome of a task with its record, or the outcome itself if its image is a mask.
 
     Args:
         timed: record the time.
     """
-    task = next((name for name, kind in REQUESTS.items() if type(request) is kind), None)
-    if task is None:
+    if task.makes_mask:
         return outcome
     roles, picture = request.roles(inputs.given), inputs.picture
     device, precision = models.device_and_precision(roles[0]) if roles else ("cpu", "")
-    software = _software(torch=bool(roles) or task != "inpaint")  # classical fills need none
+    software = _software(torch=bool(roles) or task.name != "inpaint")  # classical fills need none
     record = Record(
-        task=task,
+        task=task.name,
         settings=settings_of(request),
         models={role: models.identity(role) for role in roles},
         software=software,
@@ -77,17 +58,6 @@ def recorded(
         created=datetime.now(UTC).isoformat(timespec="seconds") if timed else "",
     )
     return replace(outcome, provenance=record)
-
-
-def all_recorded(
-    outcomes: Sequence[Outcome[Picture]], inputs: Sequence[Inputs], request: Request, models: Models
-) -> list[Any]:
-    """Return the outcomes of a call from Python with their records, which have the hash of the image."""
-    made = [recorded(outcome, one, request, models) for outcome, one in zip(outcomes, inputs, strict=True)]
-    return [
-        replace(each, provenance=replace(each.provenance, result=pixel_hash(each.image))) if each.provenance else each
-        for each in made
-    ]
 
 
 def with_provenance(outcome: Outcome[Picture], picture: Picture) -> Picture:
@@ -116,9 +86,10 @@ def settings_of(request: Request) -> dict[str, Any]:
 
 def request_of(record: Record) -> Request:
     """Return the request of a record; raise InputError if this version has no such task, or cannot use a setting."""
-    if record.task not in REQUESTS:
+    task = BY_NAME.get(record.task)
+    if task is None or task.makes_mask:
         raise InputError(f"the task {record.task!r} of the record is unknown: another version made it")
-    kind, settings = REQUESTS[record.task], dict(record.settings)
+    kind, settings = task.request, dict(record.settings)
     if unknown := settings.keys() - {each.name for each in fields(kind)}:  # type: ignore[arg-type]
         raise InputError(f"the record has unknown settings ({', '.join(sorted(unknown))}): another version made it")
     try:

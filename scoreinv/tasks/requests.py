@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from scoreinv.system.errors import InputError, SettingError
@@ -157,6 +158,11 @@ class Request:
         return self.estimate == "mean" and self.samples == 1
 
     @property
+    def enlargement(self) -> int:
+        """Factor of the result's size."""
+        return 1
+
+    @property
     def results(self) -> int:
         """Number of resulting pictures: all samples, or the one mean."""
         return self.samples if self.estimate == "sample" else 1
@@ -172,12 +178,15 @@ class Request:
     def check_given(self, given: Collection[Given]) -> None:
         """Raise SettingError if these inputs do not fit the request."""
 
+    def check_libraries(self) -> None:
+        """Raise ScoreinvError if an optional library that the request needs is absent."""
+
     def result_of(self, picture: Picture) -> Picture:
         """Return a picture of the result's size and mode, to check outputs early.
 
         Raises InputError if the request cannot be done on this picture.
         """
-        return picture
+        return picture if self.enlargement == 1 else picture.blank_enlarged(self.enlargement)
 
 
 @dataclass(frozen=True)
@@ -319,6 +328,12 @@ class InpaintRequest(DrawRequest):
         roles: list[Role] = ["inpaint"] if self.classical is None else []
         return roles if "mask" in given else [*roles, "damage"]
 
+    def check_libraries(self) -> None:
+        if self.classical not in (None, "biharmonic"):
+            from scoreinv.imaging import load_opencv
+
+            load_opencv()
+
     def check_given(self, given: Collection[Given]) -> None:
         if "mask" in given and self.sensitivity is not None:
             raise SettingError("sensitivity", "controls damage detection: it has no effect on a mask")
@@ -395,13 +410,20 @@ class ColorizeRequest(DrawRequest):
             "samples or a model without grey input)"
         ),
     ] = None
-    whiten: bool = False
+    whiten: Annotated[
+        bool,
+        Setting(
+            "Tones of a sepia print without its tint. luma: its brightness; white: its lightest tone becomes white.",
+            option="tint",
+            choices=("luma", "white"),
+            read=lambda text: text == "white",
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.estimate is None and self.samples > 1:
             object.__setattr__(self, "estimate", "sample")
-        check("whiten", self.whiten, bool)
 
     def roles(self, given: Collection[Given]) -> list[Role]:
         return ["colorize"]
@@ -598,8 +620,9 @@ class UpscaleRequest(SolveRequest):
     def roles(self, given: Collection[Given]) -> list[Role]:
         return ["upscale", "denoise", "noise"] if self.noise_std is None else ["upscale", "denoise"]
 
-    def result_of(self, picture: Picture) -> Picture:
-        return picture.blank_enlarged(self.factor)
+    @property
+    def enlargement(self) -> int:
+        return self.factor
 
 
 def _kernel_from_text(text: str | None) -> Any:
@@ -661,6 +684,26 @@ class DamageRequest(Request):
         return _black_mask(picture)
 
 
+def _numbers(name: str, text: str, form: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != len(form.split(",")):
+        raise SettingError(name, f"{text}: give {form}, in pixels")
+    return numbers
+
+
+def _points_from_text(name: str, texts: Sequence[str] | None) -> tuple[tuple[float, ...], ...]:
+    """Convert the points of a command line."""
+    return tuple(_numbers(name, text, "X,Y") for text in texts or ())
+
+
+def _box_from_text(text: str | None) -> tuple[float, ...] | None:
+    """Convert the box of a command line."""
+    return None if text is None else _numbers("box", text, "X,Y,W,H")
+
+
 @dataclass(frozen=True)
 class SelectRequest(Request):
     """Which object of a picture is selected, by points on it and beside it, or a box around it; see `tasks.select`.
@@ -670,9 +713,29 @@ class SelectRequest(Request):
         box: x, y, width, height.
     """
 
-    at: Sequence[Any] = ()
-    not_at: Sequence[Any] = ()
-    box: Sequence[float] | None = None
+    at: Annotated[
+        Sequence[Any],
+        Setting(
+            "Point on the object, in pixels from the upper left corner. Repeatable.",
+            metavar="X,Y",
+            read=partial(_points_from_text, "at"),
+            repeatable=True,
+        ),
+    ] = ()
+    not_at: Annotated[
+        Sequence[Any],
+        Setting(
+            "Point beside the object. Repeatable.",
+            metavar="X,Y",
+            option="--not",
+            read=partial(_points_from_text, "not_at"),
+            repeatable=True,
+        ),
+    ] = ()
+    box: Annotated[
+        Sequence[float] | None,
+        Setting("Box around the object: upper left corner, width, height.", metavar="X,Y,W,H", read=_box_from_text),
+    ] = None
     size: Annotated[
         Literal["small", "middle", "large"] | None,
         Setting("Size of the object at a single point: a part, more of it, or the whole. (default: the likeliest)"),
@@ -686,6 +749,15 @@ class SelectRequest(Request):
     ] = None
     shadow: Annotated[bool, Setting("Include its cast shadow, if it is clear.")] = False
     fragments: Annotated[bool, Setting("Include small gaps and tips that resemble the object.")] = True
+
+    def check_given(self, given: Collection[Given]) -> None:
+        if not len(self.at) and self.box is None:
+            raise SettingError("at", "is missing: give a point on the object, or a box around it with --box X,Y,W,H")
+
+    def check_libraries(self) -> None:
+        from scoreinv.models import load_onnxruntime
+
+        load_onnxruntime()
 
     def result_of(self, picture: Picture) -> Picture:
         from scoreinv.tasks.select import Prompt
@@ -813,8 +885,9 @@ class RestoreRequest(Request):
         }
         return [role for role, is_used in used.items() if is_used]
 
-    def result_of(self, picture: Picture) -> Picture:
-        return picture if self.enlarge is None else picture.blank_enlarged(self.enlarge)
+    @property
+    def enlargement(self) -> int:
+        return self.enlarge or 1
 
     def check_given(self, given: Collection[Given]) -> None:
         if "mask" in given and not self.inpaint:

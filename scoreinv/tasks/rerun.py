@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from scoreinv import tasks
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.records import Record, pixel_hash
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.tasks.callbacks import Callback
+from scoreinv.tasks.once import once
 from scoreinv.tasks.outcome import Outcome
-from scoreinv.tasks.provenance import hashes, recorded, request_of
+from scoreinv.tasks.provenance import hashes, request_of
 from scoreinv.tasks.requests import Inputs
+from scoreinv.tasks.table import BY_NAME
 
 
 def rerun(record: Record, inputs: Inputs, models: Models, callback: Callback | None = None) -> Outcome[Picture]:
@@ -29,9 +30,7 @@ def rerun(record: Record, inputs: Inputs, models: Models, callback: Callback | N
             raise SettingError(setting, "is missing: give the same as for the run")
         if record.inputs.get(name) != given[name]:
             raise SettingError(setting, "is not that of the run, which had another or none")
-    run = getattr(tasks, f"{record.task}_picture")
-    outcome = run(inputs, request, models, callback)
-    return recorded(outcome, inputs, request, models)  # type: ignore[no-any-return]
+    return once(BY_NAME[record.task], inputs, request, models, callback)  # type: ignore[no-any-return]
 
 
 def repeated(outcome: Outcome[Picture], record: Record) -> Picture:

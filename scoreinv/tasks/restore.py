@@ -43,7 +43,8 @@ from scoreinv.tasks.inpaint import PreparedFill
 from scoreinv.tasks.noise import Noise, given_or_estimated, std_of
 from scoreinv.tasks.noise_streams import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning
-from scoreinv.tasks.outcome import AnyMethod, ImageLike, RestoreOutcome, Step, for_each
+from scoreinv.tasks.once import for_each
+from scoreinv.tasks.outcome import AnyMethod, ImageLike, RestoreOutcome, Step
 from scoreinv.tasks.requests import (
     SURE_SENSITIVITY,
     ColorizeRequest,
@@ -181,13 +182,14 @@ def restore(
     if detector is not None:
         models = replace(models, damage=detector_of(detector) if inpaint and mask is None else detector)
 
-    def restored(one: Inputs, request: RestoreRequest, models: Models, part: Callback) -> RestoreOutcome[Any]:
-        outcome = restore_picture(one, request, models, part)
-        single = replace(form, dims=3)  # steps are kept per picture, not as a batch
-        steps = [replace(step, image=step.image and single.pictures([step.image])) for step in outcome.steps]
-        return replace(outcome, steps=steps)
+    outcome = for_each("restore", inputs, request, models, form, callback, progress=progress)
+    single = replace(form, dims=3)  # steps are kept per picture, not as a batch
 
-    return for_each(restored, inputs, request, models, form, "restoring", callback, progress=progress)
+    def in_form(steps: list[Step[Picture]]) -> list[Step[Any]]:
+        return [replace(step, image=step.image and single.pictures([step.image])) for step in steps]
+
+    pictures_steps = outcome.steps if form.dims == 4 else [outcome.steps]
+    return replace(outcome, steps=form.values([in_form(steps) for steps in pictures_steps]))
 
 
 def restore_picture(
@@ -197,7 +199,6 @@ def restore_picture(
 
     Models of steps that are off are not loaded, except the detector, by which a photograph in colour is classified.
     """
-    request.check_given(inputs.given)
     picture, hole, hints = inputs.picture, inputs.hole, inputs.hints
     channels = 3 if request.colorize and picture.is_gray_mode else 1
     check_samples(request.samples, channels * request.result_of(picture).pixels.nbytes)

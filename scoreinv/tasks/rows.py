@@ -6,68 +6,92 @@ independent: a result depends neither on batching nor on other rows, and each ro
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
-from scoreinv import tasks
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.blur import as_kernel
 from scoreinv.inputs.masks import as_holes, check_mask_settings
 from scoreinv.models.catalogue import bundled_file
-from scoreinv.models.loading import Machine, Models, Role
+from scoreinv.models.loading import Machine, Models
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.options import MASK_THRESHOLD, Device, Precision, check
 from scoreinv.system.threads import yield_to_load
-from scoreinv.tasks.outcome import Outcome, in_form
+from scoreinv.tasks.once import in_form, once
+from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.requests import (
     ColorizeRequest,
     DeblurRequest,
     DenoiseRequest,
     Downsampling,
+    Given,
     InpaintRequest,
     Inputs,
+    Request,
     SolveRequest,
     UpscaleRequest,
 )
+from scoreinv.tasks.table import BY_NAME
 
 Batch = dict[str, np.ndarray]
 """Columns by name, of equal lengths. A column of pictures is NxHxW(xC), or an object array of HxW(xC)."""
 
 
-class OnRows(ABC):
-    """A task applied to each row of a batch.
+class OnRows:
+    """A task on each row of a batch.
+
+        scoreinv.tasks.rows.OnRows("restore", RestoreRequest(colorize=False), Models())({"image": images})["result"]
 
     Args:
+        task: its name.
         request: settings of the task; if it has several `results`, each row gets all of them, SxHxW(xC).
         models: names or files of the models.
-        role: the model of the task; None if it needs none.
-        columns: names of the input columns; the first has pictures, arrays HxW, HxWx3 or HxWx4 of uint8, uint16 or
-            float in [0, 1].
+        image: name of the column of pictures, arrays HxW, HxWx3 or HxWx4 of uint8, uint16 or float in [0, 1].
+        inputs: columns of the task's other inputs, `mask` and `hints`.
         result: name of the added column, which has arrays of the pictures' dtype.
         name: column that identifies rows in errors, such as a path or a key; None: rows are counted.
+        masks: options of `scoreinv.inputs.masks.as_holes`.
 
     Raises InputError if a setting is wrong, or no bundled model has that name.
     """
 
     def __init__(
-        self, request: Any, models: Models, role: Role | None, columns: list[str], result: str, name: str | None
+        self,
+        task: str,
+        request: Request,
+        models: Models,
+        *,
+        image: str = "image",
+        inputs: Mapping[Given, str] | None = None,
+        result: str = "result",
+        name: str | None = None,
+        masks: Mapping[str, Any] | None = None,
     ) -> None:
         check("device", models.machine.device, get_args(Device))
         check("precision", models.machine.precision, get_args(Precision))
-        if role is not None:
-            bundled_file(getattr(models, role))  # paths may be those of other machines
+        self.inputs, self.mask_settings = dict(inputs or {}), dict(masks or {})
+        self.role = next(iter(request.roles(self.inputs.keys())), None)
+        if self.role is not None:
+            bundled_file(getattr(models, self.role))  # paths may be those of other machines
         self.several = request.results > 1
-        self.request, self.models, self.role = request, models, role
-        self.columns, self.result, self.name = columns, result, name
+        self.task, self.request, self.models = task, request, models
+        self.image, self.result, self.name = image, result, name
 
-    @abstractmethod
-    def run(self, picture: Picture, *others: np.ndarray) -> Outcome[Picture]:
-        """Run the task on a picture and the entries of the other columns in its row."""
+    def run(self, picture: Picture, others: Mapping[Given, Any]) -> Outcome[Picture]:
+        """Run the task on a picture and the other inputs of its row."""
+        hole = hints = None
+        if "mask" in others:
+            (hole,) = as_holes(others["mask"], [picture.size], **self.mask_settings)
+        if "hints" in others:
+            from scoreinv.tasks.colorize import hints_for  # needs torch
+
+            (hints,) = hints_for(others["hints"], 1)
+        return once(BY_NAME[self.task], Inputs(picture, hole, hints=hints), self.request, self.models)  # type: ignore[no-any-return]
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with the results.
@@ -77,10 +101,10 @@ class OnRows(ABC):
             CheckpointError: the model does not exist.
             SettingError: the device is absent.
         """
-        for column in self.columns if self.name is None else [*self.columns, self.name]:
+        for column in (self.image, *self.inputs.values(), *([] if self.name is None else [self.name])):
             if column not in batch:
                 raise InputError(f"the batch has no column {column!r}, but {', '.join(map(str, batch))}")
-        images = batch[self.columns[0]]
+        images = batch[self.image]
         if not len(images):
             return {**batch, self.result: images}
         if self.role is not None and (source := self.models.source(self.role)) is not None:
@@ -88,10 +112,10 @@ class OnRows(ABC):
         results = []
         for number in range(len(images)):
             try:
-                image, *others = (batch[column][number] for column in self.columns)
-                (picture,), form = pictures_from_api(image)
+                (picture,), form = pictures_from_api(images[number])
+                others = {given: batch[column][number] for given, column in self.inputs.items()}
                 with yield_to_load():
-                    outcome = in_form([self.run(picture, *others)], form)
+                    outcome = in_form([self.run(picture, others)], form)
             except ScoreinvError as error:
                 key = "" if self.name is None else f" ({batch[self.name][number]})"
                 kind = InputError if isinstance(error, InputError) else ScoreinvError
@@ -140,12 +164,9 @@ class Inpainter(OnRows):
         if model is not None and request.classical is not None:
             raise SettingError("model", f"does not go with {request.method}, which needs none")
         models = Models(inpaint="photo" if model is None else model, machine=Machine(device, precision))
-        super().__init__(request, models, "inpaint" if request.classical is None else None, [image, mask], result, name)
-        self.mask_settings: dict[str, Any] = {"threshold": mask_threshold, "invert": invert, "grow": grow}
-
-    def run(self, picture: Picture, *others: np.ndarray) -> Outcome[Picture]:
-        (hole,) = as_holes(others[0], [picture.size], **self.mask_settings)
-        return tasks.inpaint_picture(Inputs(picture, hole), self.request, self.models)
+        masks = {"threshold": mask_threshold, "invert": invert, "grow": grow}
+        columns: dict[Given, str] = {"mask": mask}
+        super().__init__("inpaint", request, models, image=image, inputs=columns, result=result, name=name, masks=masks)
 
 
 class Colorizer(OnRows):
@@ -175,13 +196,8 @@ class Colorizer(OnRows):
         **settings: Any,
     ) -> None:
         request, models = ColorizeRequest(**settings), Models(colorize=model, machine=Machine(device, precision))
-        super().__init__(request, models, "colorize", [image] if hints is None else [image, hints], result, name)
-
-    def run(self, picture: Picture, *others: np.ndarray) -> Outcome[Picture]:
-        from scoreinv.tasks.colorize import hints_for  # needs torch
-
-        (hints,) = hints_for(others[0] if others else None, 1)
-        return tasks.colorize_picture(Inputs(picture, hints=hints), self.request, self.models)
+        columns: dict[Given, str] = {} if hints is None else {"hints": hints}
+        super().__init__("colorize", request, models, image=image, inputs=columns, result=result, name=name)
 
 
 class Restorer(OnRows):
@@ -228,19 +244,14 @@ class Restorer(OnRows):
         request: SolveRequest
         if factor is not None:
             kind: Downsampling = "area" if downsampling is None else downsampling
+            task = "upscale"
             request = UpscaleRequest(factor=factor, downsampling=kind, noise_std=noise_std, **settings)
         elif kernel is not None:
-            request = DeblurRequest(kernel=as_kernel(kernel), noise_std=noise_std, **settings)
+            task, request = "deblur", DeblurRequest(kernel=as_kernel(kernel), noise_std=noise_std, **settings)
         else:
-            request = DenoiseRequest(noise_std=noise_std, **settings)
-        role = request.roles(())[0]
-        named = {key: name for key, name in (("denoise", prior), (role, model)) if name is not None}
-        models = Models(**named, machine=Machine(device, precision))
-        super().__init__(request, models, role, [image], result, name)
-
-    def run(self, picture: Picture, *others: np.ndarray) -> Outcome[Picture]:
-        if isinstance(self.request, UpscaleRequest):
-            return tasks.upscale_picture(Inputs(picture), self.request, self.models)
-        if isinstance(self.request, DeblurRequest):
-            return tasks.deblur_picture(Inputs(picture), self.request, self.models)
-        return tasks.denoise_picture(Inputs(picture), self.request, self.models)
+            task, request = "denoise", DenoiseRequest(noise_std=noise_std, **settings)
+        named = {"denoise": prior, request.roles(())[0]: model}
+        models = Models(
+            **{role: each for role, each in named.items() if each is not None}, machine=Machine(device, precision)
+        )
+        super().__init__(task, request, models, image=image, result=result, name=name)

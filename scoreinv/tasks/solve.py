@@ -40,7 +40,8 @@ from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
 from scoreinv.tasks.common import Model, draw_outcome, model_of, start_time, wide_tile
 from scoreinv.tasks.denoise import denoise_values, expected, is_clipped, white_level, written
-from scoreinv.tasks.outcome import ImageLike, Outcome, in_form
+from scoreinv.tasks.once import in_form
+from scoreinv.tasks.outcome import ImageLike, Outcome
 from scoreinv.tasks.posterior import pc_sampler
 from scoreinv.tasks.requests import LEAST_STEPS, DenoiseRequest, Estimate, RestorationMethod, SolveRequest
 from scoreinv.windows.boxes import Box

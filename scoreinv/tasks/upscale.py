@@ -38,7 +38,8 @@ from scoreinv.tasks.common import Model, check_samples, finite, models_of, noise
 from scoreinv.tasks.denoise import FAINT, photograph, remove_noise, written
 from scoreinv.tasks.noise import LEAST, Noise, given_or_estimated, std_of
 from scoreinv.tasks.notes import info
-from scoreinv.tasks.outcome import ImageLike, Outcome, UpscaleOutcome, for_each
+from scoreinv.tasks.once import for_each
+from scoreinv.tasks.outcome import ImageLike, Outcome, UpscaleOutcome
 from scoreinv.tasks.requests import DenoiseRequest, Downsampling, Estimate, Inputs, SampleMethod, UpscaleRequest
 from scoreinv.tasks.solve import Problem, solve_problem
 from scoreinv.windows.boxes import Box
@@ -117,7 +118,7 @@ def upscale(
     inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)
     if model is not None:
         models = replace(models, upscale=upscaler_of(model))
-    return for_each(upscale_picture, inputs, request, models, form, "upscaling", callback, progress=progress)
+    return for_each("upscale", inputs, request, models, form, callback, progress=progress)
 
 
 def upscaler_of(model: object) -> Upscaler:

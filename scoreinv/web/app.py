@@ -46,7 +46,6 @@ from scoreinv.web.many import add_many
 from scoreinv.web.objects import Objects, boxed_bits, missing_extra
 from scoreinv.web.photo import GoneError, Photo
 from scoreinv.web.sessions import ConflictError
-from scoreinv.web.task_jobs import TaskJobs
 from scoreinv.web.work import add_work, hole_of
 
 _THREADS = 2  # photographs encoded at once: each takes several times its memory
@@ -150,7 +149,7 @@ def make_app(models: Models, access: Access, queue: JobQueue) -> ASGIApp:
     _add_photos(app, album, queue, objects)
     _add_sessions(app, album)
     _add_objects(app, album, objects)
-    add_work(app, TaskJobs(album, queue, models))
+    add_work(app, album, queue, models)
     add_frame(app, album)
     add_many(app, album.sessions, queue, models)
     _add_jobs(app, queue)

@@ -15,28 +15,28 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import FastAPI, Response
+from fastapi import Depends, FastAPI, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
-from scoreinv import tasks
 from scoreinv.batch.manifest import manifest_of
 from scoreinv.batch.outputs import OutputOptions
 from scoreinv.batch.plan import AuxiliaryFiles, Planner
 from scoreinv.batch.resume import Row
 from scoreinv.batch.run import run as run_batch
-from scoreinv.batch.work import Task, Work
+from scoreinv.batch.work import Work
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.files import atomic_write
 from scoreinv.system.text import printable
 from scoreinv.tasks.callbacks import Callback, notify
-from scoreinv.tasks.requests import ColorizeRequest, Request
+from scoreinv.tasks.requests import Request
+from scoreinv.tasks.table import TASKS, Task
 from scoreinv.web.body import Content
 from scoreinv.web.jobs import JobQueue
 from scoreinv.web.notes import row_text
 from scoreinv.web.photo import GoneError, Photo
-from scoreinv.web.requests import Deblurring, Denoising, Enlarging, Restoring
+from scoreinv.web.requests import request_reader
 from scoreinv.web.sessions import Sessions
 
 MOST_FILES = 500
@@ -89,7 +89,7 @@ class Batch:
             self.names.append(name)
         return name
 
-    def run(self, task: Task, request: Request, suffix: str, models: Models, callback: Callback) -> dict[str, Any]:
+    def run(self, task: Task, request: Request, models: Models, callback: Callback) -> dict[str, Any]:
         """Process all files, and record their rows; return the JSON of the job.
 
         Files that the plan leaves out count as failed.
@@ -99,7 +99,7 @@ class Batch:
         options = OutputOptions(output=str(self.results), workers="1", overwrite=True)
         names = {*self.names}  # before the plan: files may still come
         try:
-            plan = Planner([str(self.photos)], suffix, 1, options, AuxiliaryFiles(), {}).plan()
+            plan = Planner([str(self.photos)], task.suffix, 1, options, AuxiliaryFiles(), {}).plan()
         except InputError as error:
             raise InputError(self._without_folder(str(error))) from error
         work = Work(task, request, models, AuxiliaryFiles(), options, batch=True)
@@ -181,11 +181,6 @@ def add_many(app: FastAPI, sessions: Sessions, queue: JobQueue, models: Models) 
             raise GoneError("These photographs are no longer kept: open them again.")
         return batches[key]
 
-    def submit(key: str, task: Callable[[], Task], request: Request, suffix: str) -> dict[str, str]:
-        """Queue a task for all files. It is looked up when the job starts: it imports torch."""
-        batch = get(key)
-        return {"job": queue.submit(lambda callback: batch.run(task(), request, suffix, models, callback)).key}
-
     @app.post("/api/batches", status_code=201)
     def begin() -> dict[str, str]:
         key = sessions.begin()
@@ -218,22 +213,15 @@ def add_many(app: FastAPI, sessions: Sessions, queue: JobQueue, models: Models) 
         named = {"content-disposition": f"attachment; filename*=UTF-8''{quote('restored.zip')}"}
         return FileResponse(get(key).zipped(), media_type="application/octet-stream", headers=named)
 
-    @app.post("/api/batches/{key}/restore", status_code=202)
-    def restore(key: str, request: Restoring) -> Any:
-        return submit(key, lambda: tasks.restore_picture, request, "_restored")
+    for task in TASKS:
+        if not task.makes_mask and not task.needs_mask:
+            _add_task(app, task, get, queue, models)
 
-    @app.post("/api/batches/{key}/colorize", status_code=202)
-    def colorize(key: str) -> Any:
-        return submit(key, lambda: tasks.colorize_picture, ColorizeRequest(), "_colorized")
 
-    @app.post("/api/batches/{key}/denoise", status_code=202)
-    def denoise(key: str, request: Denoising) -> Any:
-        return submit(key, lambda: tasks.denoise_picture, request, "_denoised")
+def _add_task(app: FastAPI, task: Task, get: Callable[[str], Batch], queue: JobQueue, models: Models) -> None:
+    """Add the route of a task, which queues a job for all files and returns its key."""
 
-    @app.post("/api/batches/{key}/upscale", status_code=202)
-    def upscale(key: str, request: Enlarging) -> Any:
-        return submit(key, lambda: tasks.upscale_picture, request, "_upscaled")
-
-    @app.post("/api/batches/{key}/deblur", status_code=202)
-    def deblur(key: str, request: Deblurring) -> Any:
-        return submit(key, lambda: tasks.deblur_picture, request, "_deblurred")
+    @app.post(f"/api/batches/{{key}}/{task.route}", status_code=202)
+    def submit(key: str, request: Any = Depends(request_reader(task))) -> dict[str, str]:  # noqa: B008 - FastAPI's way
+        batch = get(key)
+        return {"job": queue.submit(lambda callback: batch.run(task, request, models, callback)).key}

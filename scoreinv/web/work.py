@@ -1,42 +1,49 @@
-"""Routes of the tasks on a photograph. A route reads the page's settings and submits a job that runs the task.
+"""Routes of the tasks on a photograph, from the table of tasks.
 
-A job makes one result, drawn with the seed of the request. More results are more jobs.
+A route reads the page's settings and submits a job. A job makes one result, drawn with the seed of the request; more
+results are more jobs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from fastapi import FastAPI, Query
+from fastapi import Depends, FastAPI, Query
+from fastapi.concurrency import run_in_threadpool
 
 from scoreinv import tasks
-from scoreinv.imaging.picture import picture_of_hole
-from scoreinv.inputs.hints import KnownColours, hints_from_picture
+from scoreinv.inputs.hints import hints_from_picture
 from scoreinv.inputs.masks import hole_from_picture
-from scoreinv.system.options import MOST_GROW, USUAL_SENSITIVITY
+from scoreinv.models.loading import Models
+from scoreinv.system.errors import InputError
+from scoreinv.system.memory import shortage
+from scoreinv.system.options import MOST_GROW
 from scoreinv.tasks.blend import blend_result
 from scoreinv.tasks.callbacks import Callback
-from scoreinv.tasks.requests import (
-    ColorizeRequest,
-    DamageRequest,
-    FillEstimate,
-    InpaintRequest,
-    Inputs,
-    UpscaleRequest,
-)
+from scoreinv.tasks.once import once
+from scoreinv.tasks.provenance import with_provenance
+from scoreinv.tasks.requests import DamageRequest, InpaintRequest, Inputs, Request, RestoreRequest, UpscaleRequest
+from scoreinv.tasks.table import TASKS, Task
 from scoreinv.web.album import Album
-from scoreinv.web.notes import actions
+from scoreinv.web.jobs import JobQueue
+from scoreinv.web.notes import UNCHANGED, actions, sentences
 from scoreinv.web.photo import Photo
-from scoreinv.web.requests import Deblurring, Denoising, Enlarging, Restoring
-from scoreinv.web.task_jobs import Result, TaskJobs
+from scoreinv.web.requests import request_reader
 
 Prepared = TypeVar("Prepared")
 Cache: TypeAlias = WeakKeyDictionary[Photo, tuple[Hashable, Prepared]]
 Grow = Annotated[int, Query(ge=0, le=MOST_GROW)]
+Result = dict[str, Any]
+"""JSON of a finished job.
+
+`photo`: the description of the new photograph, or None if nothing changed. `notes`, and as text `note`. `another`:
+whether another seed gives another result. For a restoration `actions`: buttons that do a step anyway.
+"""
 
 
 def hole_of(photo: Photo, mask: Photo, grow: int = 0) -> np.ndarray:
@@ -47,46 +54,12 @@ def hole_of(photo: Photo, mask: Photo, grow: int = 0) -> np.ndarray:
     return hole_from_picture(mask.picture, photo.picture.size, name="the mask", grow=grow)
 
 
-def add_work(app: FastAPI, jobs: TaskJobs) -> None:
-    """Add the routes of the tasks to the application."""
-    _add_fills(app, jobs)
-    _add_restoration(app, jobs)
-    _add_improvements(app, jobs)
-
-
-def _add_fills(app: FastAPI, jobs: TaskJobs) -> None:
-    """Add the routes that find damage, fill holes and blend a fill with its photograph."""
-    album = jobs.album
-    # Only the thread of the jobs uses these.
-    odds: Cache[tasks.DamageOdds] = WeakKeyDictionary()
-    fills: Cache[tasks.PreparedFill] = WeakKeyDictionary()
-
-    @app.post("/api/photos/{key}/damage", status_code=202)
-    async def damage(key: str, sensitivity: float = USUAL_SENSITIVITY) -> Any:
-        photo, request = await album.find(key), DamageRequest(sensitivity=sensitivity)
-
-        def find(callback: Callback) -> Result:
-            detect = partial(tasks.DamageOdds.of, photo.picture, jobs.models.detector(), callback)
-            hole = _cached(odds, 2, photo, (), detect).marked(request.sensitivity, request.grow)
-            mask = picture_of_hole(hole) if hole.any() else None
-            return jobs.result(photo, mask, [tasks.damage_note(hole, request.sensitivity)], "damage")
-
-        return jobs.submit(photo, Inputs(photo.picture), request, find)
-
-    @app.post("/api/photos/{key}/fill", status_code=202)
-    def fill(key: str, mask: str, avoid: str | None = None, exact: bool = False, grow: Grow = 0, seed: int = 0) -> Any:
-        estimate: FillEstimate = "sample" if seed else "detail"  # later results are samples
-        photo, request = album.get(key), InpaintRequest(exact=exact, seed=seed, estimate=estimate)
-        hole, spared = hole_of(photo, album.get(mask), grow), _layer(album, avoid)
-        inputs = Inputs(photo.picture, hole, avoid=None if spared is None else hole_of(photo, spared))
-
-        def draw(callback: Callback) -> Result:
-            masks = (None if each is None else np.packbits(each).tobytes() for each in (inputs.hole, inputs.avoid))
-            prepare = partial(tasks.PreparedFill, inputs, request, jobs.models)
-            outcome = _cached(fills, 1, photo, (exact, *masks), prepare).draw(request, callback)
-            return jobs.finished(photo, inputs, request, outcome, "inpainted", seed, another=True)
-
-        return jobs.submit(photo, inputs, request, draw)
+def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> None:
+    """Add the routes of the tasks to the application; results are added to the album."""
+    preparations = _Preparations()
+    for task in TASKS:
+        if not task.one_photo:
+            _add_task(app, task, album, queue, models, preparations)
 
     @app.post("/api/photos/{key}/blend", status_code=201)
     def blend(
@@ -101,71 +74,119 @@ def _add_fills(app: FastAPI, jobs: TaskJobs) -> None:
         """
         photo, made = album.get(key), album.get(result)
         hole = hole_of(photo, album.get(mask), grow) if mask else None
-        blended = blend_result(photo.picture, made.picture, opacity, hole, feather)
-        mixed = made.edited(blended)
+        mixed = made.edited(blend_result(photo.picture, made.picture, opacity, hole, feather))
         album.add(mixed)
         return mixed.describe()
-
-
-def _add_restoration(app: FastAPI, jobs: TaskJobs) -> None:
-    """Add the routes that restore and colour a photograph."""
-    album = jobs.album
-
-    @app.post("/api/photos/{key}/restore", status_code=202)
-    def restore(key: str, request: Restoring, mask: str | None = None, strokes: str | None = None) -> Any:
-        photo, holes = album.get(key), _layer(album, mask)
-        hole = None if holes is None else hole_of(photo, holes)
-        inputs = Inputs(photo.picture, hole, hints=_hints(photo, _layer(album, strokes)))
-
-        def mend(callback: Callback) -> Result:
-            outcome = tasks.restore_picture(inputs, request, jobs.models, callback)
-            drawn = any(step.changed and step.name in ("inpaint", "colorize") for step in outcome.steps)
-            kept = request.seed if drawn else 0
-            made = jobs.finished(photo, inputs, request, outcome, "restored", kept, another=drawn)
-            return made | {"actions": actions(outcome.notes)}
-
-        return jobs.submit(photo, inputs, request, mend, _planes(photo) * (request.enlarge or 1) ** 2)
-
-    @app.post("/api/photos/{key}/colorize", status_code=202)
-    def colorize(key: str, strokes: str | None = None, like: str | None = None, seed: int = 0) -> Any:
-        photo, reference = album.get(key), _layer(album, like)
-        request = ColorizeRequest(seed=seed, estimate="sample" if seed else None)  # later results are samples
-        references = () if reference is None else (reference.picture,)
-        inputs = Inputs(photo.picture, hints=_hints(photo, _layer(album, strokes)), references=references)
-
-        def draw(callback: Callback) -> Result:
-            outcome = tasks.colorize_picture(inputs, request, jobs.models, callback)
-            return jobs.finished(photo, inputs, request, outcome, "colorized", seed, another=True)
-
-        return jobs.submit(photo, inputs, request, draw, _planes(photo))
-
-
-def _add_improvements(app: FastAPI, jobs: TaskJobs) -> None:
-    """Add the routes that remove noise, enlarge and sharpen."""
-    album = jobs.album
-
-    @app.post("/api/photos/{key}/denoise", status_code=202)
-    async def denoise(key: str, request: Denoising) -> Any:
-        photo = await album.find(key)
-        return jobs.submit_task(photo, request, lambda *given: tasks.denoise_picture(*given), "denoised")
-
-    @app.post("/api/photos/{key}/upscale", status_code=202)
-    async def upscale(key: str, request: Enlarging) -> Any:
-        photo, times = await album.find(key), request.factor**2
-        return jobs.submit_task(photo, request, lambda *given: tasks.upscale_picture(*given), "upscaled", times)
-
-    @app.post("/api/photos/{key}/deblur", status_code=202)
-    async def deblur(key: str, request: Deblurring) -> Any:
-        photo = await album.find(key)
-        request.result_of(photo.picture)  # checks the kernel's size
-        return jobs.submit_task(photo, request, lambda *given: tasks.deblur_picture(*given), "deblurred")
 
     @app.get("/api/photos/{key}/seconds")
     def seconds(key: str, work: Literal["denoise", "upscale", "deblur"], factor: int = 2) -> dict[str, float]:
         """Estimate the duration of an improvement before it is requested."""
         photo, factor = album.get(key), UpscaleRequest(factor=factor).factor
-        jobs.models.machine.start_torch()
-        return {"seconds": tasks.improvement_seconds(work, photo.picture.size, factor, jobs.models)}
+        models.machine.start_torch()
+        return {"seconds": tasks.improvement_seconds(work, photo.picture.size, factor, models)}
+
+
+def _add_task(
+    app: FastAPI, task: Task, album: Album, queue: JobQueue, models: Models, preparations: _Preparations
+) -> None:
+    """Add the route of a task, which queues a job and returns its key."""
+
+    def inputs_of(photo: Photo, grow: int, layers: dict[str, str | None]) -> Inputs:
+        """Return the photograph with its layers; raise InputError for one that does not fit it."""
+        given = {name: album.get(layer) for name, layer in layers.items() if layer}
+        hole, avoid = (
+            hole_of(photo, given[name], grow if name == "mask" else 0) if name in given else None
+            for name in ("mask", "avoid")
+        )
+        hints = None
+        if "strokes" in given:
+            hints = hints_from_picture(given["strokes"].picture, "the strokes of colour")
+            hints.check_size(photo.picture.size, "the strokes of colour")
+        references = [given["like"].picture] if "like" in given else []
+        return Inputs(photo.picture, hole, avoid, hints, references)
+
+    @app.post(f"/api/photos/{{key}}/{task.route}", status_code=202)
+    async def submit(
+        key: str,
+        mask: str | None = None,
+        avoid: str | None = None,
+        strokes: str | None = None,
+        like: str | None = None,
+        grow: Grow = 0,
+        request: Any = Depends(request_reader(task)),  # noqa: B008 - FastAPI's way
+    ) -> dict[str, str]:
+        photo = await album.find(key)
+        layers = {"mask": mask, "avoid": avoid, "strokes": strokes, "like": like}
+        inputs = Inputs(photo.picture)
+        if any(layers.values()):
+            inputs = await run_in_threadpool(inputs_of, photo, grow, layers)
+        if task.needs_mask and inputs.hole is None:
+            raise InputError("The mask is missing")
+        _check(photo, inputs, request)
+
+        def start(callback: Callback) -> Result:
+            models.machine.start_torch()
+            run = preparations.run_of(photo, request)
+            outcome = once(task if run is None else replace(task, run=run), inputs, request, models, callback)
+            return _result(task, photo, request, outcome, album)
+
+        return {"job": queue.submit(start).key}
+
+
+def _check(photo: Photo, inputs: Inputs, request: Request) -> None:
+    """Raise InputError if a request does not fit its inputs, or the memory does not suffice for the result."""
+    request.check_given(inputs.given)
+    if request.enlargement == 1:  # an enlarged alpha channel takes long
+        request.result_of(photo.picture)
+    planes = 3 if photo.picture.is_gray_mode and "colorize" in request.roles(inputs.given) else 1
+    if lacking := shortage(planes * request.enlargement**2 * photo.picture.pixels.nbytes):
+        raise InputError(f"Making a result of this size {lacking}.")
+
+
+def _result(task: Task, photo: Photo, request: Request, outcome: Any, album: Album) -> Result:
+    """Add the picture of an outcome to the album, unless it is the photograph itself or an empty mask."""
+    made, lines, described = outcome.image, sentences(outcome.notes), None
+    if made is photo.picture:
+        lines.insert(0, UNCHANGED)
+    elif not task.makes_mask or made.pixels.any():
+        seed = getattr(request, "seed", 0) if outcome.invents else 0
+        result = photo.result(with_provenance(outcome, made), task.suffix.removeprefix("_"), seed)
+        album.add(result)
+        described = result.describe()
+    more = {"actions": actions(outcome.notes)} if isinstance(request, RestoreRequest) else {}
+    return {
+        "photo": described,
+        "notes": [note.row() for note in outcome.notes],
+        "note": "\n".join(lines) or None,
+        "another": outcome.invents,
+        **more,
+    }
+
+
+class _Preparations:
+    """Work on photographs that later requests reuse. Only the thread of the jobs uses it."""
+
+    def __init__(self) -> None:
+        self.odds: Cache[tasks.DamageOdds] = WeakKeyDictionary()
+        self.fills: Cache[tasks.PreparedFill] = WeakKeyDictionary()
+
+    def run_of(self, photo: Photo, request: Request) -> Callable[..., Any] | None:
+        """Return a function that runs a request from what was prepared for this photograph; None if nothing is."""
+        if isinstance(request, DamageRequest):
+            return partial(self._find, photo)
+        if isinstance(request, InpaintRequest) and request.classical is None:
+            return partial(self._fill, photo)
+        return None
+
+    def _find(self, photo: Photo, inputs: Inputs, request: DamageRequest, models: Models, callback: Callback) -> Any:
+        detect = partial(tasks.DamageOdds.of, inputs.picture, models.detector(), callback)
+        return _cached(self.odds, 2, photo, (), detect).outcome(request)
+
+    def _fill(self, photo: Photo, inputs: Inputs, request: InpaintRequest, models: Models, callback: Callback) -> Any:
+        masks = (None if each is None else np.packbits(each).tobytes() for each in (inputs.hole, inputs.avoid))
+        prepare = partial(tasks.PreparedFill, inputs, request, models)
+        key = (replace(request, seed=0, estimate=None), *masks)
+        return _cached(self.fills, 1, photo, key, prepare).draw(request, callback)
 
 
 def _cached(cache: Cache[Prepared], most: int, photo: Photo, key: Hashable, make: Callable[[], Prepared]) -> Prepared:
@@ -179,21 +200,3 @@ def _cached(cache: Cache[Prepared], most: int, photo: Photo, key: Hashable, make
         for old in list(cache)[:-most]:
             del cache[old]
     return cache[photo][1]
-
-
-def _layer(album: Album, key: str | None) -> Photo | None:
-    return album.get(key) if key else None
-
-
-def _hints(photo: Photo, strokes: Photo | None) -> KnownColours | None:
-    """Return the colours of strokes for a photograph; raise InputError if they are not strokes for it."""
-    if strokes is None:
-        return None
-    hints = hints_from_picture(strokes.picture, "the strokes of colour")
-    hints.check_size(photo.picture.size, "the strokes of colour")
-    return hints
-
-
-def _planes(photo: Photo) -> int:
-    """Return the memory of a photograph in colour, relative to its own."""
-    return 3 if photo.picture.is_gray_mode else 1

@@ -18,8 +18,8 @@ from scoreinv.batch.plan import Job
 from scoreinv.batch.work import Work
 from scoreinv.models.loading import Machine, Models
 from scoreinv.system.errors import CheckpointError, InputError, ScoreinvError
-from scoreinv.tasks.denoise import denoise_picture
 from scoreinv.tasks.requests import DenoiseRequest
+from scoreinv.tasks.table import BY_NAME
 
 
 class LostError(Exception):
@@ -99,7 +99,7 @@ class Cluster:
 
 
 def work(device: Any = "cpu", threads: int | None = None) -> Work:
-    return Work(denoise_picture, DenoiseRequest(), Models(machine=Machine(device=device, threads=threads)))
+    return Work(BY_NAME["denoise"], DenoiseRequest(), Models(machine=Machine(device=device, threads=threads)))
 
 
 def jobs(count: int) -> list[Job]:

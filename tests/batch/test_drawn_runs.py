@@ -33,8 +33,8 @@ from scoreinv.models.loading import Machine, Models, ModelSource, Role
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import _HOST
 from scoreinv.tasks.outcome import DenoiseOutcome
-from scoreinv.tasks.provenance import REQUESTS
-from scoreinv.tasks.requests import DamageRequest, DenoiseRequest, RestoreRequest
+from scoreinv.tasks.requests import DenoiseRequest, RestoreRequest
+from scoreinv.tasks.table import TASKS, Task
 
 SUFFIX = "_made"
 STEMS = ("a", "a.jpg", "a_made", "a_made.1", "b_made.2", "a.jpg_made", "c.d")
@@ -183,6 +183,9 @@ def same(inputs: Any, request: Same, models: Any, callback: Any) -> DenoiseOutco
     return DenoiseOutcome(picture, samples, std, 1, "exact", 0.0)
 
 
+SAME = Task("same", Same, same, SUFFIX, "")
+
+
 class Pool:
     """A pool of one process that works at once, and is killed now and then, before or after the work."""
 
@@ -234,7 +237,6 @@ def run(monkeypatch, capsys) -> Callable[..., Run]:
     shares: list[float] = []
     monkeypatch.setattr(photos, "progress_bar", lambda *_, **__: nullcontext(lambda share, *_: shares.append(share)))
     monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
-    monkeypatch.setitem(REQUESTS, "same", Same)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     write = files.write_picture
 
@@ -258,7 +260,7 @@ def run(monkeypatch, capsys) -> Callable[..., Run]:
         common = Common(json=True, overwrite=options.get("overwrite", False))
         request, output = Same(samples=samples), OutputOptions(**options)
         with pytest.raises((typer.Exit, KeyboardInterrupt)) as ended:
-            photos.run(items, same, request, output, common, models, suffix=SUFFIX, auxiliary=given)
+            photos.run(items, SAME, request, output, common, models, given)
         rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         return Run(getattr(ended.value, "exit_code", 130), rows, [*shares])
 
@@ -332,9 +334,9 @@ def test_rows_name_the_models_of_a_request(monkeypatch):
     monkeypatch.setattr(ModelSource, "record", lambda source: {"model": source.name})
     names = Models(**{role: f"{role}.safetensors" for role in get_args(Role)})
     requests = [RestoreRequest(colorize=False), RestoreRequest(inpaint=False)]
-    for request in (*requests, *(kind() for kind in (*REQUESTS.values(), DamageRequest))):
+    for request in (*requests, *(task.request() for task in TASKS if task.models)):
         for given in (AuxiliaryFiles(), AuxiliaryFiles(mask="mask.png")):
             first, *others = request.roles(given.given)
-            row = Work(same, request, names, given).provenance("exact")
+            row = Work(SAME, request, names, given).provenance("exact")
             assert row["model"] == f"{first}.safetensors"
             assert row.get("color_model") == ("colorize.safetensors" if "colorize" in others else None)

@@ -17,6 +17,7 @@ from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.outcome import DenoiseOutcome
 from scoreinv.tasks.requests import DamageRequest
+from scoreinv.tasks.table import Task
 
 
 def same(inputs: Any, request: Any, models: Any, callback: Any) -> DenoiseOutcome:
@@ -26,7 +27,13 @@ def same(inputs: Any, request: Any, models: Any, callback: Any) -> DenoiseOutcom
 
 def work(masks: MaskOptions | None = None, **options: Any) -> Work:
     auxiliary = AuxiliaryFiles(masks=masks or MaskOptions())
-    return Work(same, DamageRequest(), Models(), auxiliary, OutputOptions(**options))
+    return Work(
+        Task("same", DamageRequest, same, "_same", "", makes_mask=True),
+        DamageRequest(),
+        Models(),
+        auxiliary,
+        OutputOptions(**options),
+    )
 
 
 def save(name: str, hole: np.ndarray, level: int = 255) -> None:

@@ -28,6 +28,7 @@ from scoreinv.batch.work import Work
 from scoreinv.models.loading import Machine, Models
 from scoreinv.tasks.outcome import DenoiseOutcome
 from scoreinv.tasks.requests import DenoiseRequest
+from scoreinv.tasks.table import Task
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray, of the extra 'ray'")
 TWO_WORKERS = {
@@ -69,7 +70,9 @@ def same_picture(inputs: Any, request: Any, models: Any, callback: Any = None) -
 def some_work(workers: str | None = None, **machine: Any) -> Work:
     """Work with `same_picture`, which would need a model."""
     models, options = Models(machine=Machine(**machine)), OutputOptions(workers=workers)
-    return Work(same_picture, DenoiseRequest(), models, options=options, batch=True)
+    return Work(
+        Task("same", DenoiseRequest, same_picture, "_same", ""), DenoiseRequest(), models, options=options, batch=True
+    )
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.operators.luma import luma
-from scoreinv.tasks.inpaint import inpaint_picture
+from scoreinv.tasks.holes import inpaint_picture
 from scoreinv.tasks.requests import InpaintRequest, Inputs
 
 QUALITIES = (75, 85, 90, 95)

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 import typer
 
-from scoreinv.cli.app import COMMANDS, GROUPS, _app, run
+from scoreinv.cli.app import COMMANDS, GROUPS, run
 from scoreinv.cli.command import command
+from scoreinv.cli.photos import command_of
 from scoreinv.system.errors import InputError
+from scoreinv.tasks.table import BY_NAME
 
 
 @pytest.fixture(autouse=True)
@@ -221,6 +223,11 @@ def drawn_value(rng: np.random.Generator, kind: Any) -> Any:
     return choices[rng.integers(len(choices))]
 
 
+def function_of(name: str) -> Any:
+    """Return the function of a command."""
+    return command_of(BY_NAME[name]) if name in BY_NAME else getattr(import_module(f"scoreinv.cli.{name}"), name)
+
+
 def typed(option: Any, value: Any) -> list[str]:
     """Return the words of an option; none for None."""
     if isinstance(value, bool):
@@ -234,16 +241,17 @@ def test_values_by_any_way(monkeypatch, tmp_path):
     own = Path(typer.get_app_dir("scoreinv")) / "scoreinv.toml"
     own.parent.mkdir(parents=True)
     caught: dict[str, Any] = {}
+    made = {}
     for name in PLAIN:
-        module = import_module(f"scoreinv.cli.{name}")
-        function = functools.wraps(getattr(module, name))(lambda **given: caught.update(given))
-        monkeypatch.setattr(module, name, function)
-    made = {name: _app([name]) for name in PLAIN}
+        function = functools.wraps(function_of(name))(lambda **given: caught.update(given))
+        app = typer.Typer(callback=lambda: None)
+        app.command(name, add_help_option=False)(command(function, name))
+        made[name] = typer.main.get_command(app)
     monkeypatch.setattr("scoreinv.cli.app._app", lambda words: made[words[0]])
     needed: dict[str, list[str]] = {}
     kinds: dict[Any, list[tuple[str, Any, Any]]] = defaultdict(list)
     for name in PLAIN:
-        hints = command(getattr(import_module(f"scoreinv.cli.{name}"), name), name).__annotations__
+        hints = command(function_of(name), name).__annotations__
         parameters = [each for each in made[name].commands[name].params if not each.is_eager]
         words = [f"{each.opts[-1]}=x.png" for each in parameters if each.required]
         needed[name] = [name, *(word if word[0] == "-" else "x.png" for word in words)]

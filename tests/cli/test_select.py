@@ -97,7 +97,7 @@ def test_fragments_are_taken_in_and_left(scoreinv, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("photo.png",), "no object: give a point on it"),
+        (("photo.png",), "--at is missing"),
         (("photo.png", "--at", "3"), "--at 3: give X,Y, in pixels"),
         (("photo.png", "--at", "a,b"), "--at a,b: give X,Y, in pixels"),
         (("photo.png", "--box", "1,2,3"), "--box 1,2,3: give X,Y,W,H, in pixels"),

@@ -144,8 +144,8 @@ def test_long_calls_show_a_bar_where_that_is_asked(model, capsys, monkeypatch) -
     monkeypatch.setattr("scoreinv.system.progress_bar.LONG_SECONDS", 0)
     shares: list[float] = []
     calls = {
-        "inpainting": lambda **given: scoreinv.inpaint(PICTURE, HOLE, prior=model, steps=3, **given),
-        "colouring": lambda **given: scoreinv.colorize(PICTURE[..., 0], prior=model, steps=3, **given),
+        "inpaint": lambda **given: scoreinv.inpaint(PICTURE, HOLE, prior=model, steps=3, **given),
+        "colorize": lambda **given: scoreinv.colorize(PICTURE[..., 0], prior=model, steps=3, **given),
         "solving": lambda **given: scoreinv.solve(
             EveryOther(), np.zeros((16, 8, 3), np.float32), prior=model, steps=12, **given
         ),

@@ -9,7 +9,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import Cancelled, SettingError
 from scoreinv.tasks import classical
-from scoreinv.tasks.classical import inpaint_classically
+from scoreinv.tasks.holes import inpaint_picture
 from scoreinv.tasks.outcome import InpaintOutcome
 from scoreinv.tasks.requests import InpaintRequest, Inputs
 
@@ -19,7 +19,7 @@ METHODS = ("telea", "navier-stokes", "biharmonic")
 
 
 def fill_classically(picture: Picture, hole: np.ndarray, method: str) -> InpaintOutcome[Picture]:
-    return inpaint_classically(Inputs(picture, hole), InpaintRequest(method=method), Models())
+    return inpaint_picture(Inputs(picture, hole), InpaintRequest(method=method), Models())
 
 
 def smooth(height: int, width: int) -> np.ndarray:

@@ -28,7 +28,8 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.tasks import deep_holes
-from scoreinv.tasks.inpaint import PreparedFill, inpaint, inpaint_picture
+from scoreinv.tasks.holes import inpaint_picture
+from scoreinv.tasks.inpaint import PreparedFill, inpaint
 from scoreinv.tasks.notes import warning
 from scoreinv.tasks.requests import InpaintRequest, Inputs
 from scoreinv.windows.boxes import crop

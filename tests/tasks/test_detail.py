@@ -14,7 +14,7 @@ from scoreinv.models.loading import Models
 from scoreinv.operators.luma import luma
 from scoreinv.system.errors import SettingError
 from scoreinv.tasks.detail import COARSE_SHARE, with_detail
-from scoreinv.tasks.inpaint import inpaint_picture
+from scoreinv.tasks.holes import inpaint_picture
 from scoreinv.tasks.requests import InpaintRequest, Inputs
 
 pytestmark = pytest.mark.portable

@@ -16,8 +16,8 @@ from scoreinv.samplers import PC, State
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks.holes import mask_notes
-from scoreinv.tasks.inpaint import PreparedFill, inpaint, inpaint_picture
+from scoreinv.tasks.holes import inpaint_picture, mask_notes
+from scoreinv.tasks.inpaint import PreparedFill, inpaint
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import InpaintOutcome
 from scoreinv.tasks.requests import START_LEVEL, InpaintRequest, Inputs
@@ -403,11 +403,6 @@ def test_fragments_are_looked_for_beside_the_rim_that_is_left_and_five_are_named
         warning("fragments_left", count=7, places="0,3 1,3 2,3 3,3 4,3"),
     ]
     assert seen == [wider]
-
-
-def test_a_sensitivity_has_no_effect_on_a_mask():
-    with pytest.raises(SettingError, match="sensitivity"):
-        inpaint_picture(Inputs(Picture(photo()), hole()), InpaintRequest(sensitivity=0.3), Models(inpaint=prior()))
 
 
 def test_small_parts_of_an_object_outside_its_mask_are_noted_and_kept():

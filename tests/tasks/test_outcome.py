@@ -7,6 +7,7 @@ from independent_pixels import truth
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import Form
 from scoreinv.tasks.notes import info, warning
+from scoreinv.tasks.once import in_form
 from scoreinv.tasks.outcome import (
     ColorizeOutcome,
     DamageOutcome,
@@ -18,7 +19,6 @@ from scoreinv.tasks.outcome import (
     SelectOutcome,
     Step,
     UpscaleOutcome,
-    in_form,
 )
 
 PICTURES = [Picture(truth()), Picture(truth(seed=1))]

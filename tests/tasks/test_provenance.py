@@ -10,7 +10,6 @@ from independent_pixels import prior
 from small_model import save_small
 
 import scoreinv
-from scoreinv import tasks
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.records import Record, history_of, pixel_hash
 from scoreinv.inputs.hints import KnownColours
@@ -18,12 +17,10 @@ from scoreinv.models.catalogue import load, sha256
 from scoreinv.models.loading import LIBRARY, Models
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError
+from scoreinv.tasks.once import once
 from scoreinv.tasks.provenance import (
-    REQUESTS,
-    all_recorded,
     changes_of,
     hashes,
-    recorded,
     request_of,
     settings_of,
     with_provenance,
@@ -39,6 +36,7 @@ from scoreinv.tasks.requests import (
     UpscaleRequest,
 )
 from scoreinv.tasks.rerun import differences, repeated, rerun
+from scoreinv.tasks.table import BY_NAME, TASKS
 
 PIXELS = np.random.default_rng(1).integers(60, 190, (24, 40, 3)).astype(np.uint8)
 HOLE = np.zeros((24, 40), dtype=bool)
@@ -65,7 +63,7 @@ def model(tmp_path_factory):
     ids=lambda request: type(request).__name__,
 )
 def test_requests_come_back(request_):
-    task = next(name for name, kind in REQUESTS.items() if type(request_) is kind)
+    task = next(task.name for task in TASKS if type(request_) is task.request)
     settings = json.loads(json.dumps(settings_of(request_)))
     again = request_of(Record(task, settings, {}, {}, ""))
     assert [getattr(again, each.name) for each in fields(again)] == [
@@ -136,8 +134,7 @@ def test_the_source_type_follows_the_changes(model):
 def test_masks_have_no_record():
     models = Models(damage=WHITE, machine=LIBRARY)
     inputs, request = Inputs(Picture(PIXELS)), DamageRequest()
-    outcome = tasks.damage_picture(inputs, request, models)
-    assert recorded(outcome, inputs, request, models) is outcome
+    assert once(BY_NAME["damage"], inputs, request, models).provenance is None
 
 
 def test_a_restoration_marks_its_fills(model):
@@ -146,7 +143,7 @@ def test_a_restoration_marks_its_fills(model):
     inputs = Inputs(Picture(pixels), HOLE)
     request = RestoreRequest(denoise=False, colorize=False, tone=0)
     models = Models(inpaint=str(model), damage=WHITE, machine=LIBRARY)
-    outcome = recorded(tasks.restore_picture(inputs, request, models), inputs, request, models)
+    outcome = once(BY_NAME["restore"], inputs, request, models)
     mask = changes_of(outcome, inputs.picture, [outcome.image])
     assert np.array_equal(mask.pixels == 255, HOLE)
     assert not mask.pixels[~HOLE].any()
@@ -171,7 +168,7 @@ def test_a_border_that_is_cut_off_alters_no_pixel():
 def test_a_run_repeats_to_the_bit(model):
     inputs, request = Inputs(Picture(PIXELS), HOLE), InpaintRequest(method="pc", steps=2, samples=2, seed=5)
     models = Models(inpaint=str(model), machine=LIBRARY)
-    outcome = recorded(tasks.inpaint_picture(inputs, request, models), inputs, request, models)
+    outcome = once(BY_NAME["inpaint"], inputs, request, models)
     for sample in outcome.samples:
         (record,) = history_of(with_provenance(outcome, sample).metadata.xmp)
         again = rerun(record, inputs, models)
@@ -181,8 +178,7 @@ def test_a_run_repeats_to_the_bit(model):
 
 def test_what_differs_is_named(model):
     inputs, request = Inputs(Picture(PIXELS), HOLE), InpaintRequest(method="biharmonic")
-    (outcome,) = all_recorded([tasks.inpaint_picture(inputs, request, Models())], [inputs], request, Models())
-    record = outcome.provenance
+    record = once(BY_NAME["inpaint"], inputs, request, Models()).provenance
     assert set(record.software) == {"scoreinv", "numpy"}  # torch has no part in it
     earlier = {"method": "telea", "device": "cuda", "precision": "bfloat16"}
     older = replace(record, software=record.software | {"scoreinv": "0.1"}, **earlier)
@@ -198,7 +194,7 @@ def test_what_differs_is_named(model):
 
 def test_a_repetition_needs_the_same_inputs():
     inputs, request = Inputs(Picture(PIXELS), HOLE), InpaintRequest(method="biharmonic")
-    outcome = recorded(tasks.inpaint_picture(inputs, request, Models()), inputs, request, Models())
+    outcome = once(BY_NAME["inpaint"], inputs, request, Models())
     record = outcome.provenance
     for wrong in (
         replace(inputs, picture=Picture(PIXELS[::-1].copy())),
@@ -229,7 +225,7 @@ def test_the_hashes_of_references_are_those_of_their_pixels():
 
 def test_a_repetition_refuses_inputs_that_the_run_did_not_have():
     inputs, request, models = Inputs(Picture(PIXELS[..., 0])), ColorizeRequest(steps=2), Models(colorize=prior())
-    outcome = recorded(tasks.colorize_picture(inputs, request, models), inputs, request, models)
+    outcome = once(BY_NAME["colorize"], inputs, request, models)
     with pytest.raises(InputError):
         rerun(outcome.provenance, replace(inputs, hints=KnownColours(PIXELS / np.float32(255), HOLE)), models)
     assert np.array_equal(rerun(outcome.provenance, inputs, models).image.pixels, outcome.image.pixels)

@@ -15,9 +15,9 @@ from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.operators import kernels
-from scoreinv.tasks.classical import inpaint_classically
 from scoreinv.tasks.deblur import deblur_picture, deblurring_noise
 from scoreinv.tasks.denoise import denoise_picture
+from scoreinv.tasks.holes import inpaint_picture
 from scoreinv.tasks.noise import estimate_noise
 from scoreinv.tasks.requests import (
     DeblurRequest,
@@ -84,7 +84,7 @@ def test_deblurring() -> None:
 @pytest.mark.opencv
 def test_fills_and_the_rims_of_their_holes() -> None:
     request = InpaintRequest(method="telea")
-    fills = [inpaint_classically(Inputs(each, hole()), request, Models()) for each in pictures()]
+    fills = [inpaint_picture(Inputs(each, hole()), request, Models()) for each in pictures()]
     file, *others = (fill.image.rgb() for fill in fills)
     assert np.abs(file - pictures()[0].rgb())[~hole()].max() > 3 / 255  # the smeared rim is redrawn
     for other in others:
@@ -109,4 +109,4 @@ def test_rows_estimate_the_noise_of_blurred_pictures_alike() -> None:
     rows.models = Models(denoise=prior())
     pixels = pictures()[0].pixels
     expected = scoreinv.deblur(pixels, kernel=values, prior=prior(), steps=2).image
-    np.testing.assert_array_equal(rows.run(Picture(pixels)).image.pixels, expected)
+    np.testing.assert_array_equal(rows.run(Picture(pixels), {}).image.pixels, expected)

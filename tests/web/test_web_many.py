@@ -25,6 +25,7 @@ from scoreinv.system.errors import Cancelled
 from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.requests import DenoiseRequest, Inputs, Request
+from scoreinv.tasks.table import BY_NAME
 from scoreinv.web import many
 from scoreinv.web.photo import GoneError
 
@@ -212,10 +213,9 @@ def test_a_batch_that_ends_early_keeps_what_is_finished_or_nothing(tmp_path: Pat
         over = True
         return Outcome(inputs.picture, [inputs.picture], None, 0, "exact")
 
+    task = replace(BY_NAME["denoise"], run=ended_meanwhile)
     with pytest.raises(Cancelled):
-        batch.run(
-            ended_meanwhile, DenoiseRequest(), "_denoised", quick_models(), lambda _: not over or end != "stopped"
-        )
+        batch.run(task, DenoiseRequest(), quick_models(), lambda _: not over or end != "stopped")
     assert batch.folder.exists() == (end == "stopped")
     if end == "stopped":
         assert [row["state"] for row in batch.describe()] == ["done", "waiting"]
@@ -230,7 +230,7 @@ def test_a_result_that_cannot_be_written_is_told_without_the_folder(tmp_path: Pa
         (batch.results / "a_denoised.png").mkdir(parents=True)
         return Outcome(inputs.picture, [inputs.picture], None, 0, "exact")
 
-    batch.run(hindered, DenoiseRequest(), "_denoised", quick_models(), lambda _: True)
+    batch.run(replace(BY_NAME["denoise"], run=hindered), DenoiseRequest(), quick_models(), lambda _: True)
     (row,) = batch.describe()
     assert row["state"] == "failed"
     assert "a_denoised.png" in row["note"]
