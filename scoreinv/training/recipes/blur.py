@@ -26,7 +26,8 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.blur_estimator import ANGLES, BLUR_FILE, RADII, BlurNetwork
 from scoreinv.operators import kernels
 from scoreinv.operators.tones import srgb
-from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
+from scoreinv.training.fitting import fit
+from scoreinv.training.recipes.fitting import arguments, photographs, store
 
 SIDE, MARGIN = (192, 320), 16
 """Range of the side of a crop, and the margin that is cut off after the blur, in pixels."""

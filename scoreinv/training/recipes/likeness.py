@@ -35,7 +35,8 @@ from scoreinv.models.places import PLACES_FILE, maps_of
 from scoreinv.networks.place_embedding import Colours, PlaceNetwork
 from scoreinv.operators.luma import luma
 from scoreinv.preconditioning import centre
-from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
+from scoreinv.training.fitting import fit
+from scoreinv.training.recipes.fitting import arguments, photographs, store
 
 BATCH, QUERIES = 8, 256
 """Pairs of pictures in a step, and places of each first picture that are compared with the second."""

@@ -39,7 +39,8 @@ from scoreinv.preconditioning import DataPrediction
 from scoreinv.prior import ScorePrior
 from scoreinv.system.files import PRETRAINED
 from scoreinv.training.data.synthetic_noise import draw_kind, draw_noisy, needed_side
-from scoreinv.training.recipes.fitting import arguments, fit, photographs
+from scoreinv.training.fitting import fit
+from scoreinv.training.recipes.fitting import arguments, photographs
 
 SIDE, BATCH, RANK, RATE, EMA, CLIP = 128, {"estimator": 10, "adapters": 5}, 32, 1.2e-3, 0.999, 1.0
 """Side and number of the crops of a step, rank of the adapters, rate, decay of the average, norm of the gradient."""

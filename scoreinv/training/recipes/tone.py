@@ -30,7 +30,8 @@ from torch import Tensor
 
 from scoreinv.models.tone_estimator import PARTS, SIDE, TONE_FILE, ToneNetwork, apply_curves, load_tone
 from scoreinv.tasks.tone import REDUCED_SIDE, chroma_network, expected_chroma, inputs_of_pixels
-from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
+from scoreinv.training.fitting import fit
+from scoreinv.training.recipes.fitting import arguments, photographs, store
 
 BATCH, PIXELS, EMA = 48, 192, 0.998
 DRAWN = 384

