@@ -492,10 +492,12 @@ class ScanBatch(Batch):
     """Scans of damaged prints.
 
     Attributes:
-        damaged: (B, 1, H, W), 1 for damaged pixels, 0 for healthy ones, NaN for faint damage.
+        damaged: (B, 1, H, W), 1 for damaged pixels, else 0.
+        certain: (B, 1, H, W), 0 for faint damage, else 1.
     """
 
     damaged: Tensor
+    certain: Tensor
 
 
 @dataclass(frozen=True)
@@ -519,34 +521,27 @@ class DamageLearner(Learner[DamageDetector, ScanBatch]):
         for picture, index in zip(images, rows, strict=True):
             scan = draw_scan(picture.permute(1, 2, 0).numpy(), self.damage, source.stream(DAMAGE, step, index))
             picture.copy_(torch.from_numpy(scan.damaged).permute(2, 0, 1))
-            masks.append(np.where(scan.faint, np.float32(np.nan), scan.mask.astype(np.float32)))
-        return ScanBatch(
-            images, torch.zeros(len(rows), dtype=torch.float64), torch.from_numpy(np.stack(masks))[:, None]
-        )
+            masks.append(np.stack([scan.mask, ~scan.faint]))
+        damaged, certain = torch.from_numpy(np.stack(masks, 1)[:, :, None]).float()
+        return ScanBatch(images, torch.zeros(len(rows), dtype=torch.float64), damaged, certain)
 
     def losses(self, model: DamageDetector, batch: ScanBatch) -> Tensor:
-        damaged, certain = self._masks(batch)
-        logits = model.logits(batch.images).float()
+        damaged, certain, logits = batch.damaged, batch.certain, model.logits(batch.images).float()
         entropy = F.binary_cross_entropy_with_logits(logits, damaged, certain, reduction="none").flatten(1).mean(1)
         p, y = (certain * logits.sigmoid()).flatten(1), damaged.flatten(1)
         overlap = (2 * (p * y).sum(1) + _DICE_OFFSET) / (p.sum(1) + y.sum(1) + _DICE_OFFSET)
         return CROSS_ENTROPY * entropy + 1 - overlap
 
     def measures(self, model: DamageDetector, batch: ScanBatch) -> dict[str, Tensor]:
-        damaged, certain = self._masks(batch)
-        found = certain * (model.logits(batch.images) > 0)
+        damaged, found = batch.damaged, batch.certain * (model.logits(batch.images) > 0)
         shares = {"damaged": damaged, "missed": damaged * (1 - found), "wrong": found * (1 - damaged)}
         return super().measures(model, batch) | {name: value.flatten(1).mean(1) for name, value in shares.items()}
 
     def baseline_loss(self, model: DamageDetector, batch: ScanBatch) -> float:
         """Return the loss of one probability for all pixels."""
-        share = self._masks(batch)[0].mean().clamp(1e-6, 1 - 1e-6)
+        share = batch.damaged.mean().clamp(1e-6, 1 - 1e-6)
         entropy = -(share * share.log() + (1 - share) * (1 - share).log())
         return float(CROSS_ENTROPY * entropy + 1 - share)
-
-    def _masks(self, batch: ScanBatch) -> tuple[Tensor, Tensor]:
-        """Return the damaged pixels, and those with certain labels: 1 or 0, (B, 1, H, W)."""
-        return batch.damaged.nan_to_num(0.0), batch.damaged.isfinite().float()
 
 
 LEARNERS: dict[str, type[Any]] = {

@@ -106,7 +106,9 @@ def train(
         stack.callback(log.close)
         part = world.part(config.batch_size, config.accumulate)
         trained, average, state = new_state(config, init, world.device)
-        saved = _restored(config, run, world, state, init, resume=resume, overwrite=overwrite)
+        saved = _restored(config, run, world, state, resume=resume, overwrite=overwrite)
+        if saved is None and config.frozen_norms and init is None:
+            raise InputError("frozen_norms needs the statistics of trained weights: give a model to start from")
         record, pictures, held_out = _data(config, run, world, saved)
         report = Report(config, run, world, log, state, average, record, clock)
         if world.leads and len(held_out) and config.validation_images:
@@ -164,19 +166,11 @@ def _refuse_named_sde(config: TrainingConfig, out: Path | str) -> None:
 
 
 def _restored(
-    config: TrainingConfig,
-    run: TrainingRun,
-    world: World,
-    state: TrainingState,
-    init: AnyModel | None,
-    *,
-    resume: bool,
-    overwrite: bool,
+    config: TrainingConfig, run: TrainingRun, world: World, state: TrainingState, *, resume: bool, overwrite: bool
 ) -> RunRecord | None:
     """Load the last state to resume from and return its record; None if the run starts at step 0.
 
-    Raises InputError if that state belongs to another run, or if a new run would replace files of others or freeze
-    norms of random weights.
+    Raises InputError if that state belongs to another run, or if a new run would replace files of others.
     """
     saved = load_state(run.states, state) if resume else None
     step = torch.tensor(-1 if saved is None else saved.step, dtype=torch.float64)
@@ -186,8 +180,6 @@ def _restored(
         saved.refuse_change(config, run.path)
         if world.leads:
             run.refuse_model_of_others(saved, overwrite=overwrite)
-    elif config.frozen_norms and init is None:
-        raise InputError("frozen_norms needs the statistics of trained weights: give a model to start from")
     elif world.leads:
         run.refuse_files(config, resume=resume, overwrite=overwrite)
         if resume:
@@ -427,14 +419,9 @@ class Report:
         data, learner = self.held_out, self.config.learner
         if data is None:
             return
+        measures, size, device = partial(learner.measures, self.model), self.config.batch_size, self.world.device
         with _precision(self.world, bfloat16=self.record.bfloat16):
-            found = evaluate(
-                partial(learner.measures, self.model),
-                data,
-                batch_size=self.config.batch_size,
-                device=self.world.device,
-                callback=self._may_continue,
-            )
+            found = evaluate(measures, data, batch_size=size, device=device, callback=self._may_continue)
         self.validation = found["validation"]
         self.baseline_loss = learner.baseline_loss(self.model, data)
         line = {"validated": len(data.times), "ignorant": self.baseline_loss}

@@ -135,8 +135,8 @@ def test_batches_hold_scans_and_their_masks(tmp_path):
     for row, picture in enumerate(source.images(0, range(6))):
         scan = draw_scan(picture.permute(1, 2, 0).numpy(), ALL, source.stream(DAMAGE, 0, row))
         assert torch.equal(batch.images[row].permute(1, 2, 0), torch.from_numpy(scan.damaged))
-        expected = np.where(scan.faint, np.nan, scan.mask)[None]
-        np.testing.assert_array_equal(batch.damaged[row], expected)
+        np.testing.assert_array_equal(batch.damaged[row, 0], scan.mask)
+        np.testing.assert_array_equal(batch.certain[row, 0], ~scan.faint)
     assert torch.equal(part.images, batch.images[2:4])
 
 
