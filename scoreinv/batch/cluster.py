@@ -19,8 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from scoreinv.batch.plan import Job
-from scoreinv.batch.resume import Row
+from scoreinv.batch.plan import Job, Row
 from scoreinv.batch.work import Work, process
 from scoreinv.batch.workers import RETRIES, PendingJobs
 from scoreinv.models.loading import Machine

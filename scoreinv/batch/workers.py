@@ -24,8 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scoreinv.batch.plan import Job
-from scoreinv.batch.work import Row, Work, process
+from scoreinv.batch.plan import Job, Row
+from scoreinv.batch.work import Work, process
 from scoreinv.files.read import stated_pixels
 from scoreinv.system.devices import device_of
 from scoreinv.system.memory import available_bytes

@@ -22,9 +22,7 @@ from PIL import Image
 from scoreinv import files
 from scoreinv.batch import workers
 from scoreinv.batch.manifest import MANIFEST
-from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles, Job, Plan, Planner
-from scoreinv.batch.resume import Row
+from scoreinv.batch.plan import AuxiliaryFiles, Job, OutputOptions, Plan, Planner, Row
 from scoreinv.batch.work import Work
 from scoreinv.batch.workers import RETRIES
 from scoreinv.cli import photos

@@ -20,9 +20,7 @@ from processes import wait_for
 from shell import photo_array, start_process
 
 from scoreinv.batch import workers
-from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import Job, Plan
-from scoreinv.batch.resume import BY_ANOTHER, EXISTS
+from scoreinv.batch.plan import BY_ANOTHER, EXISTS, Job, OutputOptions, Plan
 from scoreinv.batch.run import run
 from scoreinv.batch.work import Work
 from scoreinv.models.loading import Machine, Models
@@ -89,7 +87,7 @@ def test_the_number_of_workers_follows_processors_photos_and_memory(
     monkeypatch, tmp_path, asked, machine, wanted, count
 ):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("scoreinv.batch.outputs.find_spec", lambda name: object())  # Ray is installed
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(__spec__="installed"))
     monkeypatch.setattr(workers, "processors", lambda: 4)
     monkeypatch.setattr(workers, "available_bytes", lambda: 4 * 0.6e9 + 4 * 1e6)
     monkeypatch.setattr(workers, "device_of", lambda device: "cpu" if device == "auto" else device)
