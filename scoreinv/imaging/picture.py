@@ -14,7 +14,8 @@ from typing import TypeVar, cast
 import numpy as np
 from PIL import Image
 
-from scoreinv.imaging.colour import GuidedUpsampling, quantize_keeping_luma, with_luma
+from scoreinv.imaging.colour import quantize_keeping_luma, with_luma
+from scoreinv.imaging.guided_filter import guided_coefficients, guided_values
 from scoreinv.imaging.metadata import Metadata, tone_curve_of
 from scoreinv.operators.luma import luma
 from scoreinv.operators.tones import ToneCurve
@@ -33,6 +34,8 @@ _SLACK = 1e-6
 """Tolerance of the range of floats, for rounding."""
 _STRAY_CHROMA = 0.02
 """Largest channel difference of a grey picture, as a fraction of the range: JPEG adds some chroma."""
+_FLAT = 1e-2
+"""Variance of luma below which a window counts as flat when chroma is upsampled."""
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
@@ -193,7 +196,7 @@ class Picture:
     def with_chroma(
         self, low_rgb: np.ndarray, weights: str = "rec601", callback: Callable[[float], object] | None = None
     ) -> Picture:
-        """Return `colorized` with the chroma of a small picture, upsampled by `colour.GuidedUpsampling`.
+        """Return `colorized` with the chroma of a small picture, upsampled by `guided_filter`.
 
         Args:
             low_rgb: hxwx3 float in [0, 1], the whole picture at any smaller size.
@@ -204,11 +207,12 @@ class Picture:
         small = self.resized_rgb(height, width)
         guide = small[..., 0] if self.is_gray_mode else luma(small, weights)
         chroma = low_rgb - luma(low_rgb, weights)[..., None]
-        fit = GuidedUpsampling.fit(chroma, guide)
+        fit = guided_coefficients(guide[..., None], chroma, radius=1, flat=_FLAT, keeps_values=True)
 
         def strips() -> Iterator[tuple[int, np.ndarray]]:
             for top, rows in self._strips():
-                yield top, fit.rows(self.luma((top, 0, rows, self.width), weights), top, self.height)
+                box = (top, 0, rows, self.width)
+                yield top, guided_values(fit, self.luma(box, weights)[..., None], box, self.size)
 
         return self._recoloured(strips(), weights, callback)
 

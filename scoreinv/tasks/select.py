@@ -24,7 +24,7 @@ from scipy.special import expit
 
 from scoreinv.analysis.colour_evidence import bins_of, explained_share
 from scoreinv.analysis.fragments import fragments_beside
-from scoreinv.analysis.guided_upsampling import GuidedUpsampler
+from scoreinv.analysis.guided_upsampling import upsampled_mask
 from scoreinv.analysis.leftovers import take_in_leftovers
 from scoreinv.analysis.shadows import propose_shadow
 from scoreinv.imaging.picture import Picture, picture_of_hole, scaled
@@ -257,7 +257,6 @@ class Selection:
         self._low = max(1, round(self._extent[0])), max(1, round(self._extent[1]))
         """The low resolution of the picture: one pixel per cell."""
         self._colours = Picture(rgb).resized_rgb(*self._low)  # from `rgb`, since reducing a large picture is slow
-        self._upsampler = GuidedUpsampler(picture, self._colours)
         self._masks: dict[tuple[Prompt, Size | None], tuple[np.ndarray, np.ndarray]] = {}
 
     def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
@@ -273,7 +272,7 @@ class Selection:
         """
         logits, iou, chosen = self._answer(prompt, size, callback)
         low = self._cleaned(expit(logits), prompt)
-        mask = self._upsampler.upsampled(low)
+        mask = upsampled_mask(self.picture, self._colours, low)
         if not mask.any():
             raise ScoreinvError("no object was found: point at the middle of an object, or give a box around it")
         return Selected(mask, chosen, iou, self._fragments(low > 0.5, logits, prompt) & ~mask)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
@@ -160,11 +161,13 @@ class Pool:
     def __init__(self, *given: object) -> None:
         self.broken = False
 
-    def submit(self, process: object, job: Job, work: Work) -> Future[dict[str, Any]]:
+    def submit(self, function: Callable[..., Any], job: Any, *given: Work) -> Future[Any]:
         if self.broken:
             raise BrokenProcessPool
-        future: Future[dict[str, Any]] = Future()
-        if self.fragile.get(job.source, 0):
+        future: Future[Any] = Future()
+        if not given:  # it starts
+            future.set_result(function(job))
+        elif self.fragile.get(job.source, 0):
             self.fragile[job.source] -= 1
             self.broken = True
             future.set_exception(BrokenProcessPool())
@@ -191,9 +194,9 @@ def test_the_precision_is_chosen_once_for_all_workers(monkeypatch, fast, precisi
     sent = []
 
     class Recording(Pool):
-        def submit(self, process: object, job: Job, work: Work) -> Future[dict[str, Any]]:
-            sent.append(work.models.machine)
-            return super().submit(process, job, work)
+        def submit(self, function: Callable[..., Any], job: Any, *given: Work) -> Future[Any]:
+            sent.extend(work.models.machine for work in given)
+            return super().submit(function, job, *given)
 
     monkeypatch.setattr(workers, "ProcessPoolExecutor", Recording)
     monkeypatch.setattr("scoreinv.models.loading.uses_bfloat16", lambda *_: fast)
