@@ -22,7 +22,6 @@ HOUSE = Path(scoreinv.__file__).parent
 ROOMS = (
     "kernels",  # names of 0.2
     "machine",
-    "recipes",
     "cli",
     "gimp",
     "web",
@@ -89,8 +88,8 @@ def imported(path: Path, *, at_import: bool = False) -> set[str]:
 
 
 def room(module: str) -> str:
-    """The package or module below `scoreinv`; recipes are programs, on top of all others."""
-    return "recipes" if module.startswith("scoreinv.training.recipes") else module.split(".")[1]
+    """The package or module below `scoreinv`."""
+    return module.split(".")[1]
 
 
 @cache
