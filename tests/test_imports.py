@@ -19,7 +19,6 @@ import scoreinv.training
 HOUSE = Path(scoreinv.__file__).parent
 
 ROOMS = (
-    "recipes",
     "cli",
     "gimp",
     "web",
@@ -86,8 +85,8 @@ def imported(path: Path, *, at_import: bool = False) -> set[str]:
 
 
 def room(module: str) -> str:
-    """The package or module below `scoreinv`; recipes are programs, on top of all others."""
-    return "recipes" if module.startswith("scoreinv.training.recipes") else module.split(".")[1]
+    """The package or module below `scoreinv`."""
+    return module.split(".")[1]
 
 
 @cache
