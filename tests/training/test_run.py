@@ -12,12 +12,11 @@ import pytest
 from filelock import FileLock, Timeout
 from PIL import Image
 
-import scoreinv.training
 from scoreinv.models.model_file import read_metadata
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.loop import train
-from scoreinv.training.run import TrainingRun, claimed
+from scoreinv.training.run import claimed
 
 Files = dict[str, bytes]
 
@@ -176,8 +175,3 @@ def test_changed_pictures_are_noticed_by_a_resumed_run(config: TrainingConfig, o
     Image.new("L", (8, 8)).save(picture)
     with pytest.raises(InputError, match="the pictures are not those that the run"):
         train(replace(longer, steps=4), out, resume=True)
-
-
-def test_the_former_name_of_a_run_on_disk_warns() -> None:
-    with pytest.warns(DeprecationWarning, match="scoreinv.training.RunFolder is scoreinv.training.TrainingRun"):
-        assert scoreinv.training.RunFolder is TrainingRun

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from scoreinv.training.recipes import fitting
-from scoreinv.training.recipes.fitting import arguments, photographs, store
+from pretrained import fitting
+from pretrained.fitting import arguments, photographs, store
 
 
 def test_options_are_folders_numbers_and_the_output() -> None:
