@@ -163,7 +163,6 @@ class NoiseLearner(Learner[Trained, Drawn]):
     def _noisy(self, source: PictureSource, step: int, rows: range) -> NoisyBatch:
         """Draw pictures, times and noise."""
         model = source.model
-        assert model.sde is not None
         times = self.draw_times(model.sde, model.data_range, source.batch_size, source.stream(TIMES, step))
         return NoisyBatch(source.images(step, rows), times[rows.start : rows.stop], source.noise(step, rows))
 
@@ -338,17 +337,13 @@ class ConditionalLearner(NoiseLearner[ConditionalPrior, ObservedBatch]):
     def trains(self, model: AnyConfig) -> bool:
         return isinstance(model, ModelConfig) and model.residual is not None
 
-    def drawn_scale(self, model: AnyConfig) -> int:
+    def drawn_scale(self, model: Any) -> int:
         """Return the scale of the finest luma that the model takes."""
-        assert isinstance(model, ModelConfig)
-        assert model.residual is not None
         return max(model.residual.luma_scale, model.encoder_scale)
 
     def draw(self, source: PictureSource, step: int, rows: range) -> ObservedBatch:
         """Draw observations, and put some pictures on another film."""
         model, shares = source.model, self.observations
-        assert isinstance(model, ModelConfig)
-        assert model.residual is not None
         batch, weights = self._noisy(source, step, rows), model.residual.gray_weights
         low, high = model.data_range
         streams = [source.stream(OBSERVED, step, index) for index in rows]
@@ -467,8 +462,7 @@ class ClassifierLearner(NoiseLearner[NoiseClassifier, LabelledBatch]):
         return isinstance(model, ClassifierConfig)
 
     def draw(self, source: PictureSource, step: int, rows: range) -> LabelledBatch:
-        assert source.pictures.labels is not None  # checked when the pictures were loaded
-        labels = torch.from_numpy(source.pictures.labels[source.chosen(step, rows)])
+        labels = torch.from_numpy(source.pictures.labels)[source.chosen(step, rows)]
         return LabelledBatch(**vars(self._noisy(source, step, rows)), labels=labels)
 
     def losses(self, model: NoiseClassifier, batch: LabelledBatch) -> Tensor:

@@ -118,7 +118,9 @@ def train(
         signals = report.signals = stack.enter_context(deferred_signals())
         source = config.source(pictures, config.batch_size, config.seed)
         draw = partial(config.learner.draw, source, rows=range(config.batch_size)[part])
-        loss_of = _parallel(BatchLoss(state.network, partial(config.learner.losses, trained)), world)
+        loss_of: nn.Module = BatchLoss(state.network, partial(config.learner.losses, trained))
+        if world.size > 1:
+            loss_of = DistributedDataParallel(loss_of)
         pool = stack.enter_context(ThreadPoolExecutor(1))
         drawn = pool.submit(draw, step=state.step)
 
@@ -218,11 +220,6 @@ class BatchLoss(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         return self.losses(batch).mean()
-
-
-def _parallel(loss: BatchLoss, world: World) -> nn.Module:
-    """Return the module with an exchange of gradients between several processes."""
-    return DistributedDataParallel(loss) if world.size > 1 else loss
 
 
 def add_batch_gradients(
