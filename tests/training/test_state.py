@@ -36,12 +36,11 @@ def _rewrite(path: Path, about: str | None = None, change: Callable[[dict[str, T
     save_file(tensors, path, metadata if about is None else {"about": about})
 
 
-def test_a_state_that_cannot_be_read_is_passed_over_in_one_line(config, out, caplog) -> None:
-    train(config, out)
+def test_a_state_that_cannot_be_read_is_passed_over_in_one_line(done, out, caplog) -> None:
     _rewrite(out / "state/000000002.safetensors", "[" * 100_000)
     caplog.clear()
     with pytest.raises(InputError, match="is there already, and this run has not written it"):
-        train(replace(config, steps=3), out, resume=True)
+        train(replace(done, steps=3), out, resume=True)
     assert [record.getMessage().count("\n") for record in caplog.records] == [0]
     assert "000000002.safetensors is unreadable and passed over: " in caplog.text
 
@@ -55,13 +54,12 @@ def _cut(name: str) -> Callable[[dict[str, Tensor]], object]:
 
 
 @pytest.mark.slow
-def test_a_state_with_an_invalid_record_or_other_tensors_is_refused(config: TrainingConfig, out: Path) -> None:
-    train(config, out)
+def test_a_state_with_an_invalid_record_or_other_tensors_is_refused(done: TrainingConfig, out: Path) -> None:
     state = out / "state/000000002.safetensors"
     whole, tensors = state.read_bytes(), load_file(state)
     with safe_open(state, framework="pt") as file:
         about = json.loads(file.metadata()["about"])
-    invalid = ({"config": {"model": 3}}, {"step": -1}, {"of": "another program"})
+    invalid = ({"done": {"model": 3}}, {"step": -1}, {"of": "another program"})
     cases = [(json.dumps(about | change), dict, "[^\n]*$") for change in invalid]
     for part in ("network.", "exp_avg_sq."):
         name = next(name for name, value in tensors.items() if name.startswith(part) and value.numel() > 1)
@@ -69,7 +67,7 @@ def test_a_state_with_an_invalid_record_or_other_tensors_is_refused(config: Trai
     for record, change, message in cases:
         _rewrite(state, record, change)
         with pytest.raises(InputError, match=rf"^\S*000000002\.safetensors: {message}"):
-            train(replace(config, steps=3), out, resume=True)
+            train(replace(done, steps=3), out, resume=True)
         state.write_bytes(whole)
 
 
