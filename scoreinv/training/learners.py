@@ -50,7 +50,7 @@ from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, time_at
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import BELOW_ONE, Number, check, check_settings, require
 from scoreinv.training.data.batches import COLOUR_FILM, DAMAGE, FILM, OBSERVED, TIMES, Batch, PictureSource
-from scoreinv.training.data.prints import on_colour_film, on_old_print, on_other_film
+from scoreinv.training.data.prints import Generator, on_colour_film, on_old_print, on_other_film
 from scoreinv.training.data.synthetic_damage import DamageDrawing, draw_hints, draw_hole, draw_scan
 
 CROSS_ENTROPY = 20.0
@@ -141,7 +141,7 @@ class NoiseLearner(Learner[Trained, Drawn]):
         grid = self.times == "continuous" or isinstance(model.sde, VE | DDPM)
         require(grid, "discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)")
 
-    def draw_times(self, sde: SDE, data_range: Range, count: int, generator: np.random.Generator) -> Tensor:
+    def draw_times(self, sde: SDE, data_range: Range, count: int, generator: Generator) -> Tensor:
         """Draw times (count,), float64: uniform or focused on [1e-5, 1], or on the grid i / (steps - 1).
 
         Stratified times are (offset + i / count) mod 1, mapped to the interval (Kingma et al. 2021, appendix I.1).
@@ -344,41 +344,44 @@ class ConditionalLearner(NoiseLearner[ConditionalPrior, ObservedBatch]):
     def draw(self, source: PictureSource, step: int, rows: range) -> ObservedBatch:
         """Draw observations, and put some pictures on another film."""
         model, shares = source.model, self.observations
-        batch, weights = self._noisy(source, step, rows), model.residual.gray_weights
-        low, high = model.data_range
+        batch, scale = self._noisy(source, step, rows), self.drawn_scale(model)
         streams = [source.stream(OBSERVED, step, index) for index in rows]
         drawn = [draw_observed(shares, model.image_size, stream) for stream in streams]
-        observed, refined = zip(*drawn, strict=True)
+        observed, refined = (torch.from_numpy(np.stack(values)) for values in zip(*drawn, strict=True))
         for picture, components, index in zip(batch.images, observed, rows, strict=True):
-            colours, film = source.stream(COLOUR_FILM, step, index), source.stream(FILM, step, index)
-            renderings = [(on_colour_film, colours)] if colours.random() < shares.colour_films else []
-            if components[0].any():
-                if film.random() < shares.other_films:
-                    renderings.append((on_other_film, film))
-                elif film.random() < shares.old_prints:
-                    renderings.append((on_old_print, film))
-            for rendering, generator in renderings:
-                rgb = ((picture - low) / (high - low)).permute(1, 2, 0).clamp(0, 1).numpy()
-                changed = torch.from_numpy(rendering(rgb, weights, generator)).permute(2, 0, 1)
-                picture.copy_(changed * (high - low) + low)
-        scale, fine, luma = self.drawn_scale(model), None, None
+            generators = source.stream(COLOUR_FILM, step, index), source.stream(FILM, step, index)
+            self._put_on_films(picture, bool(components[0].any()), model, *generators)
+        fine = luma = None
         if model.residual.luma_scale > 1:
             withheld = torch.tensor([stream.random() < _FINE_WITHHELD for stream in streams])
             fine = _reduced(batch.images, scale // model.residual.luma_scale)
             fine = torch.where(withheld[:, None, None, None], torch.nan, fine)
         if model.encoder_scale:
+            weights = torch.from_numpy(luma_weights(model.residual.gray_weights)).float()
             reduced = _reduced(batch.images, scale // model.encoder_scale)
-            luma = torch.einsum("c,bchw->bhw", torch.from_numpy(luma_weights(weights)).float(), reduced)[:, None]
-            luma = (luma - low) / (high - low)
-        components, halved = torch.from_numpy(np.stack(observed)), torch.tensor(refined)
-        images = _reduced(batch.images, scale)
-        return ObservedBatch(images, batch.times, batch.noise, components, halved, fine, luma)
+            low, high = model.data_range
+            luma = (torch.einsum("c,bchw->bhw", weights, reduced)[:, None] - low) / (high - low)
+        return ObservedBatch(_reduced(batch.images, scale), batch.times, batch.noise, observed, refined, fine, luma)
+
+    def _put_on_films(self, picture: Tensor, shows_luma: bool, model: Any, colours: Generator, film: Generator) -> None:
+        """Replace a picture (3, H, W) by its rendering on a colour film, another film or an old print."""
+        shares, renderings = self.observations, []
+        if colours.random() < shares.colour_films:
+            renderings.append((on_colour_film, colours))
+        if shows_luma and film.random() < shares.other_films:
+            renderings.append((on_other_film, film))
+        elif shows_luma and film.random() < shares.old_prints:
+            renderings.append((on_old_print, film))
+        low, high = model.data_range
+        for rendering, generator in renderings:
+            rgb = ((picture - low) / (high - low)).permute(1, 2, 0).clamp(0, 1).numpy()
+            changed = rendering(rgb, model.residual.gray_weights, generator)
+            picture.copy_(torch.from_numpy(changed).permute(2, 0, 1) * (high - low) + low)
 
     def losses(self, model: ConditionalPrior, batch: ObservedBatch) -> Tensor:
         operator = ObservedComponents(batch.observed, model.preconditioning.basis)
-        features, luma = None, batch.encoder_luma
-        if luma is not None:
-            features = luma_features(model, batch.observed, luma)
+        luma = batch.encoder_luma
+        features = None if luma is None else luma_features(model, batch.observed, luma)
         coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
         observation = Observation(operator, operator(batch.images), 0.0, coarse, batch.fine, features)
         return self.relative_losses(model.given(observation), batch)
@@ -545,7 +548,7 @@ LEARNERS: dict[str, type[Any]] = {
 """Learners by their names in files."""
 
 
-def draw_observed(config: ObservationConfig, side: int, generator: np.random.Generator) -> tuple[np.ndarray, bool]:
+def draw_observed(config: ObservationConfig, side: int, generator: Generator) -> tuple[np.ndarray, bool]:
     """Draw an observation of a picture.
 
     Returns:
