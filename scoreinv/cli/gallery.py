@@ -12,6 +12,7 @@ from scoreinv.cli.render import warn
 from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import STREAM, remove_leftovers
+from scoreinv.system.limits import limits
 from scoreinv.system.memory import shortage
 
 if TYPE_CHECKING:
@@ -59,10 +60,10 @@ class Gallery:
         """Raise InputError if the pictures, of (height, width), do not fit in memory or in their file."""
         pixels = self.count * size[0] * size[1]
         if self.is_file:
-            if pixels > imaging.MAX_MEGAPIXELS * 10**6:
+            if pixels > limits().megapixels * 10**6:
                 raise InputError(
                     f"-n {self.count}: one file of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
-                    f"{imaging.MAX_MEGAPIXELS}: name a folder with -o FOLDER/"
+                    f"{limits().megapixels}: name a folder with -o FOLDER/"
                 )
             files.format_of(self.outputs[0], imaging.sheet_size(self.count, size, self.columns))
         if lacking := shortage(pixels * _PIXEL_BYTES):

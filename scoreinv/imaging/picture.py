@@ -21,12 +21,10 @@ from scoreinv.imaging.resizing import resized
 from scoreinv.operators.luma import luma
 from scoreinv.operators.tones import ToneCurve
 from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.limits import limits
 from scoreinv.windows.boxes import Box, crop
 
 _Item = TypeVar("_Item")
-
-MAX_MEGAPIXELS = 400
-"""Maximum size of a picture that is read or made."""
 
 STRIP_ROWS = 256
 _STRIP_PIXELS = 1 << 20
@@ -318,9 +316,9 @@ def _prefetch(items: Iterator[_Item]) -> Iterator[_Item]:
 
 def check_megapixels(width: int, height: int, name: str) -> None:
     """Raise InputError if a picture exceeds the size limit; `name` is its name in the message."""
-    if width * height > MAX_MEGAPIXELS * 10**6:
+    if width * height > limits().megapixels * 10**6:
         raise InputError(
-            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit is {MAX_MEGAPIXELS}: "
+            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit is {limits().megapixels}: "
             "crop or reduce it first"
         )
 

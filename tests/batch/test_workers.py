@@ -85,12 +85,12 @@ def some_work(workers: str | None = None, **machine: Any) -> Work:
     ],
 )
 def test_the_number_of_workers_follows_processors_photos_and_memory(
-    monkeypatch, tmp_path, asked, machine, wanted, count
+    monkeypatch, limit, tmp_path, asked, machine, wanted, count
 ):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(__spec__="installed"))
     monkeypatch.setattr(workers, "processors", lambda: 4)
-    monkeypatch.setattr(workers, "available_bytes", lambda: 4 * 0.6e9 + 4 * 1e6)
+    limit(memory=4 * 0.6e9 + 4 * 1e6)
     monkeypatch.setattr(workers, "device_of", lambda device: "cpu" if device == "auto" else device)
     photo = pictures(tmp_path / "scans", 1) / "0000.png"
     jobs, work = [Job(str(photo), "out")] * wanted, some_work(asked, **machine)
