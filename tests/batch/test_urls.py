@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array
 
-from scoreinv.batch import work as batch_work
 from scoreinv.batch.plan import expand
 
 fsspec = pytest.importorskip("fsspec")
@@ -122,8 +121,8 @@ def test_masks_are_matched_by_name(scoreinv, store):
     assert left["input"] == f"{store}/scans/b.jpg"
 
 
-def test_a_dry_run_copies_nothing(run, store, monkeypatch):
-    monkeypatch.setattr("scoreinv.files.read.read_url", None)
+def test_a_dry_run_copies_nothing(run, store):
+    write(f"{store}/scans/b.jpg", b"no picture, which nobody reads")
     write(f"{store}/clean/a_denoised.png", b"of another")
     ended = run("--dry-run")
     assert (ended.code, ended.err) == (0, "")
@@ -133,17 +132,19 @@ def test_a_dry_run_copies_nothing(run, store, monkeypatch):
 
 
 @pytest.fixture
-def interrupted(run, monkeypatch):
-    """Runs `run`, interrupted at b.jpg."""
+def interrupted(run, store, monkeypatch):
+    """Runs `run`, interrupted when b.jpg is read."""
+    kind = type(fsspec.url_to_fs(store)[0])
+    read = kind.cat_file
 
-    def process(job, *more):
-        if job.source.endswith("b.jpg"):
+    def cat_file(self, path, *more, **options):
+        if path.endswith("b.jpg"):
             raise KeyboardInterrupt
-        return batch_work.process(job, *more)
+        return read(self, path, *more, **options)
 
     def ended():
         with monkeypatch.context() as patch:
-            patch.setattr("scoreinv.batch.run.process", process)
+            patch.setattr(kind, "cat_file", cat_file)
             return run()
 
     return ended

@@ -18,7 +18,6 @@ from numpy.testing import assert_array_equal
 from picture_files import CHANNELS, samples
 from PIL import Image
 
-from scoreinv.files import write
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import check_output, picture_bytes, write_picture
 from scoreinv.imaging.metadata import Metadata
@@ -139,13 +138,13 @@ def test_existing_files_are_replaced_only_when_asked(tmp_path):
 
 def test_a_file_that_appears_meanwhile_is_kept(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
-    real = write.encode
+    save = Image.Image.save
 
-    def encode_while_another_writes(*args):
-        real(*args)
+    def save_while_another_writes(*args, **options):
+        save(*args, **options)
         path.write_bytes(b"precious")
 
-    monkeypatch.setattr(write, "encode", encode_while_another_writes)
+    monkeypatch.setattr(Image.Image, "save", save_while_another_writes)
     unwritable(path, "exists")
     assert path.read_bytes() == b"precious"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
@@ -158,11 +157,11 @@ def test_a_failure_midway_leaves_nothing(tmp_path, monkeypatch, overwrite, error
     if overwrite:
         path.write_bytes(b"precious")
 
-    def failing(stream, *_):
+    def failing(_, stream, *__, **___):
         stream.write(b"half a picture")
         raise error
 
-    monkeypatch.setattr(write, "encode", failing)
+    monkeypatch.setattr(Image.Image, "save", failing)
     with pytest.raises(ScoreinvError, match=r"a\.png: writing failed \((No space left on device|ushort)") as caught:
         write_picture(path, Picture(samples("L")), overwrite=overwrite)
     assert not isinstance(caught.value, InputError)
