@@ -12,6 +12,7 @@ from PIL import Image
 from shell import hole_array, photo_array
 
 from scoreinv.batch.plan import expand
+from scoreinv.files.read import stated_pixels
 
 fsspec = pytest.importorskip("fsspec")
 DEEP = "深" * 40
@@ -189,6 +190,10 @@ def test_other_files_of_a_run_stay_on_this_machine(scoreinv, store, tmp_path):
         ended = scoreinv(*words, option, f"{store}/more")
         assert (ended.code, option in ended.err, ended.err.count("\n")) == (2, True, 1)
     assert list(tmp_path.rglob("*more*")) == []
+
+
+def test_pictures_are_not_fetched_to_choose_the_number_of_workers(store):
+    assert stated_pixels(f"{store}/scans/a.png") == 0
 
 
 def test_a_slash_at_the_end_of_a_url_does_not_count(store):
