@@ -49,27 +49,6 @@ def test_exif_of_a_16_bit_png_begins_with_its_byte_order():
     assert b"eXIf" + directory in data
 
 
-@pytest.mark.parametrize("mode", CHANNELS)
-def test_webp_is_lossless_unless_asked(tmp_path, mode):
-    picture = Picture(samples(mode))
-    write_picture(tmp_path / "a.webp", picture)
-    again = read_picture(tmp_path / "a.webp")
-    assert_array_equal(again.rgb(), picture.rgb())
-    if picture.has_alpha:
-        assert_array_equal(again.pixels[..., -1], picture.pixels[..., -1])
-    write_picture(tmp_path / "b.webp", picture, quality=50)
-    assert (tmp_path / "b.webp").stat().st_size < (tmp_path / "a.webp").stat().st_size
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_jpeg_keeps_the_mode_and_nearly_the_pixels(mode):
-    ramp = np.add.outer(np.arange(32), np.arange(40)).astype(np.uint8) * 3
-    pixels = ramp if mode == "L" else np.stack([ramp, ramp[::-1], 255 - ramp], axis=-1)
-    again = read_picture(picture_bytes(Picture(pixels), "a.jpg"))
-    assert again.mode == mode
-    assert np.abs(again.pixels.astype(int) - pixels).max() <= 8
-
-
 def test_standard_input_and_output_are_png(monkeypatch):
     picture = Picture(samples("RGB", np.uint16))
     out = io.TextIOWrapper(io.BytesIO())
