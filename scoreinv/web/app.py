@@ -304,7 +304,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
 
         def answer() -> dict[str, Any]:
             mask = found.mask | found.fragments if fragments else found.mask
-            bits = boxed_bits(with_rim(photo.picture, mask) if rim else mask)
+            bits = boxed_bits(with_rim(mask) if rim else mask)
             return bits | {"size": found.size, "fragments": boxed_bits(found.fragments)}
 
         return await run_in_threadpool(answer)
