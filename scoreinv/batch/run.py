@@ -8,12 +8,10 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from scoreinv.batch.outputs import STREAM
-from scoreinv.batch.plan import Job, Plan
-from scoreinv.batch.resume import Row, row_if_skipped
+from scoreinv.batch.plan import Job, Plan, Row
 from scoreinv.batch.work import Work, process
 from scoreinv.files.urls import is_url
-from scoreinv.system.files import remove_leftovers
+from scoreinv.system.files import STREAM, remove_leftovers
 
 Progress = Callable[..., None]
 """Called with the finished fraction of the batch, the seconds left (None: unknown), and the current picture's path:
@@ -32,7 +30,7 @@ def run(plan: Plan, work: Work, progress: Progress = lambda *_: None) -> Generat
         CheckpointError: a model cannot be used.
         ScoreinvError, OSError: any other failure outside a batch, or of the whole batch, such as a missing cluster.
     """
-    rows = {job: row_if_skipped(job, plan, overwrite=work.options.overwrite) for job in plan.jobs}
+    rows = {job: plan.row_if_skipped(job, overwrite=work.options.overwrite) for job in plan.jobs}
     wanted = [job for job, row in rows.items() if row is None]
     workers: int | str = 1
     if work.dry_run or (plan.batch and wanted):
@@ -41,8 +39,9 @@ def run(plan: Plan, work: Work, progress: Progress = lambda *_: None) -> Generat
         from scoreinv.batch.workers import choose_workers
 
         workers = choose_workers(wanted, work)
-    if not work.dry_run:
-        _remove_leftovers_of(plan)
+    written = [path for job in plan.jobs for path in (*job.outputs, *job.auxiliary) if path != STREAM]
+    for folder in {Path(path).parent for path in written if not (work.dry_run or is_url(path))}:
+        remove_leftovers(folder)
     done = 0
     for job, row in rows.items():
         if row is not None:
@@ -53,13 +52,6 @@ def run(plan: Plan, work: Work, progress: Progress = lambda *_: None) -> Generat
             done += 1
     if workers != 1:
         yield from _run_parallel(wanted, work, workers, progress)
-
-
-def _remove_leftovers_of(plan: Plan) -> None:
-    """Remove unfinished files of killed runs from the folders of a plan's outputs."""
-    written = {path for job in plan.jobs for path in (*job.outputs, *job.auxiliary) if path != STREAM}
-    for folder in {Path(path).parent for path in written if not is_url(path)}:
-        remove_leftovers(folder)
 
 
 def _report_part(progress: Progress, done: int, count: int, name: str, part: float) -> None:

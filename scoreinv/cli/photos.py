@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv import imaging
-from scoreinv.batch.outputs import STREAM, OutputOptions, check_file
-from scoreinv.batch.plan import AuxiliaryFiles, Plan, Planner, expand, match_patterns
+from scoreinv import files, imaging
+from scoreinv.batch.plan import AuxiliaryFiles, OutputOptions, Plan, Planner, expand, match_patterns
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import Report, describe
 from scoreinv.inputs.mask_options import MaskOptions
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
+from scoreinv.system.files import STREAM
 from scoreinv.system.options import Setting
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.tasks.requests import RESTORATION, InpaintRequest, Request, RestoreRequest
@@ -175,17 +175,16 @@ def _references(items: list[str] | None, output: OutputOptions) -> tuple[str, ..
     if STREAM in paths:
         raise InputError("--like -: name a file; stdin is for the photo")
     for path in paths:
-        check_file(path, "--like")
+        files.check_file(path, "--like")
     return paths
 
 
 def _process(plan: Plan, work: Work, common: Common) -> int:
     """Process the photos and print their rows; return the exit status."""
     from scoreinv.batch.manifest import manifest_of
-    from scoreinv.batch.resume import row_if_skipped
     from scoreinv.batch.run import run as run_batch
 
-    wanted = [job for job in plan.jobs if row_if_skipped(job, plan, overwrite=work.options.overwrite) is None]
+    wanted = [job for job in plan.jobs if plan.row_if_skipped(job, overwrite=work.options.overwrite) is None]
     title = wanted[0].source if len(wanted) == 1 else f"{len(wanted)} photographs"
     report = Report(plan, common, len(wanted))
     with nullcontext() if common.dry_run else manifest_of(plan) as manifest:
