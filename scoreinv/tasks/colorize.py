@@ -23,7 +23,6 @@ import torch
 from PIL import Image
 
 from scoreinv.analysis.kind import Kind, untinted
-from scoreinv.conditional import Observation
 from scoreinv.conditional.colour import GrayView, view_gray
 from scoreinv.conditional.prior import (
     ConditionalPrior,
@@ -33,6 +32,7 @@ from scoreinv.conditional.prior import (
     trained_task,
 )
 from scoreinv.conditional.references import ColourPlaces, GrayPlaces, ReferenceColours, match_references, similarity_to
+from scoreinv.guidance import Observation, refusal
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture, scaled
 from scoreinv.inputs.arrays import pictures_from_api
@@ -300,7 +300,7 @@ def _with_mean(sampling: Sampling) -> list[Sampling]:
 
 def accepts_gray(prior: ScorePrior, request: ColorizeRequest) -> bool:
     """Return whether the prior accepts the luma by these grey weights as an observation."""
-    return prior.accepts(Observation(gray(request.gray_weights, 1, 1), torch.zeros(1, 3, 1, 1))) is None
+    return refusal(prior, Observation(gray(request.gray_weights, 1, 1), torch.zeros(1, 3, 1, 1))) is None
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import block_means
-from scoreinv.conditional.prior import ConditionalPrior, expected_error, resized_like
+from scoreinv.conditional.prior import ConditionalPrior, resized_like
+from scoreinv.guidance import Conditioned, Observation, given
 from scoreinv.models.config import AnyModel, ClassifierConfig
 from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.noise_classifier import NoiseClassifier
@@ -76,7 +76,8 @@ def per_image_loss(objective: ObjectiveConfig, prior: Prior, x0: Tensor, t: Tens
     squares = error.square().flatten(1)
     loss = squares.mean(1) if objective.reduction == "mean" else 0.5 * squares.sum(1)
     if objective.weighting == "residual":
-        return loss / expected_error(prior, x0, t)
+        assert isinstance(prior, ConditionalPrior | Conditioned)  # as the training configuration checks
+        return loss / prior.expected_error(x0, t)
     return broadcast(weight(objective, prior, t), error[:, 0, 0, 0]) * loss
 
 
@@ -141,7 +142,7 @@ class ConditionalLearner(ScoreLearner[ConditionalPrior]):
         if batch.refined is not None:
             coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
         observation = Observation(operator, operator(batch.images), 0.0, coarse, batch.fine, features)
-        return self._corrected(model.given(observation), batch)
+        return self._corrected(given(model, observation), batch)
 
     def measures(self, model: ConditionalPrior, batch: Batch) -> dict[str, Tensor]:
         return super().measures(model, batch) | {"unconditional": self._corrected(model, batch)}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +14,16 @@ from small_chroma import chroma_prior
 from small_conditional import SMALL, conditional_prior, random_prior
 from torch import Tensor, nn
 
-from scoreinv.conditional import Observation
+from scoreinv import guidance
 from scoreinv.conditional.colour import view_gray
 from scoreinv.conditional.prior import (
     ConditionalPrior,
-    Conditioned,
     check_references,
     known_gray_weights,
     trained_task,
 )
 from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.guidance import Conditioned, Observation
 from scoreinv.models.config import ModelConfig
 from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.networks.encoder import FEATURES, Encoder
@@ -40,7 +41,8 @@ from scoreinv.training.loop import train
 from scoreinv.training.losses import ConditionalLearner, luma_features, per_image_loss
 from scoreinv.training.presets import conditional_training
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import MIRRORED, SelfEnsemble, turn, turn_back
+from scoreinv.windows.ensemble import MIRRORED
+from scoreinv.windows.transforms import crops, turn, turn_back
 
 SHOWN = replace(SMALL, multipliers=(1, 1, 1), condition_channels=17, feature_channels=FEATURES)
 CONFIG = ModelConfig(SHOWN, VE(0.01, 20.0), ResidualPreconditioning(luma_scale=2), image_size=16, encoder_scale=4)
@@ -73,7 +75,7 @@ def gray_picture(height: int, width: int, seed: int = 0) -> Tensor:
 def given(prior: ConditionalPrior, height: int, width: int, luma: Tensor | None = None) -> Conditioned:
     operator = gray("rec601", height, width)
     features = None if luma is None else prior.gray_features(luma)
-    return prior.given(Observation(operator, operator(draw(1, 3, height, width, seed=1)), features=features))
+    return guidance.given(prior, Observation(operator, operator(draw(1, 3, height, width, seed=1)), features=features))
 
 
 def training(folder: Path) -> TrainingConfig:
@@ -93,7 +95,7 @@ def test_the_network_is_told_what_the_picture_shows(prior: ConditionalPrior) -> 
     assert not torch.allclose(one, other, atol=1e-3)
     assert not torch.allclose(one, none, atol=1e-3)
     nothing = given(prior, 16, 16, gray_picture(64, 64))
-    nothing.initial = replace(nothing.initial, features=tuple(torch.zeros_like(f) for f in nothing.initial.features))
+    nothing.maps = (*nothing.maps[:3], *map(torch.zeros_like, nothing.maps[3:]))
     torch.testing.assert_close(nothing.noise(x, 0.5), none)
 
 
@@ -111,29 +113,37 @@ def test_a_network_of_few_levels_takes_the_coarsest_maps() -> None:
 
 
 def test_windows_see_their_part_of_it(prior: ConditionalPrior) -> None:
-    whole = given(prior, 16, 32, gray_picture(64, 128))
-    windows = whole.windows([(0, 0, 16, 16), (0, 16, 16, 16)], 2)
-    assert [f.shape for f in windows.initial.features] == [
+    """Each row of a batch is a window of one sample, with its part of each map, also of those that samples share."""
+    whole, boxes = given(prior, 16, 32, gray_picture(64, 128)), [(0, 0, 16, 16), (0, 16, 16, 16)]
+    parts = [crops(values, boxes, 2, (16, 32)) for values in whole.maps]
+    assert [part.shape for part in parts[2:]] == [
+        (4, 1, 32, 32),
         (4, FEATURES[0], 8, 8),
         (4, FEATURES[1], 4, 4),
         (4, 320, 2, 2),
     ]
-    for part, all_of_it in zip(windows.initial.features, whole.initial.features, strict=True):
+    for part, all_of_it in zip(parts, whole.maps, strict=True):
         halves = all_of_it.chunk(2, dim=3)
         for row in range(4):
-            torch.testing.assert_close(part[row], halves[row // 2][0])
+            torch.testing.assert_close(part[row], halves[row // 2][0], equal_nan=True)
     x = draw(2, 3, 16, 32)
-    found = Tiled(whole, 16, 8).noise(x, 0.5)
-    torch.testing.assert_close(found[:, :, :, :8], windows.noise(torch.cat(x.chunk(2, 3)), 0.5)[:2, :, :, :8])
+    found = tiled(whole, 16, 8).noise(x, 0.5)
+    windows = prior.noise(crops(x, boxes, 2, (16, 32)), 0.5, *parts)
+    torch.testing.assert_close(found[:, :, :, :8], windows[:2, :, :, :8])
+
+
+def tiled(condition: Conditioned, tile: int, overlap: int, **settings: Any) -> Conditioned:
+    return Conditioned(Tiled(condition.prior, tile, overlap, **settings), condition.observation, condition.maps)
 
 
 def test_mirrored_pictures_show_the_same_mirrored(prior: ConditionalPrior) -> None:
     condition = given(prior, 16, 16, gray_picture(64, 64))
     x = draw(1, 3, 16, 16)
     upright = condition.noise(x, 0.5)
-    turned = condition.initial.transformed(*3 * [lambda part: turn(part, MIRRORED[1])])
-    mirrored = turn_back(prior.noise(turn(x, MIRRORED[1]), 0.5, turned), MIRRORED[1])
-    torch.testing.assert_close(SelfEnsemble(condition, MIRRORED).noise(x, 0.5), (upright + mirrored) / 2)
+    turned = [turn(values, MIRRORED[1]) for values in (x, *condition.maps)]
+    mirrored = turn_back(prior.noise(turned[0], 0.5, *turned[1:]), MIRRORED[1])
+    both = tiled(condition, 16, 0, orientations=MIRRORED)
+    torch.testing.assert_close(both.noise(x, 0.5), (upright + mirrored) / 2)
 
 
 def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalPrior) -> None:
@@ -147,10 +157,10 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     pictures = [gray_picture(64, 64, seed).expand(2, -1, -1, -1) for seed in (0, 1)]
     shown = [luma_features(prior, observed, picture) for picture in pictures]
     first, second = (
-        per_image_loss(objective, prior.given(Observation(operator, y, features=features)), x0, t, z)
+        per_image_loss(objective, guidance.given(prior, Observation(operator, y, features=features)), x0, t, z)
         for features in shown
     )
-    unseen = per_image_loss(objective, prior.given(Observation(operator, y)), x0, t, z)
+    unseen = per_image_loss(objective, guidance.given(prior, Observation(operator, y)), x0, t, z)
     assert abs(first[0] - second[0]) > 1e-4
     torch.testing.assert_close(first[1], second[1])
     torch.testing.assert_close(first[1], unseen[1])

@@ -15,7 +15,7 @@ from small_conditional import conditional_prior
 from torch import Tensor, nn
 
 import scoreinv
-from scoreinv.guidance import DPS, MMPS
+from scoreinv.guidance import DPS, MMPS, Observation
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.operators import Blur, LinearOperator, kernels, mask
@@ -61,7 +61,7 @@ def test_results_operators_and_conditions_are_shown_on_a_line(model: Path) -> No
     assert repr(seen @ blur).startswith("Composed(outer=ObservedComponents(observed=float32 1x1x16x16, ")
     assert repr(EveryOther()) == "EveryOther()"
     prior = scoreinv.load(model)
-    assert repr(DPS(prior, seen, torch.zeros(1, 3, 16, 16), 0.1)) == f"DPS({prior!r})"
+    assert repr(DPS(prior, Observation(seen, torch.zeros(1, 3, 16, 16), 0.1))) == f"DPS({prior!r})"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_an_error_of_the_network_at_the_strongest_noise_is_no_divergence(sde: SD
             return super().noise(x, t) + 0.5
 
     x = sde.prior_std * torch.randn(1, 3, 4, 4)
-    guided = MMPS(Erring(sde, 0.0, 1.0), EveryOther(), torch.full((1, 3, 4, 2), 0.5), noise_std=0.5)
+    guided = MMPS(Erring(sde, 0.0, 1.0), Observation(EveryOther(), torch.full((1, 3, 4, 2), 0.5), noise_std=0.5))
     assert guided.noise(x, 1.0).isfinite().all()
 
 

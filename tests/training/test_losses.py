@@ -8,8 +8,8 @@ import torch
 from gaussian import GaussianPrior, standard_normal
 from small_conditional import conditional_prior
 
-from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import block_means
+from scoreinv.guidance import Observation, given
 from scoreinv.models.codec import decode
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
@@ -225,8 +225,8 @@ def test_a_conditional_prior_is_trained_given_what_is_observed() -> None:
     times = torch.tensor([0.4, 0.9], dtype=torch.float64)
     batch = Batch(images, times, noise, observed=observed, refined=torch.tensor([False, True]))
     operator = ObservedComponents(observed, prior.preconditioning.basis)
-    given = [Observation(operator, operator(images), coarse=coarse) for coarse in (None, block_means(images))]
-    apart = [per_image_loss(run.objective, prior.given(one), images, times, noise) for one in given]
+    observations = [Observation(operator, operator(images), coarse=coarse) for coarse in (None, block_means(images))]
+    apart = [per_image_loss(run.objective, given(prior, one), images, times, noise) for one in observations]
     with torch.no_grad():
         losses, measured = learner.losses(prior, batch), learner.measures(prior, batch)
     torch.testing.assert_close(losses, torch.stack([apart[0][0], apart[1][1]]).detach(), rtol=1e-4, atol=1e-5)
