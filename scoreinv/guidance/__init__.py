@@ -9,7 +9,4 @@ are samplers of a `GivenObservation`.
 
 import lazy_loader
 
-from scoreinv.system.moved import moved
-
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__getattr__ = moved(__name__, {"Clipped": "scoreinv.prior.Clipped", "Tiled": "scoreinv.windows.Tiled"}, __getattr__)

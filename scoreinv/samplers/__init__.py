@@ -7,16 +7,4 @@ never see an observation; the solvers of `guidance` do.
 
 import lazy_loader
 
-from scoreinv.system.moved import moved
-
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__getattr__ = moved(
-    __name__,
-    {
-        "Multistep": "scoreinv.samplers.DPMpp2M",
-        "DDRM": "scoreinv.guidance.DDRM",
-        "DPIR": "scoreinv.guidance.DPIR",
-        "PosteriorFlow": "scoreinv.guidance.PosteriorFlow",
-    },
-    __getattr__,
-)
