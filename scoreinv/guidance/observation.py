@@ -26,7 +26,7 @@ class Observation:
         coarse: the pictures at half the size (rounded up), as means of 2x2 pixels; NaN where unknown.
         fine: the pictures at the prior's `luma_scale` times the size. Their luma is used where the operator observes
             luma.
-        features: feature maps of the whole pictures, from `ConditionalPrior.gray_features`.
+        features: feature maps of the whole pictures, from `ColourPrior.gray_features`.
 
     Raises InputError if y is not (B, C, H, W) or noise_std is negative.
     """

@@ -35,6 +35,7 @@ import torch.nn.functional as F
 from scipy import special
 from torch import Tensor, nn
 
+from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.initial_estimate import block_means
 from scoreinv.conditional.prior import ConditionalPrior, resized_like
 from scoreinv.guidance import Conditioned, Observation, given
@@ -383,6 +384,7 @@ class ConditionalLearner(NoiseLearner[ConditionalPrior, ObservedBatch]):
         operator = ObservedComponents(batch.observed, model.preconditioning.basis)
         features, luma = None, batch.encoder_luma
         if luma is not None:
+            assert isinstance(model, ColourPrior)
             features = luma_features(model, batch.observed, luma)
         coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
         observation = Observation(operator, operator(batch.images), 0.0, coarse, batch.fine, features)
@@ -411,6 +413,7 @@ class ChromaLearner(ConditionalLearner):
         return isinstance(model, ModelConfig) and model.chroma
 
     def network(self, model: ConditionalPrior) -> ChromaNetwork:
+        assert isinstance(model, ColourPrior)
         assert model.chroma is not None
         model.chroma.train_last_stages()
         return model.chroma
@@ -420,6 +423,7 @@ class ChromaLearner(ConditionalLearner):
 
         Plain squared errors are dominated by vivid pictures, and a network trained on them oversaturates pale ones.
         """
+        assert isinstance(model, ColourPrior)
         assert model.chroma is not None
         predicted, _ = model.chroma(batch.encoder_luma)
         truth = self._truth(model, batch)
@@ -583,8 +587,8 @@ def _reduced(pictures: Tensor, factor: int) -> Tensor:
     return F.avg_pool2d(pictures, factor) if factor > 1 else pictures
 
 
-def luma_features(model: ConditionalPrior, observed: Tensor, luma: Tensor) -> tuple[Tensor, ...]:
-    """Return `ConditionalPrior.gray_features` of the pictures with all luma observed, and zeros for the others.
+def luma_features(model: ColourPrior, observed: Tensor, luma: Tensor) -> tuple[Tensor, ...]:
+    """Return `ColourPrior.gray_features` of the pictures with all luma observed, and zeros for the others.
 
     Features are returned even if they are all zeros: distributed processes wait for a gradient of the layers that use
     them.

@@ -15,13 +15,8 @@ from small_conditional import SMALL, conditional_prior, random_prior
 from torch import Tensor, nn
 
 from scoreinv import guidance
-from scoreinv.conditional.colour import view_gray
-from scoreinv.conditional.prior import (
-    ConditionalPrior,
-    check_references,
-    known_gray_weights,
-    trained_task,
-)
+from scoreinv.conditional.colour import ColourPrior, check_references, trained_task, view_gray
+from scoreinv.conditional.prior import known_gray_weights
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.guidance import Conditioned, Observation
 from scoreinv.models.config import ModelConfig
@@ -49,7 +44,7 @@ NOT_REFINED = torch.zeros(2, dtype=torch.bool)
 
 
 @pytest.fixture(scope="module")
-def prior() -> ConditionalPrior:
+def prior() -> ColourPrior:
     return random_prior(CONFIG)
 
 
@@ -71,7 +66,7 @@ def gray_picture(height: int, width: int, seed: int = 0) -> Tensor:
     return torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def given(prior: ConditionalPrior, height: int, width: int, luma: Tensor | None = None) -> Conditioned:
+def given(prior: ColourPrior, height: int, width: int, luma: Tensor | None = None) -> Conditioned:
     operator = gray("rec601", height, width)
     features = None if luma is None else prior.gray_features(luma)
     return guidance.given(prior, Observation(operator, operator(draw(1, 3, height, width, seed=1)), features=features))
@@ -86,7 +81,7 @@ def training(folder: Path) -> TrainingConfig:
     return replace(config, model=CONFIG, learner=learner, **settings)
 
 
-def test_the_network_is_told_what_the_picture_shows(prior: ConditionalPrior) -> None:
+def test_the_network_is_told_what_the_picture_shows(prior: ColourPrior) -> None:
     x = draw(1, 3, 16, 16)
     one, other, none = (
         given(prior, 16, 16, shown).noise(x, 0.5)
@@ -99,7 +94,7 @@ def test_the_network_is_told_what_the_picture_shows(prior: ConditionalPrior) -> 
     torch.testing.assert_close(nothing.noise(x, 0.5), none)
 
 
-def test_a_picture_is_looked_at_in_multiples_of_the_coarsest_stride(prior: ConditionalPrior) -> None:
+def test_a_picture_is_looked_at_in_multiples_of_the_coarsest_stride(prior: ColourPrior) -> None:
     assert prior.encoder_size(64, 64) == (256, 256)
     assert prior.encoder_size(64, 85) == (256, 352)
     assert prior.encoder_size(3, 64) == (32, 256)
@@ -112,7 +107,7 @@ def test_a_network_of_few_levels_takes_the_coarsest_maps() -> None:
     assert given(model, 16, 16, gray_picture(64, 64)).noise(draw(1, 3, 16, 16), 0.5).isfinite().all()
 
 
-def test_windows_see_their_part_of_it(prior: ConditionalPrior) -> None:
+def test_windows_see_their_part_of_it(prior: ColourPrior) -> None:
     """Each row of a batch is a window of one sample, with its part of each map, also of those that samples share."""
     whole, boxes = given(prior, 16, 32, gray_picture(64, 128)), [(0, 0, 16, 16), (0, 16, 16, 16)]
     parts = [crops(values, boxes, 2, (16, 32)) for values in whole.maps]
@@ -136,7 +131,7 @@ def tiled(condition: Conditioned, tile: int, overlap: int, **settings: Any) -> C
     return Conditioned(Tiled(condition.prior, tile, overlap, **settings), condition.observation, condition.maps)
 
 
-def test_mirrored_pictures_show_the_same_mirrored(prior: ConditionalPrior) -> None:
+def test_mirrored_pictures_show_the_same_mirrored(prior: ColourPrior) -> None:
     condition = given(prior, 16, 16, gray_picture(64, 64))
     x = draw(1, 3, 16, 16)
     upright = condition.noise(x, 0.5)
@@ -146,7 +141,7 @@ def test_mirrored_pictures_show_the_same_mirrored(prior: ConditionalPrior) -> No
     torch.testing.assert_close(both.noise(x, 0.5), (upright + mirrored) / 2)
 
 
-def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalPrior) -> None:
+def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ColourPrior) -> None:
     x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
     losses, batch = ConditionalLearner().relative_losses, NoisyBatch(x0, t, z)
     observed = torch.zeros(2, 3, 16, 16, dtype=torch.bool)
@@ -168,7 +163,7 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     assert not any(value.any() for value in none)
 
 
-def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ConditionalPrior) -> None:
+def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ColourPrior) -> None:
     """Also where no picture shows its whole luma: processes that train together wait for each other's."""
     x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
     batch = ObservedBatch(x0, t, z, torch.zeros(2, 3, 16, 16, dtype=torch.bool), NOT_REFINED)
@@ -212,7 +207,7 @@ def test_network_and_encoder_belong_together(change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("full", [(64, 96), (31, 48), (32, 47)])
-def test_a_grey_picture_is_viewed_at_the_sizes_that_the_prior_takes(prior: ConditionalPrior, full) -> None:
+def test_a_grey_picture_is_viewed_at_the_sizes_that_the_prior_takes(prior: ColourPrior, full) -> None:
     """Twice the size for the finer luma, if the picture has it; four times for the encoder, in multiples of 32."""
     asked = []
 
@@ -236,7 +231,7 @@ def test_a_grey_picture_is_viewed_at_the_sizes_that_the_prior_takes(prior: Condi
     assert (plain.fine, plain.features, plain.encoder_luma) == (None, None, None)
 
 
-def test_what_a_model_is_for_and_can_do(prior: ConditionalPrior) -> None:
+def test_what_a_model_is_for_and_can_do(prior: ColourPrior) -> None:
     fill, plain = conditional_prior(), gaussian(VE())
     assert [trained_task(model) for model in (prior, fill, plain)] == ["colour", "fill", None]
     assert [known_gray_weights(model) for model in (prior, plain)] == ["rec601", None]
@@ -247,7 +242,7 @@ def test_what_a_model_is_for_and_can_do(prior: ConditionalPrior) -> None:
             check_references(model)
 
 
-def test_the_encoder_is_run_once_a_picture(prior: ConditionalPrior) -> None:
+def test_the_encoder_is_run_once_a_picture(prior: ColourPrior) -> None:
     calls = []
     hook = prior.encoder.register_forward_hook(lambda module, inputs, output: calls.append(inputs[0].shape))
     colorize(gray_picture(48, 70)[0, 0].numpy(), prior=prior, steps=3, samples=2)

@@ -285,8 +285,6 @@ def test_priors_without_observations_and_other_operators_are_refused() -> None:
     assert refusal(conditional_prior(), Observation(operator, y)) is None
     with pytest.raises(InputError, match="without noise"):
         given(conditional_prior(), Observation(operator, y, noise_std=0.1))
-    with pytest.raises(InputError, match="without an encoder"):
-        conditional_prior().gray_features(torch.zeros(1, 1, 64, 64))
 
 
 def test_network_and_reading_belong_together() -> None:

@@ -10,8 +10,8 @@ from PIL import Image
 from small_chroma import CONFIG, SHOWN, chroma_prior
 from torch import Tensor, nn
 
+from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.initial_estimate import smooth_estimate
-from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.guidance import Observation, given
 from scoreinv.models.catalogue import describe
@@ -34,7 +34,7 @@ AXES = ResidualPreconditioning()
 
 
 @pytest.fixture(scope="module")
-def prior() -> ConditionalPrior:
+def prior() -> ColourPrior:
     return chroma_prior()
 
 
@@ -71,7 +71,7 @@ def training(folder: Path, steps: int = 3) -> TrainingConfig:
     )
 
 
-def test_there_is_a_chroma_for_every_eight_pixels_and_the_maps_are_the_encoders(prior: ConditionalPrior) -> None:
+def test_there_is_a_chroma_for_every_eight_pixels_and_the_maps_are_the_encoders(prior: ColourPrior) -> None:
     shown = luma(96, 64)
     chroma, *maps = prior.gray_features(shown)
     assert chroma.shape == (1, 2, 12, 8)
@@ -81,7 +81,7 @@ def test_there_is_a_chroma_for_every_eight_pixels_and_the_maps_are_the_encoders(
         torch.testing.assert_close(value, expected)
 
 
-def test_the_luma_itself_is_seen_and_not_only_its_features(prior: ConditionalPrior) -> None:
+def test_the_luma_itself_is_seen_and_not_only_its_features(prior: ColourPrior) -> None:
     """A pattern of four pixels' period reaches the finest level, where a convolution tells its phase."""
     network = prior.chroma
     shown = luma(64, 64)
@@ -120,7 +120,7 @@ def seen(pictures: Tensor, observed: Tensor, features: tuple[Tensor, ...] | None
 
 
 def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_what_is_known(
-    prior: ConditionalPrior,
+    prior: ColourPrior,
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     pictures = torch.rand(1, 3, 16, 16, generator=generator) * 2 - 1
@@ -144,7 +144,7 @@ def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_wh
     torch.testing.assert_close(beyond, at_size + smooth.mean, atol=1e-5, rtol=1e-4)
 
 
-def test_a_score_network_that_adds_nothing_leaves_the_expected_chroma(prior: ConditionalPrior) -> None:
+def test_a_score_network_that_adds_nothing_leaves_the_expected_chroma(prior: ColourPrior) -> None:
     quiet = chroma_prior()
     nn.init.zeros_(quiet.network.conv_out.weight)
     shown, operator = luma(64, 64), gray("rec601", 16, 16)
@@ -159,7 +159,7 @@ def test_a_score_network_that_adds_nothing_leaves_the_expected_chroma(prior: Con
     assert expected.abs().max() > 0.2
 
 
-def test_pictures_that_are_not_looked_at_expect_nothing(prior: ConditionalPrior) -> None:
+def test_pictures_that_are_not_looked_at_expect_nothing(prior: ColourPrior) -> None:
     pictures = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     observed = torch.ones(1, 3, 16, 16)
     observed[:, 1:] = 0
@@ -169,12 +169,12 @@ def test_pictures_that_are_not_looked_at_expect_nothing(prior: ConditionalPrior)
     torch.testing.assert_close(plain.maps[0], none.maps[0])
 
 
-def test_features_have_the_shapes_that_are_told_before(prior: ConditionalPrior) -> None:
+def test_features_have_the_shapes_that_are_told_before(prior: ColourPrior) -> None:
     found = [tuple(value.shape[1:]) for value in prior.gray_features(luma(64, 96))]
     assert prior.feature_shapes(64, 96) == found
 
 
-def test_a_file_has_both_networks(prior: ConditionalPrior, tmp_path: Path) -> None:
+def test_a_file_has_both_networks(prior: ColourPrior, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save(prior, path)
     again = read_model(path)
@@ -191,7 +191,7 @@ def test_a_file_has_both_networks(prior: ConditionalPrior, tmp_path: Path) -> No
     assert decode(ModelConfig, described) == replace(CONFIG, chroma=False)
 
 
-def test_a_file_that_lacks_it_is_refused(prior: ConditionalPrior, tmp_path: Path) -> None:
+def test_a_file_that_lacks_it_is_refused(prior: ColourPrior, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     without = chroma_prior()
     without.parts = lambda: {"": without.network}
@@ -260,7 +260,7 @@ def test_a_resumed_run_keeps_the_network_that_is_not_trained(
         assert torch.equal(one, other)
 
 
-def test_colours_follow_it(prior: ConditionalPrior) -> None:
+def test_colours_follow_it(prior: ColourPrior) -> None:
     picture = luma(48, 70)[0, 0].numpy()
     other = chroma_prior()
     with torch.no_grad():
