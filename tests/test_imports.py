@@ -73,7 +73,8 @@ def imported(path: Path, *, at_import: bool = False) -> set[str]:
         node = pending.pop()
         if at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and room(module_name(path)) not in CORE:
+        for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if for_types and room(module_name(path)) not in CORE:
             continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
