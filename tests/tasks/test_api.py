@@ -11,8 +11,9 @@ import torch
 from analytic import gaussian_colour_prior
 from gaussian import GaussianPrior
 from PIL import Image
+from small_chroma import chroma_prior
 from small_conditional import conditional_prior
-from torch import Tensor, nn
+from torch import Tensor
 
 import scoreinv
 from scoreinv.guidance import DPS, MMPS, Observation
@@ -116,8 +117,7 @@ def test_a_name_or_a_file_stands_for_a_model(model: Path) -> None:
 
 
 def test_a_model_or_a_picture_that_does_not_fit_the_task_is_noted() -> None:
-    photo, scene = conditional_prior(), conditional_prior()
-    scene.encoder = nn.Identity()
+    photo, scene = conditional_prior(), chroma_prior()
     gray, mean = PICTURE[..., 0], {"steps": 1, "estimate": "mean"}
     coloured = np.random.default_rng(0).random((16, 16, 3))
     any_model = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * 0.01)
