@@ -89,7 +89,7 @@ def test_the_number_of_workers_follows_processors_photos_and_memory(
     monkeypatch, limit, tmp_path, asked, machine, wanted, count
 ):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("scoreinv.batch.outputs.find_spec", lambda name: object())  # Ray is installed
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(__spec__=object()))  # Ray is installed
     monkeypatch.setattr(workers, "processors", lambda: 4)
     limit(memory=4 * 0.6e9 + 4 * 1e6)
     monkeypatch.setattr(workers, "device_of", lambda device: "cpu" if device == "auto" else device)
