@@ -58,9 +58,8 @@ from scoreinv.files.urls import is_url, read_url
 from scoreinv.imaging.metadata import metadata_of, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
 from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.files import STREAM, special_file
 from scoreinv.system.limits import limits
-
-STREAM = "-"  # name of standard input and output
 
 SUFFIXES = frozenset(
     [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".pnm", ".pbm", ".pgm", ".ppm"]
@@ -210,6 +209,13 @@ def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
     return Picture(orient(pixels, orientation), metadata), note
 
 
+def check_file(path: str, option: str | None = None) -> None:
+    """Raise InputError unless `path` is a file or `-`; the message names the option, if any."""
+    if path != STREAM and not Path(path).is_file():
+        given = path if option is None else f"{option} {path}"
+        raise InputError(f"{given}: no such file" if not Path(path).exists() else f"{given}: not a file")
+
+
 def is_hidden(path: PurePath) -> bool:
     """Return whether a path within a folder is hidden, or in a hidden folder."""
     return any(part.startswith(".") for part in path.parts)
@@ -221,12 +227,6 @@ def is_picture(path: PurePath) -> bool:
 
 
 # --- sources of bytes -------------------------------------------------------------------------------------------------
-
-
-def special_file(mode: int) -> str:
-    """Return the kind of a path that is not a regular file, in words, by its mode from `stat`."""
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 class _BoundedFile(io.FileIO):

@@ -47,7 +47,7 @@ class ToneNetwork(nn.Module):
         ends (B, 2, `PARTS`^2, 3): darkest and lightest values of the parts, in ascending order.
 
     It returns black, white and log exponent of each channel's curve, (B, 3, 3), and the log odds of a gain, (B,). Above
-    0, the expected gain is more than `training.recipes.tone.AVERSION` times the expected loss.
+    0, the expected gain is more than 8 times the expected loss (`AVERSION` of pretrained/tone/make.py).
     """
 
     def __init__(self) -> None:

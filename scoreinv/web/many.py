@@ -21,9 +21,7 @@ from fastapi.responses import FileResponse
 
 from scoreinv import tasks
 from scoreinv.batch.manifest import manifest_of
-from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles, Planner
-from scoreinv.batch.resume import Row
+from scoreinv.batch.plan import AuxiliaryFiles, OutputOptions, Planner, Row
 from scoreinv.batch.run import run as run_batch
 from scoreinv.batch.work import Task, Work
 from scoreinv.models.loading import Models

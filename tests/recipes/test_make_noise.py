@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pretrained.noise import make as recipe
 from scoreinv.models.catalogue import load, load_noise_estimator
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.noise_levels import COMPONENTS
 from scoreinv.preconditioning import DataPrediction
-from scoreinv.training.recipes import noise as recipe
 
 
 class Constant(nn.Module):

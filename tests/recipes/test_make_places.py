@@ -12,10 +12,10 @@ from PIL import Image
 from scipy.io import savemat
 from small_chroma import chroma_prior
 
+from pretrained.places import make as recipe
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.models.places import maps_of
 from scoreinv.networks.place_embedding import Colours
-from scoreinv.training.recipes import likeness as recipe
 
 
 @pytest.fixture(autouse=True)

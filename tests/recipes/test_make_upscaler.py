@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from pretrained.upscaler import make as recipe
 from scoreinv.networks.span import Stack
 from scoreinv.operators import downsampling
-from scoreinv.training.recipes import upscaler as recipe
 
 
 @pytest.mark.parametrize("factor", [2, 4])

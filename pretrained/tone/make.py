@@ -1,6 +1,6 @@
 """Train pretrained/tone/tone.safetensors, the tone estimator, on photographs with synthetic fading.
 
-    python -m scoreinv.training.recipes.tone PHOTOS MORE [MORE ...] [--most 4000] [--cache FILE] [--steps 30000]
+    python -m pretrained.tone.make PHOTOS MORE [MORE ...] [--most 4000] [--cache FILE] [--steps 30000]
 
 PHOTOS and MORE are folders of photographs; `--most` limits each folder of MORE, to balance the subjects. Photographs
 named in pretrained/tone/held_out.txt are excluded. The cache keeps the colours that `scene` predicts for them.
@@ -28,9 +28,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pretrained.fitting import arguments, photographs, store
 from scoreinv.models.tone_estimator import PARTS, SIDE, TONE_FILE, ToneNetwork, apply_curves, load_tone
 from scoreinv.tasks.tone import REDUCED_SIDE, chroma_network, expected_chroma, inputs_of_pixels
-from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
+from scoreinv.training.fitting import fit
 
 BATCH, PIXELS, EMA = 48, 192, 0.998
 DRAWN = 384

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
 
+from pretrained.tone import make as recipe
 from scoreinv.models.tone_estimator import PARTS
 from scoreinv.networks.chroma import DECODER_FEATURES
-from scoreinv.training.recipes import tone as recipe
 
 
 @pytest.fixture(autouse=True)

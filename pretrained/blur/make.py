@@ -1,6 +1,6 @@
 """Train pretrained/blur/blur.safetensors, the blur estimator, on photographs with synthetic blur.
 
-    python -m scoreinv.training.recipes.blur PHOTOS [--spectra 14500] [--steps 2600] [--seed 0] [-o blur.safetensors]
+    python -m pretrained.blur.make PHOTOS [--spectra 14500] [--steps 2600] [--seed 0] [-o blur.safetensors]
 
 PHOTOS is a folder of photographs; those named in pretrained/blur/held_out.txt are excluded. Crops at scales 0.5 to 1
 are decoded to light, half of them overexposed by a factor of up to 2. A Gaussian, a disk or a line blurs the light,
@@ -21,12 +21,13 @@ from PIL import Image
 from scipy.signal import fftconvolve
 from torch import Tensor
 
+from pretrained.fitting import arguments, photographs, store
 from scoreinv.analysis.spectrum import block_powers, polar_spectrum
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.blur_estimator import ANGLES, BLUR_FILE, RADII, BlurNetwork
 from scoreinv.operators import kernels
 from scoreinv.operators.tones import srgb
-from scoreinv.training.recipes.fitting import arguments, fit, photographs, store
+from scoreinv.training.fitting import fit
 
 SIDE, MARGIN = (192, 320), 16
 """Range of the side of a crop, and the margin that is cut off after the blur, in pixels."""
