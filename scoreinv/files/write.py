@@ -116,7 +116,7 @@ def check_output(
 
 def check_stdout() -> None:
     """Raise InputError if the process was started without standard output."""
-    if sys.stdout is None:
+    if sys.stdout is None or sys.__stdout__ is None:  # the command opens the null device in its place
         raise InputError("-o -: standard output is closed: name a file")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
+from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.codec import cut, decode, unsupported
@@ -145,11 +146,10 @@ class ModelConfig:
         rest = (self.data_range, self.image_size, self.sampler)
         if self.residual is None:
             return ScorePrior(network, self.sde, self.preconditioning, *rest, self.s_noise).eval()
-        chroma = ChromaNetwork() if self.chroma else None
-        encoder = load_encoder() if self.encoder_scale else None
-        if chroma is not None and encoder is not None:
-            chroma.encoder, encoder = encoder, None
-        return ConditionalPrior(network, self.sde, self.residual, *rest, encoder, self.encoder_scale, chroma).eval()
+        if not self.encoder_scale:
+            return ConditionalPrior(network, self.sde, self.residual, *rest).eval()
+        inputs = load_encoder(), self.encoder_scale, ChromaNetwork() if self.chroma else None
+        return ColourPrior(network, self.sde, self.residual, *rest, *inputs).eval()
 
 
 @dataclass(frozen=True)
@@ -302,7 +302,7 @@ def config_of(model: AnyModel) -> AnyConfig:
     if isinstance(model, NoiseClassifier):
         rest = (model.sde, model.classes, model.data_range, model.image_size, model.guidance)
         return ClassifierConfig(network.config, *rest)
-    conditional = model if isinstance(model, ConditionalPrior) else None
+    colour = model if isinstance(model, ColourPrior) else None
     return ModelConfig(
         network.config,
         model.sde,
@@ -310,7 +310,7 @@ def config_of(model: AnyModel) -> AnyConfig:
         model.data_range,
         model.image_size,
         model.sampler,
-        conditional.encoder_scale if conditional else 0,
+        0 if colour is None else colour.encoder_scale,
         model.s_noise,
-        conditional is not None and conditional.chroma is not None,
+        colour is not None and colour.chroma is not None,
     )

@@ -35,9 +35,10 @@ import torch.nn.functional as F
 from scipy import special
 from torch import Tensor, nn
 
-from scoreinv.conditional import Observation
+from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.initial_estimate import block_means
-from scoreinv.conditional.prior import ConditionalPrior, expected_error, resized_like
+from scoreinv.conditional.prior import ConditionalPrior, resized_like
+from scoreinv.guidance import Conditioned, Observation, given
 from scoreinv.models.config import AnyConfig, AnyModel, ClassifierConfig, DetectorConfig, ModelConfig
 from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.noise_classifier import NoiseClassifier
@@ -380,11 +381,13 @@ class ConditionalLearner(NoiseLearner[ConditionalPrior, ObservedBatch]):
 
     def losses(self, model: ConditionalPrior, batch: ObservedBatch) -> Tensor:
         operator = ObservedComponents(batch.observed, model.preconditioning.basis)
-        luma = batch.encoder_luma
-        features = None if luma is None else luma_features(model, batch.observed, luma)
+        features, luma = None, batch.encoder_luma
+        if luma is not None:
+            assert isinstance(model, ColourPrior)
+            features = luma_features(model, batch.observed, luma)
         coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
         observation = Observation(operator, operator(batch.images), 0.0, coarse, batch.fine, features)
-        return self.relative_losses(model.given(observation), batch)
+        return self.relative_losses(given(model, observation), batch)
 
     def measures(self, model: ConditionalPrior, batch: ObservedBatch) -> dict[str, Tensor]:
         return super().measures(model, batch) | {"unconditional": self.relative_losses(model, batch)}
@@ -392,10 +395,10 @@ class ConditionalLearner(NoiseLearner[ConditionalPrior, ObservedBatch]):
     def baseline_loss(self, model: ConditionalPrior, batch: ObservedBatch) -> float:
         return 1.0
 
-    def relative_losses(self, prior: Prior, batch: NoisyBatch) -> Tensor:
+    def relative_losses(self, prior: ConditionalPrior | Conditioned, batch: NoisyBatch) -> Tensor:
         """Return the error of each picture relative to that of its initial estimate, (B,)."""
         losses = denoising_loss(prior, batch.images, batch.times, batch.noise, self.reduction)
-        return losses / expected_error(prior, batch.images, batch.times)
+        return losses / prior.expected_error(batch.images, batch.times)
 
 
 @dataclass(frozen=True)
@@ -409,6 +412,7 @@ class ChromaLearner(ConditionalLearner):
         return isinstance(model, ModelConfig) and model.chroma
 
     def network(self, model: ConditionalPrior) -> ChromaNetwork:
+        assert isinstance(model, ColourPrior)
         assert model.chroma is not None
         model.chroma.train_last_stages()
         return model.chroma
@@ -418,6 +422,7 @@ class ChromaLearner(ConditionalLearner):
 
         Plain squared errors are dominated by vivid pictures, and a network trained on them oversaturates pale ones.
         """
+        assert isinstance(model, ColourPrior)
         assert model.chroma is not None
         predicted, _ = model.chroma(batch.encoder_luma)
         truth = self._truth(model, batch)
@@ -575,8 +580,8 @@ def _reduced(pictures: Tensor, factor: int) -> Tensor:
     return F.avg_pool2d(pictures, factor) if factor > 1 else pictures
 
 
-def luma_features(model: ConditionalPrior, observed: Tensor, luma: Tensor) -> tuple[Tensor, ...]:
-    """Return `ConditionalPrior.gray_features` of the pictures with all luma observed, and zeros for the others.
+def luma_features(model: ColourPrior, observed: Tensor, luma: Tensor) -> tuple[Tensor, ...]:
+    """Return `ColourPrior.gray_features` of the pictures with all luma observed, and zeros for the others.
 
     Features are returned even if they are all zeros: distributed processes wait for a gradient of the layers that use
     them.

@@ -73,7 +73,7 @@ def main() -> None:
     folder, table = Path(sys.argv[1]), Path(*(sys.argv[2:] or [Path(__file__).with_suffix(".csv")]))
     folder.mkdir(parents=True, exist_ok=True)
     sources = defaultdict(list)
-    for row in csv.DictReader(table.open()):
+    for row in csv.DictReader(table.read_text().splitlines()):
         sources[row["address"]].append(row)
     for address, rows in sources.items():
         with urllib.request.urlopen(address) as response:

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from shell import hole_array, photo_array, start_process
+from shell import hole_array, image, photo_array, start_process
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture
@@ -42,7 +42,7 @@ def test_what_is_known_is_kept_and_the_method_told(scoreinv, conditional, photo,
         assert outcome.code == 0, outcome.err
         record = json.loads(outcome.out)
         assert (record["method"], record["nfe"]) == (method, nfe)
-        before, after = np.asarray(Image.open(photo)), np.asarray(Image.open(tmp_path / "photo_inpainted.png"))
+        before, after = np.asarray(image(photo)), np.asarray(image(tmp_path / "photo_inpainted.png"))
         assert (after[~hole_array()] == before[~hole_array()]).all()
         assert (after[hole_array()] != before[hole_array()]).any()
 
@@ -85,11 +85,11 @@ def test_formats_of_the_output(scoreinv, photo, mask, tmp_path):
     for name, kind in (("a.jpg", "JPEG"), ("a.webp", "WEBP"), ("a.tif", "TIFF")):
         quality = () if kind == "TIFF" else ("--quality", 80)
         assert scoreinv("inpaint", photo, "--mask", mask, "-o", name, *quality).code == 0
-        assert Image.open(tmp_path / name).format == kind
+        assert image(tmp_path / name).format == kind
     assert scoreinv("inpaint", photo, "--mask", mask, "-o", "folder/").code == 0
     assert (tmp_path / "folder" / "photo_inpainted.png").exists()
     assert scoreinv("inpaint", photo, "--mask", mask, "--format", "jpg", "--quality", 80).code == 0
-    assert Image.open(tmp_path / "photo_inpainted.jpg").format == "JPEG"
+    assert image(tmp_path / "photo_inpainted.jpg").format == "JPEG"
 
 
 def test_a_tiff_gives_a_tiff(scoreinv, mask, tmp_path):
@@ -167,7 +167,7 @@ def test_what_is_avoided_is_found_by_the_names_of_the_photos(scoreinv, condition
     asked = scoreinv(*words)
     assert (asked.code, "has no hole (the largest value is 1 of 255)" in asked.err) == (1, True)
     assert scoreinv(*words, "--mask-threshold", "0").code == 0
-    avoided, free = (np.asarray(Image.open(tmp_path / f"out/{name}_inpainted.png")) for name in "ab")
+    avoided, free = (np.asarray(image(tmp_path / f"out/{name}_inpainted.png")) for name in "ab")
     assert np.ptp(avoided[hole > 0].astype(int), axis=1).max() < 60
     assert (avoided != free).any()
 
@@ -182,9 +182,9 @@ def test_a_jpeg_has_the_colours_beside_a_scratch_redrawn_but_for_exact(scoreinv,
     Image.fromarray(hole).save(tmp_path / "mask.png")
     words = ["inpaint", "photo.jpg", "--mask", "mask.png", "-o", "out.png", "--overwrite"]
     words += ["--method", method] + (["--model", conditional] if method == "conditioned" else [])
-    before = np.asarray(Image.open(tmp_path / "photo.jpg"))
+    before = np.asarray(image(tmp_path / "photo.jpg"))
     told = scoreinv(*words)
-    after = np.asarray(Image.open(tmp_path / "out.png"))
+    after = np.asarray(image(tmp_path / "out.png"))
     assert (told.code, told.err.count("photo.jpg: the JPEG smeared")) == (0, 1), told.err
     assert (after[:21] == before[:21]).all()
     assert (after[42:] == before[42:]).all()
@@ -193,4 +193,4 @@ def test_a_jpeg_has_the_colours_beside_a_scratch_redrawn_but_for_exact(scoreinv,
     assert np.abs(after[beside] - truth).mean() < 0.5 * np.abs(before[beside] - truth).mean()
     exact = scoreinv(*words, "--exact")
     assert (exact.code, "smeared" in exact.err) == (0, False), exact.err
-    assert (np.asarray(Image.open(tmp_path / "out.png"))[~hole] == before[~hole]).all()
+    assert (np.asarray(image(tmp_path / "out.png"))[~hole] == before[~hole]).all()

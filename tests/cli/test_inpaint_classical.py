@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from PIL import Image
+from shell import image
 
 pytestmark = pytest.mark.opencv
 
@@ -49,4 +49,4 @@ def test_a_result_may_take_the_place_of_the_mask_as_of_any_file(scoreinv, photo,
     kept = scoreinv(*words)
     assert (kept.code, "exists" in kept.err) == (2, True)
     assert scoreinv(*words, "--overwrite").code == 0
-    assert Image.open(mask).mode == Image.open(photo).mode
+    assert image(mask).mode == image(photo).mode

@@ -1,7 +1,6 @@
 """`scoreinv likelihood` as a user runs it."""
 
 import contextlib
-import csv
 import errno
 import json
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import photo_array
+from shell import photo_array, table
 
 from scoreinv.system.errors import ScoreinvError
 from scoreinv.tasks.bits_per_dim import PictureDensity
@@ -97,7 +96,7 @@ def test_the_progress_of_pictures_of_one_size_names_the_first_and_the_number_of_
 
 def test_the_columns_of_a_table(scoreinv, in_turn):
     assert scoreinv("likelihood", "scans/2.png", "--repeats", 3, "--csv", "table.csv").code == 0
-    (row,) = csv.DictReader(Path("table.csv").read_text().splitlines())
+    (row,) = table(Path("table.csv"))
     del row["seconds"]
     assert row == {
         **{"input": "scans/2.png", "width": "12", "height": "8"},
@@ -130,7 +129,7 @@ def test_likelihood_of_many_pictures(scoreinv, tmp_path):
     assert [Path(record["input"]).stem for record in records] == list("abcdef")
     assert ["error" in record for record in records] == [False, False, True, False, False, True]
     assert records[0]["bits_per_dim"] != records[1]["bits_per_dim"]
-    rows = list(csv.DictReader((tmp_path / "table.csv").open()))
+    rows = table(tmp_path / "table.csv")
     good = [record for record in records if "error" not in record]
     assert list(rows[0]) == ["input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds"]
     for row, record in zip(rows, good, strict=True):
@@ -160,7 +159,7 @@ def test_a_table_of_another_version_is_replaced_where_that_is_asked_for(scoreinv
     (tmp_path / "old.csv").write_text("picture,bits\nb.png,3.2\n")
     outcome = scoreinv("likelihood", "a.png", "--steps", 1, "--csv", "old.csv", "--overwrite")
     assert outcome.code == 0, outcome.err
-    (row,) = csv.DictReader((tmp_path / "old.csv").open())
+    (row,) = table(tmp_path / "old.csv")
     assert row["input"] == "a.png"
 
 

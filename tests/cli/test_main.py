@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from processes import cpu_seconds, default_signals, wait_for
-from shell import photo_array, start_process
+from shell import image, photo_array, start_process
 
 SIGNALS = {"SIGINT": (130, "interrupted"), "SIGTERM": (143, "terminated"), "SIGHUP": (129, "ended with its terminal")}
 
@@ -142,16 +142,16 @@ def test_closed_descriptors(photo, mask, tmp_path):
     words = ["inpaint", photo, "--mask", mask, "--method", "biharmonic", "--json"]
     done = run(*words, within=tmp_path, preexec_fn=closed(0, 1, 2))
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-    assert Image.open(tmp_path / "photo_inpainted.png").size == (40, 24)
+    assert image(tmp_path / "photo_inpainted.png").size == (40, 24)
     assert photo.read_bytes() == before
 
 
 @posix
 def test_a_result_on_a_closed_stdout_is_refused(photo, mask, tmp_path):
     done = run("inpaint", photo, "--mask", mask, "-o", "-", within=tmp_path, preexec_fn=closed(1))
-    assert (done.returncode, done.stderr) == (2, b"scoreinv: error: -o -: stdout is closed: name a file\n")
+    assert (done.returncode, done.stderr) == (2, b"scoreinv: error: -o -: standard output is closed: name a file\n")
     done = run("sample", "-o", "-", within=tmp_path, preexec_fn=closed(1))
-    assert (done.returncode, done.stderr) == (2, b"scoreinv: error: -o -: stdout is closed: name a file\n")
+    assert (done.returncode, done.stderr) == (2, b"scoreinv: error: -o -: standard output is closed: name a file\n")
 
 
 @posix

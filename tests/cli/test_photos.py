@@ -1,7 +1,6 @@
 """Several photos by one command, and what would be done with them."""
 
 import contextlib
-import csv
 import hashlib
 import json
 import os
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import hole_array, photo_array
+from shell import hole_array, image, photo_array, table
 
 from scoreinv.batch.plan import BY_ANOTHER, EXISTS
 from scoreinv.system.errors import CheckpointError
@@ -112,7 +111,7 @@ def test_samples_that_do_not_differ_are_noted(scoreinv, tmp_path):
 def test_the_maps_of_a_folder_go_into_a_folder(scoreinv, mask, tmp_path):
     for name in ("a.png", "within/b.png"):
         (tmp_path / "scans" / name).parent.mkdir(exist_ok=True)
-        Image.new("RGB", Image.open(mask).size, "green").save(tmp_path / "scans" / name)
+        Image.new("RGB", image(mask).size, "green").save(tmp_path / "scans" / name)
     words = ("inpaint", "scans", "--recursive", "--mask", mask, "--samples", 2, "--steps", 1, "--uncertainty")
     for folder in ("scans", "scans/maps", mask):
         refused = scoreinv(*words, folder)
@@ -206,7 +205,7 @@ def test_a_folder_of_masks_by_name(scoreinv, scans, mask, tmp_path):
         EXISTS,
     ]
     assert [line["finished"] for line in told] == [True, False, True]
-    rows = list(csv.DictReader((tmp_path / "results" / "manifest.csv").open()))
+    rows = table(tmp_path / "results" / "manifest.csv")
     assert [row["skipped"] for row in rows if row["input"] == "scans/b.jpg"] == ["masks has no mask named b"] * 2
 
 
@@ -218,7 +217,7 @@ def test_a_picture_that_is_done_is_not_left_out_for_want_of_a_mask(scoreinv, sca
     for more in ((), ("--dry-run",)):
         told = lines(scoreinv(*words, "--json", *more).out)
         assert [(line["skipped"], line["finished"]) for line in told] == [(EXISTS, True)] * 3
-    assert len(list(csv.DictReader((tmp_path / "results" / "manifest.csv").open()))) == 3
+    assert len(table(tmp_path / "results" / "manifest.csv")) == 3
     told = lines(scoreinv(*words, "--json", "--overwrite").out)
     assert [line.get("skipped", "") for line in told] == ["", *(f"masks has no mask named {n}" for n in "bc")]
     assert [line["finished"] for line in told[1:]] == [True, True]
@@ -232,13 +231,13 @@ def test_the_folder_of_results_is_made_again_where_another_run_took_it(scoreinv,
     meanwhile(another_ends)
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
     assert (outcome.code, "3 done" in outcome.err) == (0, True)
-    assert len(list(csv.DictReader((tmp_path / "scans_inpainted" / "manifest.csv").open()))) == 3
+    assert len(table(tmp_path / "scans_inpainted" / "manifest.csv")) == 3
 
 
 def test_a_folder_of_results_has_a_manifest_that_a_rerun_goes_on_with(scoreinv, model, scans, mask, tmp_path):
     (scans / "b.jpg").write_bytes(b"\xff\xd8\xff broken")
     assert scoreinv("inpaint", "scans", "--mask", mask, "--seed", 5).code == 1
-    rows = list(csv.DictReader((tmp_path / "scans_inpainted/manifest.csv").open()))
+    rows = table(tmp_path / "scans_inpainted/manifest.csv")
     assert [row["input"] for row in rows] == ["scans/a.png", "scans/b.jpg", "scans/c.png"]
     assert rows[0]["output"] == "scans_inpainted/a_inpainted.png"
     assert (rows[0]["seed"], rows[0]["method"], rows[0]["error"]) == ("5", "pc", "")
@@ -247,7 +246,7 @@ def test_a_folder_of_results_has_a_manifest_that_a_rerun_goes_on_with(scoreinv, 
     assert "b.jpg" in rows[1]["error"]
     Image.fromarray(photo_array()).save(scans / "b.jpg")
     assert scoreinv("inpaint", "scans", "--mask", mask, "--seed", 5).code == 0
-    rows = list(csv.DictReader((tmp_path / "scans_inpainted/manifest.csv").open()))
+    rows = table(tmp_path / "scans_inpainted/manifest.csv")
     assert [row["input"] for row in rows[3:]] == ["scans/b.jpg"]
     assert rows[3]["error"] == ""
 
@@ -265,7 +264,7 @@ def test_the_manifest_has_the_notes_on_a_file(scoreinv, scans, mask, tmp_path):
     Image.fromarray(photo_array()).quantize(16).save(scans / "a.png")
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
     assert (outcome.code, outcome.err.count("palette colours become sRGB")) == (0, 1)
-    rows = list(csv.DictReader((tmp_path / "scans_inpainted/manifest.csv").open()))
+    rows = table(tmp_path / "scans_inpainted/manifest.csv")
     notes = {row["input"]: [note["code"] for note in json.loads(row["notes"] or "[]")] for row in rows}
     assert notes["scans/a.png"][0] == "file_converted"
     assert not notes["scans/c.png"]
@@ -299,7 +298,7 @@ def test_a_rerun_writes_the_samples_that_are_missing(scoreinv, scans, mask, tmp_
     assert scoreinv(*words, 3).code == 0
     assert len(list(out.glob("a_inpainted.*.png"))) == 3
     assert kept.stat().st_mtime_ns == first
-    rows = list(csv.DictReader((out / "manifest.csv").open()))
+    rows = table(out / "manifest.csv")
     written = [json.loads(row["outputs"]) for row in rows if row["input"] == "scans/a.png"]
     assert [[path[-5] for path in paths] for paths in written] == [["1", "2"], ["2"], ["3"]]
 
@@ -386,7 +385,7 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, mean
     assert [line.get("skipped") for line in told] == [BY_ANOTHER, None, BY_ANOTHER]
     assert told[0]["output"] == "scans_inpainted/a_inpainted.png"
     assert (out / "a_inpainted.png").read_bytes() == b"of another"
-    rows = list(csv.DictReader((out / "manifest.csv").open()))
+    rows = table(out / "manifest.csv")
     assert [(row["input"], row["error"]) for row in rows] == [("scans/b.jpg", "")]
     (out / "a_inpainted.png").unlink()
     told = scoreinv("inpaint", "scans", "--mask", mask).err
@@ -489,7 +488,7 @@ def test_shards_do_each_picture_once(scoreinv, scans, mask, tmp_path):
     (tmp_path / "scans_inpainted" / "a_inpainted.png").write_bytes(b"finished")
     told = [lines(scoreinv("inpaint", "scans", "--mask", mask, "--shard", f"{k}/2", "--json").out) for k in (1, 2)]
     assert [[Path(line["input"]).name for line in part] for part in told] == [[names[0], names[2]], [names[1]]]
-    rows = list(csv.DictReader((tmp_path / "scans_inpainted" / "manifest.csv").open()))
+    rows = table(tmp_path / "scans_inpainted" / "manifest.csv")
     assert [Path(row["input"]).name for row in rows] == [names[0], names[2], names[1]]  # what was finished is noted
     reverse = [f"scans/{name}" for name in reversed(names)]
     said = scoreinv("inpaint", *reverse, "--mask", mask, "-o", "out", "--shard", "1/3", "--dry-run").out

@@ -1,6 +1,5 @@
 """`scoreinv restore` as a user runs it, with small models and a detector that marks what is white."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from shell import codes, hole_array
+from shell import codes, hole_array, table
 
 from scoreinv.inputs.masks import dilate
 from scoreinv.system.options import FOUND_GROW
@@ -217,7 +216,7 @@ def test_a_folder_with_folders_and_a_damaged_file(scoreinv, tmp_path):
         "within/a_restored.png",
     }
     assert sorted(path.name for path in (tmp_path / "steps").rglob("*.png")) == [f"a_{step}.png" for step in STEPS]
-    rows = list(csv.DictReader((results / "manifest.csv").open()))
+    rows = table(results / "manifest.csv")
     assert [bool(row["error"]) for row in rows] == [False, True, False]
     assert "2 skipped because they exist" in scoreinv("restore", "scans", "--recursive", "--steps-to", "steps").err
 

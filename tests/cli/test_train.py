@@ -198,7 +198,7 @@ def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(s
 def test_a_resumed_run_says_how_much_of_its_time_is_left(scoreinv, configuration, monkeypatch):
     set_clock(monkeypatch, count())
     first = scoreinv("train", "--config", configuration, "--out", "run", "--minutes", 0.05)
-    assert "left" not in first.err
+    assert "left);" not in first.err
     again = scoreinv("train", "--resume", "--out", "run", "--minutes", 0.1)
     assert "training in run, from step 3 to 0.1 minutes (2 s of 6 s left); " in again.err
 

@@ -13,6 +13,7 @@ import tifffile
 from numpy.testing import assert_array_equal
 from picture_files import PIXELS, png_with, refused, samples, saved
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageCms, ImageFile
+from shell import image
 
 from scoreinv.files.read import decode, is_picture, read_picture, stated_pixels
 from scoreinv.files.write import picture_bytes
@@ -110,7 +111,7 @@ def test_a_transparent_colour_becomes_alpha(mode, dtype):
 def test_a_jpeg_that_carries_further_pictures_is_its_first(tmp_path):
     first, second = Image.fromarray(samples("RGB")), Image.fromarray(samples("RGB")[::-1])
     first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[second], quality=95)
-    assert_array_equal(read_picture(tmp_path / "a.jpg").pixels, np.asarray(Image.open(tmp_path / "a.jpg")))
+    assert_array_equal(read_picture(tmp_path / "a.jpg").pixels, np.asarray(image(tmp_path / "a.jpg")))
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP"])

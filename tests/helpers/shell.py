@@ -1,5 +1,7 @@
 """What a user of the command line has at hand: a small model, a photo, a mask, a shell."""
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -8,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from processes import default_signals
 from small_model import small_config as small_config
 
@@ -58,6 +61,18 @@ def start_process(*arguments: str | Path, **options: object) -> subprocess.Popen
         preexec_fn=default_signals if os.name == "posix" else None,
         **options,
     )
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table."""
+    return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+def image(path: Path) -> Image.Image:
+    """Return a picture and close its file."""
+    with Image.open(path) as opened:
+        opened.load()
+    return opened
 
 
 def photo_array(height: int = 24, width: int = 40, channels: int = 3, dtype: type = np.uint8) -> np.ndarray:

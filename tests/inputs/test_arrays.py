@@ -15,6 +15,10 @@ from scoreinv.inputs.masks import as_holes
 from scoreinv.system.errors import InputError
 
 
+def nested(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.nested.nested_tensor([tensor, tensor], layout=torch.jagged)
+
+
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 4)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64, np.float16])
 def test_arrays(shape, dtype):
@@ -115,8 +119,11 @@ def test_a_truncated_pil_image_is_refused():
         (torch.zeros(8, 8), "8x8.*CxHxW"),
         (torch.zeros(8, 8, 3), "8x8x3.*channels first"),
         (torch.zeros(0, 3, 8, 8), "0x3x8x8"),
-        (torch.nested.nested_tensor([torch.zeros(8)] * 2), "a nested tensor"),
-        (torch.nested.nested_tensor([torch.zeros(3, 8, 8)] * 2), "a nested tensor: pass its pictures one by one"),
+        (torch.nested.nested_tensor([torch.zeros(8)] * 2, layout=torch.jagged), "a nested tensor"),
+        (
+            torch.nested.nested_tensor([torch.zeros(3, 8, 8)] * 2, layout=torch.jagged),
+            "a nested tensor: pass its pictures one by one",
+        ),
         (Image.fromarray(np.ones((2, 2), np.float32)), "mode F"),
         ("photo.png", "not str: read the file"),
         (np.ma.zeros((8, 8)), "masked array"),

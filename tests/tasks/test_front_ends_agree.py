@@ -24,6 +24,7 @@ from scoreinv.imaging.records import Record, history_of
 from scoreinv.models.loading import Machine, Models
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.tasks.select import Selection
+from scoreinv.web.objects import Objects
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "lake.jpg"
 MASK, MODEL = "MASK", "MODEL"  # stand for paths
@@ -269,14 +270,12 @@ def test_selections_with_fragments(tmp_path, monkeypatch, capsys):
         "scoreinv.models.load_onnxruntime": lambda: None,
         "scoreinv.tasks.select.SegmentAnything": Network,
         "scoreinv.tasks.select.fragments_beside": tip,
-        "scoreinv.web.objects.missing_extra": lambda: None,
-        "scoreinv.web.objects._encode": encoded,
     }.items():
         monkeypatch.setattr(name, value)
     case = Case(square_picture, ("select", "--at", "80,80"), "", lambda *_: None)
     command, codes, _ = run_command(case, tmp_path, tmp_path, monkeypatch, capsys)
     assert codes == ["object_selected", "fragments_selected"]
-    with client() as browser:
+    with client(objects=Objects(encoded)) as browser:
         key = opened(browser, png(square_picture()))["key"]
         query = {"click": "80,80,1", "rim": True, "fragments": True}
         answer = browser.post(f"/api/photos/{key}/select", params=query, headers=OPAQUE).json()

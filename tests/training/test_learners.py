@@ -9,8 +9,8 @@ from gaussian import GaussianPrior, standard_normal
 from small_conditional import conditional_prior
 from torch import Tensor
 
-from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import block_means
+from scoreinv.guidance import Observation, given
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.operators import ObservedComponents
@@ -202,9 +202,9 @@ def test_a_conditional_prior_is_trained_given_what_is_observed() -> None:
     times = torch.tensor([0.4, 0.9], dtype=torch.float64)
     batch = ObservedBatch(images, times, noise, observed, torch.tensor([False, True]))
     operator = ObservedComponents(observed, prior.preconditioning.basis)
-    given = [Observation(operator, operator(images), coarse=coarse) for coarse in (None, block_means(images))]
+    observations = [Observation(operator, operator(images), coarse=coarse) for coarse in (None, block_means(images))]
     with torch.no_grad():
-        apart = [learner.relative_losses(prior.given(one), batch) for one in given]
+        apart = [learner.relative_losses(given(prior, one), batch) for one in observations]
         losses, measured = learner.losses(prior, batch), learner.measures(prior, batch)
         alone = learner.relative_losses(prior, batch)
     torch.testing.assert_close(losses, torch.stack([apart[0][0], apart[1][1]]), rtol=1e-4, atol=1e-5)

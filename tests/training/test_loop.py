@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 import torch
 from gaussian import GaussianPrior, write_noise_pictures
-from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from shell import image
 from small_runs import TINY, Watched, file_limit, tiny_run
 from torch import Tensor, nn
 
@@ -249,7 +249,7 @@ def test_a_run_leaves_its_files(folder: Path, tmp_path: Path) -> None:
     assert _states(out) == STATES[11:]
     assert (out / "snapshots/step-000000008.safetensors").exists()
     for step in (8, 12):
-        assert Image.open(out / f"samples/step-{step:09d}.png").size == (16, 16)
+        assert image(out / f"samples/step-{step:09d}.png").size == (16, 16)
     assert [line["step"] for line in _lines(out, "loss")] == [4, 8, 12]
     assert [line["step"] for line in _lines(out, "validation")] == [6, 12]
     assert _lines(out)[-1]["images"] == result.images == 96
