@@ -46,6 +46,7 @@ from scoreinv.tasks.rows import OnRows
 from scoreinv.web.access import Access
 from scoreinv.web.app import make_app
 from scoreinv.web.jobs import JobQueue
+from scoreinv.web.objects import Objects
 
 pixels = np.random.default_rng(0).integers(0, 255, (8, 9, 3), np.uint8)
 Image.fromarray(pixels).save("photo.png")
@@ -62,7 +63,8 @@ assert command("rerun", "photo_inverted.png") == 0
 assert command("invert", "photo.png", "--strength", "2") == 2
 rows = OnRows("invert", InvertRequest(), Models())({"image": pixels[None]})
 assert np.array_equal(rows["result"], 255 - pixels[None])
-browser = TestClient(make_app(Models(), Access.to(None, 8421), JobQueue(lambda: None)), "http://127.0.0.1:8421")
+app = make_app(Models(), Access.to(None, 8421), JobQueue(lambda: None), Objects(lambda _: None))
+browser = TestClient(app, "http://127.0.0.1:8421")
 headers = {"content-type": "application/octet-stream", "origin": "http://127.0.0.1:8421"}
 key = browser.post("/api/photos?look=0", content=Path("photo.png").read_bytes(), headers=headers).json()["key"]
 for path in (f"/api/photos/{key}", "/api/batches/x"):
