@@ -1,4 +1,4 @@
-"""Shared parts of recipes: command-line options, photographs, and training by AdamW."""
+"""Parts shared by the programs of bundled models: command-line options, photographs, and training by AdamW."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from scoreinv.system.files import PRETRAINED
+from scoreinv.system.files import MODEL_FILE, PRETRAINED
 from scoreinv.training.ema import update_average
 
 
-def arguments(about: str, output: Path, *folders: str, **numbers: float) -> ArgumentParser:
-    """Return the parser of a recipe: its folders, its numbers with their defaults, a seed and the output file."""
+def arguments(about: str, model: str, *folders: str, **numbers: float) -> ArgumentParser:
+    """Return the parser of the program of a bundled model: folders, numbers with their defaults, seed and output."""
     parser = ArgumentParser(description=about.splitlines()[0])
     for name in folders:
         parser.add_argument(name, type=Path)
     for name, value in {**numbers, "seed": 0}.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
-    parser.add_argument("-o", "--output", type=Path, default=output)
+    parser.add_argument("-o", "--output", type=Path, default=PRETRAINED / model / MODEL_FILE)
     return parser
 
 
@@ -76,10 +75,3 @@ def fit(
             print(f"step {step}: loss {sum(losses) / len(losses):.3f}", flush=True)
             losses.clear()
     trained.load_state_dict(average.state_dict())
-
-
-def store(network: nn.Module, path: Path, *, half: bool = False) -> None:
-    """Write the weights of a network; `half`: matrices and filters in float16."""
-    path.parent.mkdir(exist_ok=True)
-    weights = {name: value.half() if half and value.ndim > 1 else value for name, value in network.state_dict().items()}
-    save_file({name: value.contiguous() for name, value in weights.items()}, path)

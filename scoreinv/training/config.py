@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.codec import decode, encode, in_file, read_json
-from scoreinv.models.config import AnyConfig, ClassifierConfig, DetectorConfig, ModelConfig
+from scoreinv.models.config import AnyConfig, ClassifierConfig, ColourConfig, DetectorConfig, FillConfig, PriorConfig
 from scoreinv.sdes import DDPM, VE
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import (
@@ -236,14 +236,13 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check_settings(self)
         model, objective, conditional = self.model, self.objective, self.observations is not None
-        prior = model if isinstance(model, ModelConfig) else None
         if self.steps is None and self.minutes is None:
             raise InputError("a training run needs steps or minutes")
         if not 1 <= self.accumulate <= self.batch_size or self.batch_size % self.accumulate:
             raise InputError(f"accumulate must divide the batch of {self.batch_size} evenly")
         if not 0 <= self.ema_decay < 1:
             raise InputError("ema_decay must lie in [0, 1)")
-        if self.trained == "chroma" and (prior is None or not prior.chroma):
+        if self.trained == "chroma" and not (isinstance(model, ColourConfig) and model.chroma):
             raise InputError("trained: chroma needs a model with a chroma network")
         if conditional != (self.residual is not None):
             raise InputError("a conditional prior needs observations, and no other model takes them")
@@ -253,7 +252,7 @@ class TrainingConfig:
             raise InputError("a detector with second levels needs frozen_norms: the first levels stay fixed")
         if objective.times == "discrete" and not isinstance(model.sde, VE | DDPM | None):
             raise InputError("discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)")
-        if prior is not None and (objective.weighting == "residual") != conditional:
+        if isinstance(model, PriorConfig) and (objective.weighting == "residual") != conditional:
             raise InputError("a conditional prior needs the residual weighting, and no other prior takes it")
         if isinstance(model, ClassifierConfig) and objective.weighting == "likelihood":
             raise InputError("a classifier has no likelihood weighting: leave objective.weighting out")
@@ -261,12 +260,12 @@ class TrainingConfig:
     @property
     def residual(self) -> ResidualPreconditioning | None:
         """Return the preconditioning of a conditional prior; None for other models."""
-        return self.model.residual if isinstance(self.model, ModelConfig) else None
+        return self.model.preconditioning if isinstance(self.model, FillConfig) else None
 
     @property
     def encoder_scale(self) -> int:
         """Return the size of the encoder's luma relative to the picture; 0 without an encoder."""
-        return self.model.encoder_scale if isinstance(self.model, ModelConfig) else 0
+        return self.model.encoder_scale if isinstance(self.model, ColourConfig) else 0
 
     @property
     def drawn_side(self) -> int:

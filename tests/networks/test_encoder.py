@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from scoreinv.conditional.prior import crop_features
-from scoreinv.models.weights import load_encoder
+from scoreinv.models.weights import load_encoder, read_network
 from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
 from scoreinv.system.errors import CheckpointError
 
@@ -98,4 +98,4 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         ROOT / "pretrained" / "photo" / "model.safetensors",
     ):
         with pytest.raises(CheckpointError, match=r"lacks the tensor|not a readable"):
-            load_encoder(path)
+            read_network(path, Encoder)

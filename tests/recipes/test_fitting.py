@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from pretrained import fitting
-from pretrained.fitting import arguments, fit, photographs, store
+from pretrained.fitting import arguments, fit, photographs
 
 
 def test_options_are_folders_numbers_and_the_output() -> None:
-    parser = arguments("First line.\n\nMore.", Path("out.bin"), "photos", "more", steps=20, rate=0.5)
+    parser = arguments("First line.\n\nMore.", "tone", "photos", "more", steps=20, rate=0.5)
     assert parser.description == "First line."
     plain = vars(parser.parse_args(["a", "b"]))
     assert plain == {
@@ -22,7 +21,7 @@ def test_options_are_folders_numbers_and_the_output() -> None:
         "steps": 20,
         "rate": 0.5,
         "seed": 0,
-        "output": Path("out.bin"),
+        "output": fitting.PRETRAINED / "tone" / "model.safetensors",
     }
     given = parser.parse_args(["a", "b", "--steps", "7", "--rate", "0.1", "--seed", "3", "-o", "x"])
     assert (given.steps, given.rate, given.seed, given.output) == (7, 0.1, 3, Path("x"))
@@ -64,13 +63,3 @@ def test_weights_decay_by_the_rate_and_losses_are_printed_as_means(
     kept = math.prod(1 - 0.005 * (1 + math.cos(math.pi * step / 503)) / 2 for step in range(503))
     torch.testing.assert_close(value.data, torch.full((2,), kept))
     assert capsys.readouterr().out == "step 500: loss 249.500\nstep 503: loss 1001.000\n"
-
-
-@pytest.mark.parametrize("half", [False, True])
-def test_stored_weights(tmp_path: Path, half: bool) -> None:
-    layer = nn.Conv2d(2, 3, 1)
-    store(layer, tmp_path / "new" / "weights.safetensors", half=half)
-    found = load_file(tmp_path / "new" / "weights.safetensors")
-    assert found["weight"].dtype == (torch.float16 if half else torch.float32)
-    assert torch.equal(found["bias"], layer.bias)
-    torch.testing.assert_close(found["weight"].float(), layer.weight.data, rtol=1e-3, atol=1e-6)
