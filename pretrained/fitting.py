@@ -1,19 +1,11 @@
-"""Parts shared by the programs of bundled models: command-line options, photographs, and training by AdamW."""
+"""Parts shared by the programs of bundled models: command-line options and photographs."""
 
 from __future__ import annotations
 
-import math
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterable
-from copy import deepcopy
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
 
 from scoreinv.system.files import MODEL_FILE, PRETRAINED
-from scoreinv.training.ema import update_average
 
 
 def arguments(about: str, model: str, *folders: str, **numbers: float) -> ArgumentParser:
@@ -32,46 +24,3 @@ def photographs(folder: Path, model: str | None = None) -> list[Path]:
     held_out = set() if model is None else set((PRETRAINED / model / "held_out.txt").read_text().split())
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     return [path for path in files if path.stem not in held_out]
-
-
-def fit(
-    parameters: Iterable[Any],
-    draw_loss: Callable[[], Tensor],
-    steps: int,
-    rate: float,
-    *,
-    warmup: int = 1,
-    weight_decay: float = 1e-2,
-    ema: float = 0.0,
-    clip: float = math.inf,
-) -> None:
-    """Minimise a random loss by AdamW; print its mean over every 500 steps.
-
-    Args:
-        parameters: parameters to train, or groups of them; their final values are their moving average.
-        draw_loss: returns the loss of a step.
-        rate: learning rate, after a linear warm-up of `warmup` steps; it falls to 0 along a cosine.
-        weight_decay: decoupled from the gradient, relative to the rate.
-        ema: decay of the moving average; 0 for none.
-        clip: largest norm of the gradient.
-    """
-    optimizer = torch.optim.AdamW(parameters, rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1, (step + 1) / warmup) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-    )
-    trained = nn.ParameterList(value for group in optimizer.param_groups for value in group["params"])
-    average = deepcopy(trained)
-    losses: list[float] = []
-    for step in range(1, steps + 1):
-        loss = draw_loss()
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained, clip)
-        optimizer.step()
-        schedule.step()
-        update_average(average, trained, step, ema)
-        losses.append(loss.item())
-        if step % 500 == 0 or step == steps:
-            print(f"step {step}: loss {sum(losses) / len(losses):.3f}", flush=True)
-            losses.clear()
-    trained.load_state_dict(average.state_dict())

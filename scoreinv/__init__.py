@@ -14,21 +14,8 @@ import sys
 import lazy_loader
 
 from scoreinv.system import errors as errors
-from scoreinv.system.moved import moved
 from scoreinv.system.version import __version__ as __version__
 
-_lazy_getattr, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__getattr__ = moved(
-    __name__,
-    {
-        "kernels": "scoreinv.operators.kernels",
-        "machine": "scoreinv.system",
-        "Restored": "scoreinv.Outcome",
-        "Colorized": "scoreinv.ColorizeOutcome",
-        "Deblurred": "scoreinv.DeblurOutcome",
-        "RestoredPhoto": "scoreinv.RestoreOutcome",
-    },
-    others=_lazy_getattr,
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 sys.modules[f"{__name__}.errors"] = errors

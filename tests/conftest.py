@@ -3,13 +3,16 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 # Before numpy is imported: threads of its linear algebra spin, and two processes of tests then take twice as long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 import torch
+
+from scoreinv.system.limits import limited
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -26,6 +29,13 @@ def _opencv(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         pytest.importorskip("cv2", exc_type=ImportError)
     else:
         monkeypatch.setitem(sys.modules, "cv2", None)
+
+
+@pytest.fixture
+def limit() -> Iterator[Callable[..., None]]:
+    """Change limits of `scoreinv.system.limits` by their names, until the test ends."""
+    with ExitStack() as stack:
+        yield lambda **changed: stack.enter_context(limited(**changed))
 
 
 @pytest.fixture

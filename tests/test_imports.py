@@ -4,7 +4,6 @@ import ast
 import importlib
 import subprocess
 import sys
-import warnings
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -20,8 +19,6 @@ import scoreinv.training
 HOUSE = Path(scoreinv.__file__).parent
 
 ROOMS = (
-    "kernels",  # names of 0.2
-    "machine",
     "cli",
     "gimp",
     "web",
@@ -147,24 +144,8 @@ def test_rooms_have_what_their_doors_name() -> None:
         assert all(hasattr(offered, name) for name in offered.__all__)
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("machine:keep_freed", "system:keep_freed"),
-        ("errors:InputError", "system.errors:InputError"),
-        ("kernels:motion", "operators.kernels:motion"),
-        ("samplers:DDRM", "guidance:DDRM"),
-        ("guidance:Tiled", "windows:Tiled"),
-        ("guidance:Clipped", "prior:Clipped"),
-    ],
-)
-def test_names_of_the_last_release_stay_importable(old: str, new: str) -> None:
-    (old_module, name), (new_module, new_name) = (each.split(":") for each in (old, new))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = getattr(importlib.import_module(f"scoreinv.{old_module}"), name)
-    assert found is getattr(importlib.import_module(f"scoreinv.{new_module}"), new_name)
-    assert [each.category for each in caught] == ([] if old_module == "errors" else [DeprecationWarning])
+def test_errors_are_importable_from_the_package() -> None:
+    assert importlib.import_module("scoreinv.errors") is importlib.import_module("scoreinv.system.errors")
 
 
 @pytest.mark.parametrize(("module", "near"), [(scoreinv, "inpaint"), (scoreinv.training, "train")])

@@ -27,7 +27,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pretrained.fitting import arguments, fit, photographs
+from pretrained.fitting import arguments, photographs
 from scoreinv.imaging.opencv import load_opencv
 from scoreinv.models.catalogue import load, load_kind
 from scoreinv.models.model_file import save
@@ -40,6 +40,7 @@ from scoreinv.preconditioning import DataPrediction
 from scoreinv.prior import ScorePrior
 from scoreinv.system.files import PRETRAINED
 from scoreinv.training.data.synthetic_noise import draw_kind, draw_noisy, needed_side
+from scoreinv.training.fitting import fit
 
 SIDE, BATCH, RANK, RATE, EMA, CLIP = 128, {"estimator": 10, "adapters": 5}, 32, 1.2e-3, 0.999, 1.0
 """Side and number of the crops of a step, rank of the adapters, rate, decay of the average, norm of the gradient."""

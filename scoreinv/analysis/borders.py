@@ -9,6 +9,7 @@ from PIL import Image
 
 from scoreinv.analysis.kind import ANALYSIS_SIDE, analysis_picture
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.resizing import resized
 from scoreinv.operators.luma import luma
 from scoreinv.windows.boxes import Box
 
@@ -23,51 +24,31 @@ _LEAN = 0.02
 """Maximum depth difference along the end of a skewed border, as a fraction of the side."""
 
 
-def within_border(picture: Picture, torn: np.ndarray | None = None) -> Box | None:
+def within_border(picture: Picture, torn: np.ndarray | None = None, *, certain: bool = False) -> Box | None:
     """Return the part of a picture within its border, or None if it has none.
 
     A plain border must be on three sides or more, since a sky is on one.
 
     Args:
         torn: HxW bool, the damage. An edge that is mostly torn away counts as border too.
+        certain: three sides or more must end along a straight line, which few subjects on a plain ground do. Of 275
+            photographs without a border none then has one, otherwise five.
     """
     gray = luma(analysis_picture(picture).rgb())
-    gone = np.zeros(gray.shape, bool)
-    if torn is not None:
-        height, width = gray.shape
-        gone = np.asarray(Image.fromarray(torn).resize((width, height), Image.Resampling.NEAREST))
-    plain = [depth for depth, _ in _plain_sides(gray)]
-    if sum(depth > 0 for depth in plain) < 3:
-        plain = [0] * 4
-    lost = [_depth(lines, _TORN)[0] for lines in _from_all_sides(gone)]
-    return _within(picture, [max(pair) for pair in zip(plain, lost, strict=True)])
-
-
-def within_paper(picture: Picture) -> Box | None:
-    """Return the part of a picture surrounded by paper or a lid, or None if that is uncertain.
-
-    Three sides or more must end along a straight line, which few subjects on a plain ground do. In 275 photographs
-    without a border `within_border` finds five, this function none.
-    """
-    gray = luma(analysis_picture(picture).rgb())
-    sides = _plain_sides(gray)
-    if sum(straight for _, straight in sides) < 3:
-        return None
-    return _within(picture, [depth for depth, _ in sides])
-
-
-def _plain_sides(gray: np.ndarray) -> list[tuple[int, bool]]:
-    """Return for each side the depth of its plain border, and whether it ends along a straight line."""
     sides = _from_all_sides(gray)
     levels = [np.median(lines[0]) for lines in sides]
-    return [
+    plain = [
         _depth(np.abs(lines - level) < _PLAIN, _ALONG) if abs(level - np.median(levels)) < _PLAIN else (0, False)
         for lines, level in zip(sides, levels, strict=True)
     ]
-
-
-def _within(picture: Picture, depths: list[int]) -> Box | None:
-    """Return the box within borders of these depths, measured in `analysis_picture`."""
+    depths = [depth for depth, _ in plain]
+    if sum(straight if certain else depth > 0 for depth, straight in plain) < 3:
+        depths = [0] * 4
+    if torn is not None:
+        lost = resized(torn.astype(np.uint8), gray.shape, Image.Resampling.NEAREST) > 0
+        depths = [
+            max(depth, _depth(lines, _TORN)[0]) for depth, lines in zip(depths, _from_all_sides(lost), strict=True)
+        ]
     if not any(depths):
         return None
     scale = min(1.0, ANALYSIS_SIDE / max(picture.size))

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from scoreinv.imaging.picture import STRIP_ROWS, Fill, Picture
-from scoreinv.imaging.regions import touched_blocks
+from scoreinv.imaging.resizing import resized, touched_blocks
 
 _MOST, _LEAST_SIDE = 8, 384  # maximum reduction, and minimum longer side after it, in pixels
 _LOST, _MAX_LOST_SHARE = 4 / 255, 0.001
@@ -68,7 +68,5 @@ def _reduced(values: np.ndarray, factor: int) -> np.ndarray:
 
 def _enlarged(values: np.ndarray, first: float, rows: int, width: int, factor: int) -> np.ndarray:
     """Enlarge values (h, w, C) by `factor`: `rows` rows, beginning at the source row `first`."""
-    box = (0, first, width / factor, first + rows / factor)
-    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(values, -1, 0)]
-    larger = [plane.resize((width, rows), Image.Resampling.BICUBIC, box=box) for plane in planes]
-    return np.stack([np.asarray(plane) for plane in larger], axis=-1)
+    view = (0, first, width / factor, first + rows / factor)
+    return resized(values, (rows, width), Image.Resampling.BICUBIC, view)

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from scoreinv.imaging.resizing import resized, scaled
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.windows.boxes import Box
 
@@ -94,13 +95,12 @@ def people_beside(hole: np.ndarray, gray: np.ndarray) -> np.ndarray:
 
 def faces(gray: np.ndarray) -> list[Box]:
     """Return the boxes of the faces in a grey picture (HxW in [0, 1])."""
-    height, width = gray.shape
     scale = _shrunk(gray)
-    small = Image.fromarray(np.rint(255 * gray.clip(0, 1)).astype(np.uint8))
-    small = small.resize((max(1, round(scale * width)), max(1, round(scale * height))), Image.Resampling.BOX)
-    most = min(small.size)
+    levels = np.rint(255 * gray.clip(0, 1)).astype(np.uint8)
+    small = resized(levels, scaled(gray.shape, scale), Image.Resampling.BOX)
+    most = min(small.shape)
     found = _cascade().detect_multi_scale(
-        np.asarray(small),
+        small,
         scale_factor=_LARGER,
         step_ratio=1,
         min_size=(_LEAST, _LEAST),

@@ -18,7 +18,7 @@ from scipy import ndimage
 from scoreinv.analysis.colour_evidence import bins_of, log_densities
 from scoreinv.analysis.leftovers import wide_holes
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.regions import means_of_blocks
+from scoreinv.imaging.resizing import means_of_blocks
 
 SMALLEST, LARGEST = 0.002, 0.03
 """Minimum and maximum area of a fragment, as a fraction of the mask's."""

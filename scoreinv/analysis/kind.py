@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from scoreinv.imaging.picture import STRIP_ROWS, Picture, scaled, to_float, to_samples
+from scoreinv.imaging.picture import STRIP_ROWS, Picture, to_float, to_samples
+from scoreinv.imaging.resizing import scaled
 from scoreinv.operators.luma import luma
 
 Kind = Literal["grey", "tinted", "coloured"]

@@ -19,7 +19,8 @@ import numpy as np
 from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.regions import clusters, mask_of_blocks, means_of_blocks
+from scoreinv.imaging.regions import clusters
+from scoreinv.imaging.resizing import mask_of_blocks, means_of_blocks
 from scoreinv.windows.boxes import Box, crop
 
 WIDEST = 6  # maximum width of a leftover in pixels

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from scoreinv.imaging.regions import means_of_blocks
+from scoreinv.imaging.resizing import means_of_blocks
 
 _BESIDE = 6  # pixels beside a hole, at its coarsest scale
 _SAME_COLOUR = 0.1  # maximum distance of equal colours, RGB in [0, 1]

@@ -12,7 +12,8 @@ import numpy as np
 from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.regions import extent, mask_of_blocks, means_of_blocks
+from scoreinv.imaging.regions import extent
+from scoreinv.imaging.resizing import mask_of_blocks, means_of_blocks
 from scoreinv.operators.luma import luma
 from scoreinv.windows.boxes import crop
 

@@ -12,17 +12,16 @@ import platform
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from scoreinv.batch.plan import Job
-from scoreinv.batch.resume import Row
+from scoreinv.batch.plan import Job, Row
 from scoreinv.batch.work import Work, process
-from scoreinv.batch.workers import RETRIES, PendingJobs
+from scoreinv.batch.workers import spread
 from scoreinv.models.loading import Machine
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.terminal import ENDING_SIGNALS
@@ -76,74 +75,25 @@ def process_on_ray(jobs: list[Job], work: Work) -> Generator[Row, None, None]:
         if not capacity:
             which = "machine of the cluster with a GPU" if gpus else "machine of the cluster"
             raise InputError(f"--threads {threads}: no {which} has as many processors")
-        kind = ray.remote(num_cpus=threads, num_gpus=gpus)(Processor)
-        start = partial(kind.remote, work.on(replace(machine, threads=threads)), str(Path.cwd()))
-        yield from _Actors(ray, jobs, min(len(jobs), capacity), start).rows()
+        kind: Any = ray.remote(num_cpus=threads, num_gpus=gpus)(Processor)
+        work = work.on(replace(machine, threads=threads))
+        task_error, any_error = ray.exceptions.RayTaskError, ray.exceptions.RayError
 
+        def start() -> tuple[Any, Future[Machine]]:
+            actor = kind.remote(work, str(Path.cwd()))
+            return actor, actor.start.remote().future()
 
-class _Actors:
-    """Actors that process pictures. One whose process was lost is replaced.
-
-    Not by Ray Data: its threads go on after an interrupt, and end this process silently once Ray is shut down.
-
-    Args:
-        count: number of actors.
-        start: starts an actor.
-    """
-
-    def __init__(self, ray: Any, jobs: list[Job], count: int, start: Callable[[], Any]) -> None:
-        self._ray, self._start, self._count = ray, start, count
-        self._pending = PendingJobs(jobs)
-        self._lost_starts = 0  # since an actor last started
-        self._machine: Machine | None = None  # that of the first actor, so that all use one precision
-        self._running: dict[Any, tuple[Any, Job | None]] = {}  # by reference: the actor, and its job unless it starts
-        for _ in range(count):
-            self._add()
-
-    def rows(self) -> Iterator[Row]:
-        """Process all pictures; yield their rows as they finish.
-
-        A picture whose process was lost is repeated up to `RETRIES` times.
-        """
-        errors = self._ray.exceptions
-        while self._pending or any(job is not None for _, job in self._running.values()):
-            (reference,), _ = self._ray.wait(list(self._running))
-            actor, job = self._running.pop(reference)
-            try:
-                answer = self._ray.get(reference)
-            except errors.RayTaskError as error:
-                raise error.cause from None
-            except errors.RayError as error:
-                self._add()
-                if job is None:
-                    self._count_lost_start(error)
-                elif (row := self._pending.repeat(job)) is not None:
-                    yield row
-                continue
-            if job is None:
-                self._machine = self._machine or answer
-                self._lost_starts = 0
-            else:
-                yield answer
-            self._submit(actor)
-
-    def _add(self) -> None:
-        """Start an actor. It gets no picture before it has started: the cluster may have no room for it any more."""
-        actor = self._start()
-        self._running[actor.start.remote()] = actor, None
-
-    def _count_lost_start(self, error: Exception) -> None:
-        """Raise ScoreinvError if too many processes were lost as they started, and none started since."""
-        self._lost_starts += 1
-        if self._lost_starts > RETRIES * self._count:  # a lost machine may take many with it
-            problem = "processes end as they start: is scoreinv installed on all machines?"
-            raise ScoreinvError(f"--workers ray: {problem} (--debug shows Ray's error)") from error
-
-    def _submit(self, actor: Any) -> None:
-        """Give the next picture to an actor, if any is left."""
-        if self._pending:
-            job = self._pending.take()
-            self._running[actor.process.remote(job, self._machine)] = actor, job
+        # Not by Ray Data: its threads go on after an interrupt, and end this process silently once Ray is shut down.
+        try:
+            yield from spread(
+                jobs,
+                min(len(jobs), capacity),
+                start,
+                lambda actor, job, machine: actor.process.remote(job, machine).future(),
+                lambda error: isinstance(error, any_error) and not isinstance(error, task_error),
+            )
+        except task_error as error:
+            raise error.cause from None
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-from scoreinv.batch.plan import Plan
-from scoreinv.batch.resume import BY_ANOTHER, EXISTS, Row
+from scoreinv.batch.plan import BY_ANOTHER, EXISTS, Plan, Row
 from scoreinv.files.urls import write_url
 from scoreinv.system.errors import InputError
 

@@ -1,6 +1,8 @@
-"""The plan of a run: the photos to process, their masks, and the files to write.
+"""The plan of a run: the photos to process, their masks, the files to write, and the pictures to skip.
 
-Inputs are files and folders. Results of earlier runs among them are left out.
+Inputs are files and folders. Results of earlier runs among them are left out. By default a result is written beside its
+photo as `STEM_inpainted.png`, and the results of a folder to `FOLDER_inpainted/`; `-o` names another file or folder.
+Folders of outputs are created with the first result.
 """
 
 from __future__ import annotations
@@ -8,37 +10,111 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from glob import glob
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import get_args
+from typing import Annotated, Any, Literal, get_args
 
 from scoreinv import files
-from scoreinv.batch.outputs import (
-    STREAM,
-    OutputOptions,
-    check_file,
-    check_folder,
-    check_quality,
-    ending,
-    is_lossy,
-    numbered,
-    refuse_existing,
-    refuse_inputs,
-    results_folder,
-    single_output,
-)
-from scoreinv.files.urls import check_bucket, is_url, list_files
+from scoreinv.files.urls import check_bucket, exists, is_url, list_files
 from scoreinv.inputs.mask_options import DAMAGE_SUFFIX, MaskOptions
 from scoreinv.system.errors import InputError
+from scoreinv.system.files import STREAM, check_folder, check_writable
+from scoreinv.system.options import Setting, Whole
 from scoreinv.tasks.requests import Given
 
 _log = logging.getLogger(__name__)
 
 OTHER_FORMATS = frozenset([".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"])
 """Suffixes of picture formats that are not supported; a warning counts such files."""
+
+
+Row = dict[str, Any]
+"""The result or failure of a picture, as `--json` prints it and the manifest records it; its keys are in `work`."""
+EXISTS = "exists"
+"""Value of `skipped` if the results existed before the run."""
+BY_ANOTHER = "by another process"
+"""Value of `skipped` if another process wrote the results during the run."""
+
+Quality = Annotated[
+    int | None,
+    Setting("Quality of jpg, webp, heic and avif. (default: 95 for jpg, lossless for webp, else 90)", Whole(1, 100)),
+]
+Frame = Annotated[int | None, Setting("Frame of a file with several; the first is 0.", Whole(0))]
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Options of reading pictures and writing results.
+
+    Attributes:
+        output: file or folder of the results; None: beside the input.
+        recursive: whether to include subfolders.
+        format: file suffix of results that `output` does not name; None: tif for a TIFF, else png.
+        quality: quality of lossy formats, 1 to 100; None: the format's default.
+        shard: `K/N`, the K-th of N parts of the pictures; None: all.
+        workers: number of processes, or `ray`; None: see `workers.choose_workers`.
+        frame: index of the frame to read; None: the only one.
+        changes: file or folder for masks of changes.
+        provenance: whether results have a record of the run.
+        record_time: whether records have the time.
+        overwrite: whether existing files are replaced.
+    """
+
+    output: Annotated[
+        str | None,
+        Setting(
+            "Result (.png, .tif, .webp, .jpg, .heic, .avif) or folder; - is stdout. (default: beside the input)",
+            metavar="FILE|FOLDER",
+            option="-o --output",
+        ),
+    ] = None
+    recursive: Annotated[bool, Setting("Include subfolders; results keep their places.")] = False
+    format: Annotated[
+        Literal["png", "tif", "webp", "jpg", "heic", "avif"] | None,
+        Setting("Format of results that -o does not name. (default: tif for a TIFF, else png)", advanced=True),
+    ] = None
+    quality: Quality = None
+    shard: Annotated[
+        str | None, Setting("Process the K-th of N parts, for N machines.", metavar="K/N", advanced=True)
+    ] = None
+    workers: Annotated[
+        str | None,
+        Setting(
+            "Processes for a folder, or ray: a Ray cluster at RAY_ADDRESS, else this machine. (default: chosen)",
+            metavar="N|ray",
+            advanced=True,
+        ),
+    ] = None
+    frame: Frame = None
+    changes: Annotated[
+        str | None,
+        Setting(
+            "Also write a mask of the changes, .png or .tif: white generated, grey altered, black bit-identical; for "
+            "several photos, a folder.",
+            metavar="FILE|FOLDER",
+        ),
+    ] = None
+    provenance: Annotated[bool, Setting("Record in the result's XMP how it was made.")] = True
+    record_time: Annotated[bool, Setting("Record the time, too.", advanced=True)] = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers == "ray" and find_spec("ray") is None:
+            raise InputError("--workers ray: Ray is not installed: pip install 'scoreinv[ray]'")
+        if self.record_time and not (self.provenance or self.changes):
+            raise InputError("--record-time needs a record: leave out --no-provenance")
+        if self.workers not in (None, "ray") and not re.fullmatch("[1-9][0-9]{0,2}", str(self.workers)):
+            raise InputError(f"--workers {self.workers}: give a number of processes from 1 to 999, or ray")
+
+    @property
+    def names_folder(self) -> bool:
+        """Whether `output` ends like a folder; a missing folder is then created."""
+        return (self.output or "").endswith(("/", os.sep))
 
 
 @dataclass(frozen=True)
@@ -82,7 +158,7 @@ class AuxiliaryFiles:
         if self.hints == STREAM:
             raise InputError("--hints -: name a file; stdin is for the photo")
         if self.hints is not None:
-            check_file(self.hints, "--hints")
+            files.check_file(self.hints, "--hints")
 
     def inputs(self) -> dict[str, str]:
         """Return the role of each input, in words, by its path."""
@@ -121,6 +197,15 @@ class Job:
         """Paths of the files that are written in addition to the results."""
         return (*filter(None, (self.uncertainty, self.changes)), *self.steps)
 
+    def outputs_to_write(self, *, keep: bool) -> list[str]:
+        """Return the paths of the results to write: all, or with `keep` those that do not exist."""
+        return [path for path in self.outputs if not (keep and exists(path))]
+
+    def finished_row(self, reason: str) -> Row:
+        """Return the row of a picture that is skipped because its results exist, for a reason such as `EXISTS`."""
+        outputs = {"output": self.outputs[0], "outputs": list(self.outputs)}
+        return {"input": self.source, **outputs, "skipped": reason, "finished": True}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -148,6 +233,14 @@ class Plan:
     def has_results(self, job: Job) -> bool:
         """Return whether all results of a job exist."""
         return self.stored.issuperset(job.outputs) if self.store else all(map(os.path.exists, job.outputs))
+
+    def row_if_skipped(self, job: Job, *, overwrite: bool) -> Row | None:
+        """Return the row of a picture that is finished, or that the plan leaves out; None if it must be processed."""
+        if self.batch and not overwrite and self.has_results(job):
+            return job.finished_row(EXISTS)
+        if job.source not in self.left_out:
+            return None
+        return {"input": job.source, "skipped": self.left_out[job.source], "finished": self.has_results(job)}
 
 
 @dataclass(frozen=True)
@@ -186,7 +279,7 @@ class Planner:
         if self.results > 1 and found.jobs[0].output == STREAM:
             raise InputError("--samples: stdout takes one picture: name a file with -o")
         if options.quality is not None:
-            check_quality(outputs, options.quality, "-o or --format")
+            files.check_quality(outputs, "-o or --format")
         left_out: dict[str, str] = {}
         if auxiliary.mask is not None:
             masks = self._masks("--mask", auxiliary.mask, found)
@@ -199,13 +292,13 @@ class Planner:
         matched = {path: "a mask" for job in jobs for path in (job.mask, job.avoid) if path is not None}
         inputs = {**matched, **auxiliary.inputs(), **self.models}
         # A single photo's own files may be replaced like any other; a model serves other photos, too.
-        refuse_inputs("-o", outputs, inputs if found.batch else self.models)
+        files.refuse_inputs("-o", outputs, inputs if found.batch else self.models)
         inputs |= {job.source: "a photo" for job in jobs}
         if auxiliary.uncertainty is not None:
             maps = self._auxiliary_paths("--uncertainty", auxiliary.uncertainty, jobs, inputs, batch=found.batch)
             jobs = [replace(job, uncertainty=path) for job, (path,) in zip(jobs, maps, strict=True)]
         if options.changes is not None:
-            if lossy := next((path for path in outputs if is_lossy(path, options.quality)), None):
+            if lossy := next((path for path in outputs if files.is_lossy(path, options.quality)), None):
                 _log.warning("%s: its compression alters every pixel: --changes shows those altered before", lossy)
             masks_of = self._auxiliary_paths("--changes", options.changes, jobs, inputs, batch=found.batch)
             jobs = [replace(job, changes=path) for job, (path,) in zip(jobs, masks_of, strict=True)]
@@ -349,14 +442,14 @@ class Planner:
                     masks[job.source] = by_name[place]
             if not masks:
                 if found.store is None:
-                    check_file(jobs[0].source)  # a missing photo has no mask either
+                    files.check_file(jobs[0].source)  # a missing photo has no mask either
                 raise InputError(f"{option} {path}: no mask in this folder has the name of a photo")
         else:
-            check_file(path, option)
+            files.check_file(path, option)
             if path == STREAM and (found.batch or jobs[0].source == STREAM):
                 raise InputError(f"{option} -: stdin is one mask of one photo")
             masks = {job.source: path for job in jobs}
-        refuse_inputs(option, masks.values(), {job.source: "a photo" for job in jobs})
+        files.refuse_inputs(option, masks.values(), {job.source: "a photo" for job in jobs})
         return masks
 
     def _auxiliary_paths(
@@ -396,7 +489,7 @@ class Planner:
         ]
         named = named if in_folder else [(path,)]
         paths = [each for group in named for each in group]
-        refuse_inputs(option, paths, inputs)
+        files.refuse_inputs(option, paths, inputs)
         others = (each for job in jobs for each in (*job.outputs, *job.auxiliary))
         counts = Counter(map(os.path.realpath, (*paths, *others)))
         if taken := [each for each in paths if counts[os.path.realpath(each)] > 1]:
@@ -406,8 +499,57 @@ class Planner:
             if folder.resolve() == photo or (self.options.recursive and photo in folder.resolve().parents):
                 raise InputError(f"{option} {path}: is a folder of the photos: name another")
         if not batch:
-            refuse_existing(paths, overwrite=self.options.overwrite, option=option)
+            for each in paths:
+                check_writable(Path(each), overwrite=self.options.overwrite, option=option, makes_folder=True)
         return named
+
+
+def ending(source: str, suffix: str, options: OutputOptions, kind: str | None) -> str:
+    """Return the ending of a result's name after the photo's stem, such as `_inpainted.png`.
+
+    Args:
+        kind: the task's default file suffix; None: tif for a TIFF, else png.
+    """
+    usual = "tif" if Path(source).suffix.lower() in (".tif", ".tiff") else "png"
+    return f"{suffix}.{options.format or kind or usual}"
+
+
+def results_folder(given: str, suffix: str, options: OutputOptions) -> Path:
+    """Return the folder of a batch's results: `-o`, or a folder beside the given one."""
+    output = options.output
+    if output is not None:
+        if output == STREAM or Path(output).is_file() or Path(output).suffix.lower() in files.FORMATS:
+            raise InputError(f"-o {output}: several inputs need a folder")
+        return Path(output)
+    base = Path(given)
+    base = base.resolve() if base.name in ("", "..") else base
+    return base.with_name(f"{base.name}{suffix}")
+
+
+def single_output(source: str, options: OutputOptions, ending: str) -> str:
+    """Return the path of a single photo's result, or `-`; raise InputError if `-o` does not fit."""
+    target = options.output
+    stem = "stdin" if source == STREAM else Path(source).stem
+    if target is None and source != STREAM:
+        return str(Path(source).with_name(f"{stem}{ending}"))
+    if target is not None and (options.names_folder or (target != STREAM and Path(target).is_dir())):
+        return str(Path(target) / f"{stem}{ending}")
+    if options.format is not None:
+        raise InputError(f"--format {options.format}: {target or STREAM} has a format (stdout: png): give one of them")
+    if target in (None, STREAM):
+        files.check_stdout()
+        if target is None and sys.stdout.isatty():
+            raise InputError("the result of - goes to stdout, which is a terminal: name a file with -o, or redirect it")
+        return STREAM
+    if Path(str(target)).suffix.lower() not in files.FORMATS:
+        raise InputError(f"{target}: end the output's name in {', '.join(files.FORMATS)}, or in / for a folder")
+    return str(target)
+
+
+def numbered(output: str, count: int) -> tuple[str, ...]:
+    """Return the output itself, or for several results `NAME.1.png`, `NAME.2.png`, ..."""
+    stem, _, suffix = output.rpartition(".")
+    return tuple(f"{stem}.{number}.{suffix}" for number in range(1, count + 1)) if count > 1 else (output,)
 
 
 def match_patterns(items: Iterable[str]) -> list[str]:

@@ -8,12 +8,10 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from scoreinv.batch.outputs import STREAM
-from scoreinv.batch.plan import Job, Plan
-from scoreinv.batch.resume import Row, row_if_skipped
+from scoreinv.batch.plan import Job, Plan, Row
 from scoreinv.batch.work import Work, process
 from scoreinv.files.urls import is_url
-from scoreinv.system.files import remove_leftovers
+from scoreinv.system.files import STREAM, remove_leftovers
 
 Progress = Callable[..., None]
 """Called with the finished fraction of the batch, the seconds left (None: unknown), and the current picture's path:
@@ -32,7 +30,7 @@ def run(plan: Plan, work: Work, progress: Progress = lambda *_: None) -> Generat
         CheckpointError: a model cannot be used.
         ScoreinvError, OSError: any other failure outside a batch, or of the whole batch, such as a missing cluster.
     """
-    rows = {job: row_if_skipped(job, plan, overwrite=work.options.overwrite) for job in plan.jobs}
+    rows = {job: plan.row_if_skipped(job, overwrite=work.options.overwrite) for job in plan.jobs}
     wanted = [job for job, row in rows.items() if row is None]
     workers: int | str = 1
     if work.dry_run or (plan.batch and wanted):

@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from scoreinv import files, imaging, inputs
-from scoreinv.batch.outputs import STREAM, OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles, Job
-from scoreinv.batch.resume import BY_ANOTHER, Row, finished_row, outputs_to_write
+from scoreinv.batch.plan import BY_ANOTHER, AuxiliaryFiles, Job, OutputOptions, Row
 from scoreinv.files.read import decode
 from scoreinv.files.urls import is_url
 from scoreinv.imaging.records import Record
 from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Machine, Models, Role
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
+from scoreinv.system.files import STREAM
 from scoreinv.system.memory import keep_freed
 from scoreinv.system.text import percent, printable
 from scoreinv.tasks.callbacks import Callback
@@ -113,7 +112,7 @@ def prepare(job: Job, work: Work) -> tuple[Inputs, list[Note]]:
     decoded = decode(job.source, options.frame)
     picture, notes = decoded.picture, [warning("file_converted", change=decoded.note)] if decoded.note else []
     if Path(job.output).parent.is_dir() or not (work.batch or options.names_folder):  # else the folder is created later
-        for output in outputs_to_write(job, keep=work.keeps):
+        for output in job.outputs_to_write(keep=work.keeps):
             files.check_output(output, overwrite=options.overwrite)
     try:
         files.check_format(job.output, work.request.result_of(picture))
@@ -154,9 +153,9 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
         CheckpointError: a model cannot be used, so no other picture would succeed.
         ScoreinvError, OSError: any other failure, outside a batch; in a batch the row has the error.
     """
-    todo = outputs_to_write(job, keep=work.keeps)
+    todo = job.outputs_to_write(keep=work.keeps)
     if not todo:
-        return finished_row(job, BY_ANOTHER)
+        return job.finished_row(BY_ANOTHER)
     try:
         if work.dry_run:
             if not is_url(job.source):  # nothing is fetched
@@ -183,7 +182,7 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
         raise
     except ExistsError:
         if work.batch:
-            return finished_row(job, BY_ANOTHER)
+            return job.finished_row(BY_ANOTHER)
         raise
     except Exception as error:
         if work.batch:

@@ -24,10 +24,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scoreinv.batch.plan import Job
-from scoreinv.batch.work import Row, Work, process
+from scoreinv.batch.plan import Job, Row
+from scoreinv.batch.work import Work, process
 from scoreinv.files.read import stated_pixels
+from scoreinv.models.loading import Machine
 from scoreinv.system.devices import device_of
+from scoreinv.system.errors import ScoreinvError
 from scoreinv.system.memory import available_bytes
 from scoreinv.system.terminal import ENDING_SIGNALS
 from scoreinv.system.threads import OPENMP, processors
@@ -65,103 +67,100 @@ def choose_workers(jobs: list[Job], work: Work) -> int | str:
 
 
 def process_in_workers(jobs: list[Job], work: Work, count: int) -> Generator[Row, None, None]:
-    """Process pictures in `count` processes; yield their rows as they finish.
-
-    Each process has its own pool, so that the others continue if one is killed.
-
-    Raises ScoreinvError if a model cannot be used.
-    """
+    """Process pictures in `count` processes of this machine; yield their rows as they finish, see `spread`."""
     machine = work.models.machine
     machine = replace(machine.with_precision() if work.roles else machine, threads=machine.threads or 1)
+    work = work.on(machine)
     # Not by fork: the copy of a process with threads may wait forever for a lock that one of the threads held.
     context = multiprocessing.get_context("spawn")
     records = context.Queue()
     listener = logging.handlers.QueueListener(records, *logging.getLogger("scoreinv").handlers)
     level = logging.getLogger("scoreinv").getEffectiveLevel()
+    make = partial(ProcessPoolExecutor, 1, context, _begin, (machine.threads, records, level))
+    pools = []  # of one process each, so that the others continue if one is killed
 
-    start = partial(ProcessPoolExecutor, 1, context, _begin, (machine.threads, records, level))
-    pools = _Pools(jobs, work.on(machine), count, start)
+    def start() -> tuple[ProcessPoolExecutor, Future[Machine]]:
+        pools.append(pool := make())
+        with _without_signals():
+            return pool, pool.submit(replace, machine)
+
+    def submit(pool: ProcessPoolExecutor, job: Job, _: Machine) -> Future[Row]:
+        try:
+            return pool.submit(process, job, work)
+        except BrokenProcessPool as error:  # killed between two pictures
+            lost: Future[Row] = Future()
+            lost.set_exception(error)
+            return lost
+
     listener.start()
     try:
-        yield from pools.rows()
+        yield from spread(jobs, count, start, submit, lambda error: isinstance(error, BrokenProcessPool))
     finally:
-        pools.close()
+        for child in multiprocessing.active_children():  # also those that are still processing a picture
+            child.terminate()
+        for pool in pools:
+            pool.shutdown(cancel_futures=True)
         listener.stop()
 
 
-class PendingJobs:
-    """Jobs that no process has. One whose process was killed is repeated up to `RETRIES` times."""
+def spread(
+    jobs: list[Job],
+    count: int,
+    start: Callable[[], tuple[Any, Future[Machine]]],
+    submit: Callable[[Any, Job, Machine], Future[Row]],
+    is_lost: Callable[[Exception], bool],
+) -> Generator[Row, None, None]:
+    """Process pictures in `count` processes; yield their rows as they finish.
 
-    def __init__(self, jobs: list[Job]) -> None:
-        self._waiting, self._killed = deque(jobs), Counter[Job]()
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
-    def take(self) -> Job:
-        """Remove the next job."""
-        return self._waiting.popleft()
-
-    def repeat(self, job: Job) -> Row | None:
-        """Add a job whose process was killed; if that was too often, return its row instead."""
-        self._killed[job] += 1
-        if self._killed[job] > RETRIES:
-            return {"input": job.source, "error": f"its worker was killed {RETRIES + 1} times: is there enough memory?"}
-        self._waiting.append(job)
-        return None
-
-
-class _Pools:
-    """Pools of one process each, which process pictures. A pool whose process was killed is started again.
+    A process that was killed is replaced, and its picture is repeated up to `RETRIES` times.
 
     Args:
-        count: number of pools.
-        start: starts a pool.
+        start: starts a process; returns it, and the machine that it reports when it is ready.
+        submit: gives a picture to a process that is ready. All get the machine that the first one reported, so that
+            they have one precision.
+        is_lost: whether an error means that the process was killed; other errors end the work.
+
+    Raises:
+        CheckpointError: a model cannot be used.
+        ScoreinvError: the processes end as they start.
     """
+    waiting, killed, machine, lost_starts = deque(jobs), Counter[Job](), None, 0
+    running: dict[Future[Any], tuple[Any, Job | None]] = {}  # the process, and its job unless it starts
 
-    def __init__(self, jobs: list[Job], work: Work, count: int, start: Callable[[], ProcessPoolExecutor]) -> None:
-        self._work, self._start, self._pending = work, start, PendingJobs(jobs)
-        self._running: dict[Future[Row], tuple[int, Job]] = {}
-        self._pools = [start() for _ in range(count)]
+    def add() -> None:
+        worker, ready = start()
+        running[ready] = worker, None
 
-    def rows(self) -> Iterator[Row]:
-        """Process all pictures; yield their rows as they finish.
-
-        A picture whose process was killed is repeated up to `RETRIES` times.
-        """
-        for number in range(len(self._pools)):
-            self._submit(number)
-        while self._running:
-            for future in wait(self._running, return_when=FIRST_COMPLETED).done:
-                number, job = self._running.pop(future)
-                try:
-                    row: Row | None = future.result()
-                except BrokenProcessPool:
-                    row = self._pending.repeat(job)
-                if row is not None:
-                    yield row
-                self._submit(number)
-
-    def close(self) -> None:
-        """End the processes, also those that are still processing a picture."""
-        if self._running:
-            for child in multiprocessing.active_children():
-                child.terminate()
-        for pool in self._pools:
-            pool.shutdown(cancel_futures=True)
-
-    def _submit(self, number: int) -> None:
-        """Give the next picture to a pool, if any is left."""
-        if not self._pending:
-            return
-        job = self._pending.take()
-        with _without_signals():
-            try:
-                future = self._pools[number].submit(process, job, self._work)
-            except BrokenProcessPool:  # killed between two pictures
-                self._pools[number] = self._start()
-                future = self._pools[number].submit(process, job, self._work)
-        self._running[future] = number, job
+    for _ in range(count):
+        add()
+    while waiting or any(job is not None for _, job in running.values()):
+        future = next(filter(wait(running, return_when=FIRST_COMPLETED).done.__contains__, running))
+        worker, job = running.pop(future)
+        try:
+            answer = future.result()
+        except Exception as error:
+            if not is_lost(error):
+                raise
+            add()
+            lost_starts += job is None
+            if lost_starts > RETRIES * count:  # a lost machine may take many with it
+                problem = "processes end as they start: is there memory, and scoreinv on all machines?"
+                raise ScoreinvError(f"--workers: {problem} (--debug shows the error)") from error
+            if job is not None:
+                killed[job] += 1
+                if killed[job] <= RETRIES:
+                    waiting.append(job)
+                else:
+                    problem = f"its worker was killed {RETRIES + 1} times: is there enough memory?"
+                    yield {"input": job.source, "error": problem}
+            continue
+        if job is not None:
+            yield answer
+        else:
+            machine, lost_starts = machine or answer, 0
+        if waiting and machine is not None:
+            job = waiting.popleft()
+            running[submit(worker, job, machine)] = worker, job
 
 
 def _file_bytes(path: str) -> int:

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from scoreinv import tasks
-from scoreinv.batch.outputs import STREAM, OutputOptions, check_file
-from scoreinv.batch.plan import AuxiliaryFiles, expand
+from scoreinv import files, tasks
+from scoreinv.batch.plan import AuxiliaryFiles, OutputOptions, expand
 from scoreinv.cli.options import Common, Hints, TaskModel, Uncertainty
 from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
+from scoreinv.system.files import STREAM
 from scoreinv.system.options import Setting
 from scoreinv.tasks.requests import ColorizeRequest
 
@@ -51,7 +51,7 @@ def colorize(
     if STREAM in references:
         raise InputError("--like -: name a file; stdin is for the photo")
     for path in references:
-        check_file(path, "--like")
+        files.check_file(path, "--like")
     request = replace(request, whiten=tint == "white")
     auxiliary = AuxiliaryFiles(hints=hints, references=tuple(references), uncertainty=uncertainty)
     models = Models(colorize=model, machine=common.machine)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoreinv.batch.outputs import STREAM, Frame, refuse_existing, refuse_inputs
+from scoreinv.batch.plan import Frame
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import emit, put, rehearse
 from scoreinv.system.errors import InputError
+from scoreinv.system.files import STREAM
 from scoreinv.system.options import Setting
 from scoreinv.system.text import percent
 
@@ -84,9 +85,8 @@ def _check_output(output: str, original: str, result: str, changes: str | None, 
     """Raise InputError unless the comparison can be written to a path, or to stdout."""
     from scoreinv import files
 
-    refuse_existing([output], overwrite=common.overwrite)
     inputs = {original: "the original", result: "the result", **({changes: "the mask"} if changes else {})}
-    refuse_inputs("-o", [output], inputs)
+    files.refuse_inputs("-o", [output], inputs)
     if common.json and output == STREAM:
         raise InputError("-o - and --json both need stdout: name a file with -o")
     files.check_output(output, overwrite=common.overwrite)

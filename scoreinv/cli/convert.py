@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from scoreinv import models
-from scoreinv.batch.outputs import check_file, check_folder, refuse_existing
+from scoreinv import files, models
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import emit, notice, rehearse, warn
 from scoreinv.models.catalogue import HUB_PREFIX, configuration, full_name, load, locate
 from scoreinv.system.errors import InputError
-from scoreinv.system.files import remove_leftovers
+from scoreinv.system.files import check_writable, remove_leftovers
 from scoreinv.system.options import Setting
 
 UNUSED = ("seed", "device", "precision", "threads")
@@ -48,15 +47,14 @@ def convert(
     on_hub = source.startswith(HUB_PREFIX)
     folder = on_hub or Path(source).is_dir()
     if not folder:
-        check_file(source)
+        files.check_file(source)
     if folder and (config is not None or not ema):
         raise InputError(f"{source}: has its configuration and one set of weights: leave out --config and --raw")
     if not folder and config is None:
         raise InputError(f"{source}: needs --config: a name of `scoreinv models list`, or its configuration as JSON")
     if Path(output).suffix != ".safetensors":
         raise InputError(f"{output}: end the output's name in .safetensors")
-    check_folder(Path(output).parent)
-    refuse_existing([output], overwrite=common.overwrite)
+    check_writable(Path(output), overwrite=common.overwrite, makes_folder=True)
     place = source if on_hub else Path(source)  # a folder's bare name would mean a bundled model
 
     if common.dry_run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scoreinv import tasks
-from scoreinv.batch.outputs import OutputOptions
+from scoreinv.batch.plan import OutputOptions
 from scoreinv.cli.options import Common, Photos, TaskModel
 from scoreinv.cli.photos import run
 from scoreinv.inputs.mask_options import DAMAGE_SUFFIX

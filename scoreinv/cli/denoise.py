@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from scoreinv import tasks
-from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles
+from scoreinv.batch.plan import AuxiliaryFiles, OutputOptions
 from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
 from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoreinv import files, imaging, models, tasks
-from scoreinv.batch.outputs import check_file
 from scoreinv.batch.plan import expand
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import emit, notice, put, rehearse
@@ -264,7 +263,7 @@ def _features(paths: list[str], classifier: NoiseClassifier, common: Common) -> 
 
 def _check_inception(weights: str) -> None:
     """Raise InputError if torch-fidelity or its weights are missing."""
-    check_file(weights, "--inception")
+    files.check_file(weights, "--inception")
     try:
         models.read_pickled(Path(weights))  # torch-fidelity would execute a pickle
     except CheckpointError as error:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scoreinv import files, imaging
-from scoreinv.batch.outputs import STREAM, check_folder, check_quality, check_stdout, refuse_existing
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import warn
 from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
-from scoreinv.system.files import remove_leftovers
+from scoreinv.system.files import STREAM, remove_leftovers
+from scoreinv.system.limits import limits
 from scoreinv.system.memory import shortage
 
 if TYPE_CHECKING:
@@ -39,10 +39,8 @@ class Gallery:
     def __init__(
         self, target: str, count: int, quality: int | None, common: Common, *, columns: int | None = None
     ) -> None:
-        if target == STREAM:
-            if common.json:
-                raise InputError("-o - and --json both need stdout: name a file with -o")
-            check_stdout()
+        if target == STREAM and common.json:
+            raise InputError("-o - and --json both need stdout: name a file with -o")
         named = Path(target).suffix != "" and not target.endswith("/") and not Path(target).is_dir()
         self.is_file = target == STREAM or named
         self.quality, self.overwrite = quality, common.overwrite
@@ -50,13 +48,10 @@ class Gallery:
         self.count = count
         names = [f"{i:06d}.png" for i in range(1, count + 1)]
         self.outputs = [target] if self.is_file else [str(Path(target) / name) for name in names]
-        if self.is_file:
-            files.check_output(target, overwrite=common.overwrite)
-        else:
-            check_folder(Path(target))
-            refuse_existing(self.outputs, overwrite=common.overwrite)
+        for output in self.outputs:
+            files.check_output(output, overwrite=common.overwrite, makes_folder=not self.is_file)
         if quality is not None:
-            check_quality(self.outputs, quality, "-o")
+            files.check_quality(self.outputs, "-o")
         found = set() if self.is_file else {path.name for path in Path(target).glob(6 * "[0-9]" + ".png")}
         if others := found.difference(names):
             warn(f"{target}: has {len(others)} more pictures of an earlier run: {min(others)} to {max(others)}")
@@ -65,10 +60,10 @@ class Gallery:
         """Raise InputError if the pictures, of (height, width), do not fit in memory or in their file."""
         pixels = self.count * size[0] * size[1]
         if self.is_file:
-            if pixels > imaging.MAX_MEGAPIXELS * 10**6:
+            if pixels > limits().megapixels * 10**6:
                 raise InputError(
                     f"-n {self.count}: one file of all would have {pixels / 1e6:.0f} megapixels, and the limit is "
-                    f"{imaging.MAX_MEGAPIXELS}: name a folder with -o FOLDER/"
+                    f"{limits().megapixels}: name a folder with -o FOLDER/"
                 )
             files.format_of(self.outputs[0], imaging.sheet_size(self.count, size, self.columns))
         if lacking := shortage(pixels * _PIXEL_BYTES):

@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from scoreinv import imaging, tasks
-from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles
+from scoreinv.batch.plan import AuxiliaryFiles, OutputOptions
 from scoreinv.cli.options import Common, Photos, TaskModel, Uncertainty
 from scoreinv.cli.photos import AUTO, run
 from scoreinv.inputs.mask_options import MaskOptions

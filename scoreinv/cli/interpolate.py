@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from scoreinv import files, tasks
-from scoreinv.batch.outputs import STREAM, Frame, Quality, refuse_inputs
+from scoreinv.batch.plan import Frame, Quality
 from scoreinv.cli.gallery import Gallery, warn_of_completing
 from scoreinv.cli.options import Common, ModelOption
 from scoreinv.cli.render import emit, notice, provenance, rehearse, warn
 from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
+from scoreinv.system.files import STREAM
 from scoreinv.system.options import Number, Setting, Whole
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.terminal import duration
@@ -57,7 +58,7 @@ def interpolate(
     if STREAM in (first, second) and output is None:
         raise InputError("- (stdin) is one of the pictures: name the result with -o")
     target = output if output is not None else str(Path(first).parent / f"{Path(first).stem}_interpolated.png")
-    refuse_inputs("-o", [target], {model: "the model"})
+    files.refuse_inputs("-o", [target], {model: "the model"})
     source = ModelSource(model, common.machine, exact=True)
     gallery = Gallery(target, count, quality, common, columns=count)
     a, b = files.read_picture(first, frame), files.read_picture(second, frame)

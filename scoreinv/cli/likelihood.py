@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scoreinv import files, imaging, tasks
-from scoreinv.batch.outputs import STREAM, Frame, check_folder, refuse_existing, refuse_inputs
-from scoreinv.batch.plan import expand, match_patterns
+from scoreinv.batch.plan import Frame, expand, match_patterns
 from scoreinv.cli.options import Common, ModelOption
 from scoreinv.cli.render import describe, emit, failure, notice, print_traceback, provenance, put, rehearse, warn
 from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
+from scoreinv.system.files import STREAM, check_writable
 from scoreinv.system.options import Setting
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.tasks.sampling_settings import LikelihoodSettings
@@ -103,11 +103,8 @@ def _new_table(path: str, sources: list[str], model: str, common: Common) -> Tab
 
     if path == STREAM:
         raise InputError(f"--csv {path}: name a file")
-    refuse_inputs("--csv", [path], {model: "the model"} | dict.fromkeys(sources, "one of the pictures"))
-    if not Path(path).parent.is_dir():
-        raise InputError(f"--csv {path}: there is no folder {Path(path).parent}: make it")
-    check_folder(Path(path).parent, "--csv")
-    refuse_existing([path], overwrite=common.overwrite, option="--csv")
+    files.refuse_inputs("--csv", [path], {model: "the model"} | dict.fromkeys(sources, "one of the pictures"))
+    check_writable(Path(path), overwrite=common.overwrite, option="--csv")
     return Table(Path(path), COLUMNS, replace=common.overwrite)
 
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from scoreinv import imaging
-from scoreinv.batch.outputs import STREAM, OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles, Plan, Planner, match_patterns
+from scoreinv.batch.plan import AuxiliaryFiles, OutputOptions, Plan, Planner, match_patterns
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import Report, describe
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
+from scoreinv.system.files import STREAM
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.tasks.requests import Request
 
@@ -74,10 +74,9 @@ def run(
 def _process(plan: Plan, work: Work, common: Common) -> int:
     """Process the photos and print their rows; return the exit status."""
     from scoreinv.batch.manifest import manifest_of
-    from scoreinv.batch.resume import row_if_skipped
     from scoreinv.batch.run import run as run_batch
 
-    wanted = [job for job in plan.jobs if row_if_skipped(job, plan, overwrite=work.options.overwrite) is None]
+    wanted = [job for job in plan.jobs if plan.row_if_skipped(job, overwrite=work.options.overwrite) is None]
     title = wanted[0].source if len(wanted) == 1 else f"{len(wanted)} photographs"
     report = Report(plan, common, len(wanted))
     with nullcontext() if common.dry_run else manifest_of(plan) as manifest:

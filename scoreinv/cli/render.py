@@ -232,7 +232,7 @@ class Report:
 
     def add(self, row: dict[str, Any]) -> None:
         """Print a row."""
-        from scoreinv.batch.resume import BY_ANOTHER, EXISTS
+        from scoreinv.batch.plan import BY_ANOTHER, EXISTS
 
         if "error" in row:
             self.counts["failed"] += 1

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from scoreinv.batch.outputs import OutputOptions, ending, single_output
-from scoreinv.batch.plan import expand
+from scoreinv.batch.plan import OutputOptions, ending, expand, single_output
 from scoreinv.cli.options import THREADS, Common, Hints
 from scoreinv.cli.render import emit, notice, rehearse, warn
 from scoreinv.inputs.mask_options import MaskOptions

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from scoreinv import tasks
-from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles
+from scoreinv.batch.plan import AuxiliaryFiles, OutputOptions
 from scoreinv.cli.options import Common, Hints, Photos
 from scoreinv.cli.photos import AUTO, run
 from scoreinv.inputs.mask_options import MaskOptions

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from scoreinv import tasks
-from scoreinv.batch.outputs import Quality, refuse_inputs
+from scoreinv import files, tasks
+from scoreinv.batch.plan import Quality
 from scoreinv.cli.gallery import Gallery, warn_of_completing
 from scoreinv.cli.options import Common, ModelOption
 from scoreinv.cli.render import emit, notice, provenance, rehearse
@@ -93,7 +93,7 @@ def sample(
     """
     target = output if output is not None else f"{Path(model).stem}_samples.png"
     source = ModelSource(model, common.machine, exact=sampler.chosen == "ode")
-    refuse_inputs("-o", [target], {model: "the model", wanted.classifier or "": "the classifier"})
+    files.refuse_inputs("-o", [target], {model: "the model", wanted.classifier or "": "the classifier"})
     gallery = Gallery(target, count, quality, common)
     if common.dry_run:
         source.check()

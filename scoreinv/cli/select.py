@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from scoreinv import models, tasks
-from scoreinv.batch.outputs import OutputOptions
+from scoreinv.batch.plan import OutputOptions
 from scoreinv.cli.options import Common
 from scoreinv.cli.photos import run
 from scoreinv.models.loading import Models

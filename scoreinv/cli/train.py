@@ -94,7 +94,7 @@ def train(*, subject: Subject, options: RunOptions, common: Common) -> None:
     device = device_of(common.device)
     set_threads(common.threads)
     config = _configuration(subject, options, common)
-    kind = "damage" if config.damage is not None else type(config.model.sde).__name__.lower()
+    kind = type(config.model.sde).__name__.lower() if config.model.sde else "damage"
     remark = _remark(config, subject, options)
     run = training.TrainingRun(Path(options.out or f"runs/{kind}-{datetime.now():%Y-%m-%d-%H%M%S}"))
     if common.dry_run:
@@ -220,7 +220,7 @@ def _train(
 
 def _initial_model(name: str, config: training.TrainingConfig) -> models.AnyModel:
     """Load the model of --init, of the kind that the configuration trains."""
-    if config.damage is not None:
+    if isinstance(config.model, models.DetectorConfig):
         return load_damage_detector(name)
     return load_classifier(name) if isinstance(config.model, models.ClassifierConfig) else load(name)
 

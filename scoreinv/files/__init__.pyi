@@ -1,9 +1,14 @@
 from .read import SUFFIXES as SUFFIXES
+from .read import check_file as check_file
 from .read import is_hidden as is_hidden
 from .read import is_picture as is_picture
 from .read import read_picture as read_picture
 from .write import FORMATS as FORMATS
 from .write import check_format as check_format
 from .write import check_output as check_output
+from .write import check_quality as check_quality
+from .write import check_stdout as check_stdout
 from .write import format_of as format_of
+from .write import is_lossy as is_lossy
+from .write import refuse_inputs as refuse_inputs
 from .write import write_picture as write_picture

@@ -58,8 +58,8 @@ from scoreinv.files.urls import is_url, read_url
 from scoreinv.imaging.metadata import metadata_of, orient
 from scoreinv.imaging.picture import Picture, check_megapixels
 from scoreinv.system.errors import InputError, SettingError
-
-STREAM = "-"  # name of standard input and output
+from scoreinv.system.files import STREAM, special_file
+from scoreinv.system.limits import limits
 
 SUFFIXES = frozenset(
     [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".pnm", ".pbm", ".pgm", ".ppm"]
@@ -72,9 +72,6 @@ SizeCheck = Callable[[int, int, int], None]
 """Called before decoding with a picture's width and height (possibly before rotation) and the peak memory of decoding
 in bytes; raises InputError to refuse the picture."""
 
-_LONGEST_STREAM = 1 << 30
-_LONGEST_FILE = 4 << 30
-"""Limit of a file in bytes: more than 400 uncompressed megapixels of four 16-bit channels."""
 _BLOCK = 1 << 20
 _PEAK_BYTES = 24  # peak memory of decoding, in bytes per pixel of four 16-bit samples
 _PLAIN_MODES = {"1": "L", "L": "L", "RGB": "RGB", "La": "LA", "RGBa": "RGBA", "P": "RGB", "PA": "RGBA"}
@@ -212,6 +209,13 @@ def decode_image(image: Image.Image, name: str) -> tuple[Picture, str | None]:
     return Picture(orient(pixels, orientation), metadata), note
 
 
+def check_file(path: str, option: str | None = None) -> None:
+    """Raise InputError unless `path` is a file or `-`; the message names the option, if any."""
+    if path != STREAM and not Path(path).is_file():
+        given = path if option is None else f"{option} {path}"
+        raise InputError(f"{given}: no such file" if not Path(path).exists() else f"{given}: not a file")
+
+
 def is_hidden(path: PurePath) -> bool:
     """Return whether a path within a folder is hidden, or in a hidden folder."""
     return any(part.startswith(".") for part in path.parts)
@@ -223,12 +227,6 @@ def is_picture(path: PurePath) -> bool:
 
 
 # --- sources of bytes -------------------------------------------------------------------------------------------------
-
-
-def special_file(mode: int) -> str:
-    """Return the kind of a path that is not a regular file, in words, by its mode from `stat`."""
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 class _BoundedFile(io.FileIO):
@@ -249,12 +247,12 @@ def _read_bytes(path: str | os.PathLike[str] | bytes, name: str) -> tuple[str, b
     if os.fsdecode(path) == STREAM:
         return _read_stream(name)
     if is_url(os.fsdecode(path)):
-        content = read_url(os.fsdecode(path), _LONGEST_FILE)
+        content = read_url(os.fsdecode(path), limits().file_bytes)
         return check_kind(content[:PREFIX_BYTES], name), content
     status = Path(path).stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe could block forever
         raise InputError(f"{name}: is {special_file(status.st_mode)}, not a file: name one, or pass - for stdin")
-    if status.st_size > _LONGEST_FILE:
+    if status.st_size > limits().file_bytes:
         size = f"{status.st_size / 1e9:.0f} GB long, above the limit"
         raise InputError(f"{name}: is {size}: save the part or frame that you need as a separate file")
     with Path(path).open("rb") as file:
@@ -273,7 +271,7 @@ def _read_stream(name: str) -> tuple[str, bytes]:
     while block := sys.stdin.buffer.read(_BLOCK):
         blocks.append(block)
         size += len(block)
-        if size > _LONGEST_STREAM:
+        if size > limits().stream_bytes:
             raise InputError(f"{name}: is longer than a gibibyte: save it as a file first")
     return kind, b"".join(blocks)
 

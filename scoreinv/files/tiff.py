@@ -24,11 +24,11 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from scoreinv.imaging.metadata import EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD, metadata_of, orient, writable
 from scoreinv.imaging.picture import Picture, check_float_range, check_megapixels, to_samples
 from scoreinv.system.errors import InputError
+from scoreinv.system.limits import limits
 
 if TYPE_CHECKING:
     import tifffile
 
-MAX_FRAMES = 10_000
 _STRIP_LENGTH = 1 << 20  # bytes of an uncompressed strip, when writing
 _DEFLATE = 6
 _SUBFILE_TYPE, _PREVIEWS = 254, (1, 3, 5, 7)  # the tag, and its values for a reduced copy of another picture
@@ -48,7 +48,7 @@ _UNLIMITED = 100_000
 def read_directories(stream: BinaryIO) -> list[ImageFileDirectory_v2]:
     """Return all directories of the file in order; the chain ends at the first repeated one.
 
-    Raises ValueError if there are none or more than `MAX_FRAMES`, or if they do not fit in the file.
+    Raises ValueError if there are none or more than `frames` of `Limits`, or if they do not fit in the file.
     """
     end = stream.seek(0, os.SEEK_END)
     stream.seek(0)
@@ -66,8 +66,8 @@ def read_directories(stream: BinaryIO) -> list[ImageFileDirectory_v2]:
         if len(directory):
             found[offset] = directory
         offset = directory.next
-        if len(found) > MAX_FRAMES:
-            raise ValueError(f"it has more than {MAX_FRAMES} frames")
+        if len(found) > limits().frames:
+            raise ValueError(f"it has more than {limits().frames} frames")
     if not found:
         raise ValueError("it has no directory")
     return list(found.values())

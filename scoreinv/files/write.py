@@ -9,14 +9,12 @@ from __future__ import annotations
 import io
 import logging
 import os
-import stat
 import struct
 import sys
 import zlib
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -24,14 +22,13 @@ from PIL import Image, PngImagePlugin
 
 from scoreinv.files import heif
 from scoreinv.files.guard import reason
-from scoreinv.files.read import STREAM, special_file
 from scoreinv.files.tiff import write_tiff
 from scoreinv.files.urls import exists, is_url, write_url
 from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.imaging.records import records_alone
-from scoreinv.system.errors import ExistsError, InputError, ScoreinvError
-from scoreinv.system.files import atomic_write
+from scoreinv.system.errors import ExistsError, InputError, ScoreinvError, SettingError
+from scoreinv.system.files import STREAM, atomic_write, check_writable
 
 FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 FORMATS |= heif.SUFFIXES
@@ -81,14 +78,11 @@ def write_picture(
             raise ExistsError(f"{name}: exists: choose another name, or replace it")
         write_url(name, picture_bytes(picture, name, quality))
         return
-    target = check_output(name, overwrite=overwrite)
     try:
-        with atomic_write(target, overwrite=overwrite) as temporary, temporary.open("xb") as stream:
+        with atomic_write(Path(name), overwrite=overwrite) as temporary, temporary.open("xb") as stream:
             encode(stream, picture, name, quality)
     except InputError:
         raise
-    except FileExistsError as error:
-        raise _exists(name) from error
     except Exception as error:  # encoders raise exceptions of all types
         raise ScoreinvError(f"{name}: writing failed ({_why(error)}): nothing was written") from error
 
@@ -104,41 +98,51 @@ def picture_bytes(picture: Picture, name: str, quality: int | None = None) -> by
     return buffer.getvalue()
 
 
-def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Check that `write_picture` can write to a path, before computing anything; return the resolved target.
+def check_output(
+    path: str | os.PathLike[str], *, overwrite: bool = False, option: str = "-o", makes_folder: bool = False
+) -> None:
+    """Check that `write_picture` can write to a path, before computing anything; see `system.files.check_writable`.
 
     Raises:
-        InputError: an invalid path, an unknown suffix, a missing or read-only folder, an existing file, or, even with
-            `overwrite`, a folder, a device or a pipe.
+        InputError: also for an unknown suffix, and for "-" if standard output is closed.
     """
     name = os.fsdecode(path)
-    given = Path(name)
     if name == STREAM:
-        return given
-    if given.suffix.lower() not in FORMATS:
-        what = f"the suffix {given.suffix}" if given.suffix else "a name without suffix"
-        raise InputError(f"{name}: {what} is not a supported format: use {', '.join(FORMATS)}")
-    mode: int | None = None
-    try:
-        with suppress(FileNotFoundError):
-            mode = given.stat().st_mode
-        target = given.resolve()  # keep a link, and replace its target
-        in_folder = target.parent.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:  # cyclic links, a long name, an inaccessible folder
-        raise InputError(f"{name}: cannot be written ({_why(error)}): choose another name") from error
-    if not in_folder:
-        raise InputError(f"{name}: there is no folder {given.parent}: create it first")
-    if mode is not None and not stat.S_ISREG(mode):
-        raise InputError(f"{name}: is {special_file(mode)}, which cannot be replaced: name a file, or - for stdout")
-    if mode is not None and not overwrite:
-        raise _exists(name)
-    try:
-        TemporaryFile(dir=target.parent).close()  # permissions alone do not decide
-    except OSError as error:
-        raise InputError(
-            f"{name}: the folder {given.parent} cannot be written to ({_why(error)}): choose another"
-        ) from error
-    return target
+        check_stdout()
+        return
+    _kind_of(name)
+    check_writable(Path(name), overwrite=overwrite, option=option, makes_folder=makes_folder)
+
+
+def check_stdout() -> None:
+    """Raise InputError if the process was started without standard output."""
+    if sys.stdout is None:
+        raise InputError("-o -: standard output is closed: name a file")
+
+
+def refuse_inputs(option: str, outputs: Iterable[str], inputs: Mapping[str, str]) -> None:
+    """Raise InputError if an output would replace an input.
+
+    Args:
+        option: the option that names the outputs.
+        inputs: the role of each input in the message, such as "a photo", by its path; missing files are ignored.
+    """
+    roles = {_identity(path): role for path, role in inputs.items() if os.path.exists(path)}  # noqa: PTH110
+    for output in outputs:
+        if os.path.exists(output) and (role := roles.get(_identity(output))):  # noqa: PTH110
+            raise InputError(f"{option} {output}: is {role}: name another file")
+
+
+def check_quality(paths: list[str], choose: str) -> None:
+    """Raise SettingError if no output has a format with a quality; `choose` names the options for the format."""
+    if all(_kind_of(path) in ("PNG", "TIFF") for path in paths):
+        raise SettingError("quality", f"has no effect on {paths[0]}: choose jpg, webp, heic or avif with {choose}")
+
+
+def is_lossy(path: str, quality: int | None) -> bool:
+    """Return whether the format of an output alters pixels; `-` is PNG."""
+    kind = _kind_of(path)
+    return kind in ("JPEG", "HEIC", "AVIF") or (kind == "WebP" and quality is not None)
 
 
 def format_of(path: str | os.PathLike[str], size: tuple[int, int]) -> str:
@@ -147,7 +151,7 @@ def format_of(path: str | os.PathLike[str], size: tuple[int, int]) -> str:
     HEIC and AVIF may also lack a package.
     """
     name = os.fsdecode(path)
-    kind = "PNG" if name == STREAM else FORMATS[Path(name).suffix.lower()]
+    kind = _kind_of(name)
     if max(size) > _LONGEST_SIDE.get(kind, max(size)):
         raise InputError(f"{name}: {kind} is limited to {_LONGEST_SIDE[kind]} pixels a side: choose .png or .tif")
     if kind in heif.SUFFIXES.values():
@@ -182,14 +186,26 @@ def to_pillow(picture: Picture) -> Image.Image:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _exists(name: str) -> ExistsError:
-    return ExistsError(f"{name}: exists already: choose another name, or allow overwriting")
+def _kind_of(name: str) -> str:
+    """Return the format of a path by its suffix; `-` is PNG."""
+    if name == STREAM:
+        return "PNG"
+    suffix = Path(name).suffix
+    if suffix.lower() not in FORMATS:
+        what = f"the suffix {suffix}" if suffix else "a name without suffix"
+        raise InputError(f"{name}: {what} is not a supported format: use {', '.join(FORMATS)}")
+    return FORMATS[suffix.lower()]
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Return the device and number of a file, which all its links share."""
+    status = os.stat(path)  # noqa: PTH116
+    return status.st_dev, status.st_ino
 
 
 def _write_stream(picture: Picture) -> None:
     """Write the picture to standard output, as PNG."""
-    if sys.stdout is None:
-        raise InputError("standard output is closed: name a file")
+    check_stdout()
     content = picture_bytes(picture, STREAM)
     try:
         sys.stdout.buffer.write(content)

@@ -1,5 +1,4 @@
 from .opencv import load_opencv as load_opencv
-from .picture import MAX_MEGAPIXELS as MAX_MEGAPIXELS
 from .picture import Picture as Picture
 from .picture import picture_of_hole as picture_of_hole
 from .sheet import contact_sheet as contact_sheet

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scoreinv.imaging.picture import Picture, colour_planes, eight_bits
+from scoreinv.imaging.resizing import nearest
 from scoreinv.windows.boxes import Box
 
 IDENTICAL, ALTERED, GENERATED = 0, 127, 255
@@ -54,16 +55,8 @@ def changes(
     part, size = original if box is None else original.part(box), results[0].size
     mask = np.where(np.any([differing(part, result) for result in results], axis=0), np.uint8(ALTERED), np.uint8(0))
     if generated is not None:
-        mask[resized(generated, size)] = GENERATED
+        mask[nearest(generated, size)] = GENERATED
     return mask
-
-
-def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize values HxW(xC) to (height, width) by nearest neighbours."""
-    if values.shape[:2] == size:
-        return values
-    rows, columns = (np.arange(to) * side // to for side, to in zip(values.shape, size, strict=False))
-    return values[rows[:, None], columns]
 
 
 def side_by_side(original: Picture, result: Picture, mask: np.ndarray, unmarked: np.ndarray) -> Picture:
@@ -77,7 +70,7 @@ def side_by_side(original: Picture, result: Picture, mask: np.ndarray, unmarked:
     sides = []
     for picture in (original, result):
         pixels = picture.pixels if picture.pixels.dtype == np.uint8 else eight_bits(picture.pixels)
-        colours = colour_planes(resized(pixels, result.size)).repeat(3 if picture.is_gray_mode else 1, axis=2)
+        colours = colour_planes(nearest(pixels, result.size)).repeat(3 if picture.is_gray_mode else 1, axis=2)
         shown = colours.astype(np.float32)
         for value, (*colour, opacity) in _TINTS.items():
             where = mask == value

@@ -14,17 +14,17 @@ from typing import TypeVar, cast
 import numpy as np
 from PIL import Image
 
-from scoreinv.imaging.colour import GuidedUpsampling, quantize_keeping_luma, with_luma
+from scoreinv.imaging.colour import quantize_keeping_luma, with_luma
+from scoreinv.imaging.guided_filter import guided_coefficients, guided_values
 from scoreinv.imaging.metadata import Metadata, tone_curve_of
+from scoreinv.imaging.resizing import resized
 from scoreinv.operators.luma import luma
 from scoreinv.operators.tones import ToneCurve
 from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.limits import limits
 from scoreinv.windows.boxes import Box, crop
 
 _Item = TypeVar("_Item")
-
-MAX_MEGAPIXELS = 400
-"""Maximum size of a picture that is read or made."""
 
 STRIP_ROWS = 256
 _STRIP_PIXELS = 1 << 20
@@ -33,6 +33,8 @@ _SLACK = 1e-6
 """Tolerance of the range of floats, for rounding."""
 _STRAY_CHROMA = 0.02
 """Largest channel difference of a grey picture, as a fraction of the range: JPEG adds some chroma."""
+_FLAT = 1e-2
+"""Variance of luma below which a window counts as flat when chroma is upsampled."""
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
@@ -156,9 +158,8 @@ class Picture:
             bottom = min(self.height, int(np.ceil(last * scale)) + reach)
             view = (0, first * scale - top, self.width, min(last * scale - top, bottom - top))
             for plane in range(planes.shape[2]):
-                values = Image.fromarray(to_float(planes[top:bottom, :, plane]))
-                resized = values.resize((width, last - first), Image.Resampling.HAMMING, box=view)
-                out[first:last, :, plane] = np.asarray(resized)
+                values = to_float(planes[top:bottom, :, plane])
+                out[first:last, :, plane] = resized(values, (last - first, width), Image.Resampling.HAMMING, view)
         if self.is_gray_mode:
             out[..., 1:] = out[..., :1]
         return np.clip(out, 0, 1, out=out)
@@ -193,7 +194,7 @@ class Picture:
     def with_chroma(
         self, low_rgb: np.ndarray, weights: str = "rec601", callback: Callable[[float], object] | None = None
     ) -> Picture:
-        """Return `colorized` with the chroma of a small picture, upsampled by `colour.GuidedUpsampling`.
+        """Return `colorized` with the chroma of a small picture, upsampled by `guided_filter`.
 
         Args:
             low_rgb: hxwx3 float in [0, 1], the whole picture at any smaller size.
@@ -204,11 +205,12 @@ class Picture:
         small = self.resized_rgb(height, width)
         guide = small[..., 0] if self.is_gray_mode else luma(small, weights)
         chroma = low_rgb - luma(low_rgb, weights)[..., None]
-        fit = GuidedUpsampling.fit(chroma, guide)
+        fit = guided_coefficients(guide[..., None], chroma, radius=1, flat=_FLAT, keeps_values=True)
 
         def strips() -> Iterator[tuple[int, np.ndarray]]:
             for top, rows in self._strips():
-                yield top, fit.rows(self.luma((top, 0, rows, self.width), weights), top, self.height)
+                box = (top, 0, rows, self.width)
+                yield top, guided_values(fit, self.luma(box, weights)[..., None], box, self.size)
 
         return self._recoloured(strips(), weights, callback)
 
@@ -222,8 +224,8 @@ class Picture:
         check_megapixels(width, height, f"the picture, enlarged {factor} times")
         pixels = np.zeros((height, width, *self.pixels.shape[2:]), dtype=self.pixels.dtype)
         if self.has_alpha:
-            alpha = Image.fromarray(self.pixels[..., -1].astype(np.float32))
-            larger = np.asarray(alpha.resize((width, height), Image.Resampling.BICUBIC)).clip(0, self.peak)
+            alpha = self.pixels[..., -1].astype(np.float32)
+            larger = resized(alpha, (height, width), Image.Resampling.BICUBIC).clip(0, self.peak)
             pixels[..., -1] = np.rint(larger) if pixels.dtype.kind == "u" else larger
         dpi = self.metadata.dpi
         scaled = None if dpi is None else (factor * dpi[0], factor * dpi[1])
@@ -314,9 +316,9 @@ def _prefetch(items: Iterator[_Item]) -> Iterator[_Item]:
 
 def check_megapixels(width: int, height: int, name: str) -> None:
     """Raise InputError if a picture exceeds the size limit; `name` is its name in the message."""
-    if width * height > MAX_MEGAPIXELS * 10**6:
+    if width * height > limits().megapixels * 10**6:
         raise InputError(
-            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit is {MAX_MEGAPIXELS}: "
+            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit is {limits().megapixels}: "
             "crop or reduce it first"
         )
 
@@ -349,11 +351,6 @@ def to_samples(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Convert floats to samples of `dtype`: clip to [0, 1] and round to the nearest level."""
     values = np.clip(values, 0, 1)
     return np.rint(values * float(np.iinfo(dtype).max)).astype(dtype) if dtype.kind == "u" else values.astype(dtype)
-
-
-def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Scale a size (height, width), to at least one pixel a side."""
-    return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
 
 
 def eight_bits(samples: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Regions of a large picture: boxes around its holes, with known pixels on each side. Also means and masks of blocks.
+"""Regions of a large picture: boxes around its holes, with known pixels on each side.
 
 A picture's holes are found in three steps: `clusters` of neighbouring holes, boxes with context around them
 (`hole_regions`), and the order in which the boxes are filled (`regions_to_fill`).
@@ -16,6 +16,7 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
+from scoreinv.imaging.resizing import touched_blocks
 from scoreinv.windows.boxes import Box, crop
 from scoreinv.windows.placement import cheapest_tile
 
@@ -319,23 +320,3 @@ def _with_context(box: Box, shape: tuple[int, int], context: int, multiple: int,
         starts.append(min(max(first - (side - length) // 2, 0), size - side))
         sides.append(side)
     return starts[0], starts[1], sides[0], sides[1]
-
-
-def touched_blocks(hole: np.ndarray, side: int) -> np.ndarray:
-    """Return the blocks of side x side pixels that contain any pixel of a hole (HxW bool)."""
-    padded = np.pad(hole, [(0, -length % side) for length in hole.shape])
-    rows, columns = (length // side for length in padded.shape)
-    return np.asarray(padded.reshape(rows, side, columns, side).any(axis=(1, 3)))
-
-
-def means_of_blocks(values: np.ndarray, step: int) -> np.ndarray:
-    """Return the means of whole blocks of step x step pixels."""
-    height, width = (side // step for side in values.shape[:2])
-    whole = values[: step * height, : step * width]
-    return whole.reshape(height, step, width, step, *values.shape[2:]).mean((1, 3))
-
-
-def mask_of_blocks(mask: np.ndarray, step: int, size: tuple[int, int]) -> np.ndarray:
-    """Expand a mask of whole blocks to a size, HxW bool; false beyond the last block."""
-    whole = mask.repeat(step, 0).repeat(step, 1)
-    return np.pad(whole, [(0, side - have) for side, have in zip(size, whole.shape, strict=True)])

@@ -11,7 +11,8 @@ from PIL import Image
 
 from scoreinv.analysis.kind import coloured_at, is_partly_coloured, kind_by_colours
 from scoreinv.files.read import read_picture
-from scoreinv.imaging.picture import Picture, scaled, to_samples
+from scoreinv.imaging.picture import Picture, to_samples
+from scoreinv.imaging.resizing import resized, scaled
 from scoreinv.operators.luma import luma
 from scoreinv.system.errors import InputError
 from scoreinv.windows.boxes import Box, crop
@@ -53,9 +54,9 @@ class KnownColours:
         """
         from scipy import ndimage  # slow to import, and only hints need it
 
-        share = _resized(self.known.astype(np.float32), height, width)
+        share = resized(self.known.astype(np.float32), (height, width), Image.Resampling.BOX)
         chroma = np.where(self.known[..., None], self.rgb - luma(self.rgb, weights)[..., None], np.float32(0))
-        sums = np.stack([_resized(plane, height, width) for plane in np.moveaxis(chroma, -1, 0)], axis=-1)
+        sums = resized(chroma, (height, width), Image.Resampling.BOX)
         peak = (share > 1e-6) & (share >= ndimage.maximum_filter(share, 3))
         return sums / np.maximum(share, 1e-6)[..., None], peak | (share >= 0.25)
 
@@ -117,7 +118,3 @@ def references_of(pictures: Iterable[tuple[str, Picture]]) -> list[Picture]:
 def _reference(picture: Picture) -> Picture:
     scale = min(1.0, _REFERENCE_SIDE / min(picture.size))
     return Picture(to_samples(picture.resized_rgb(*scaled(picture.size, scale)), np.dtype(np.uint8)))
-
-
-def _resized(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BOX))

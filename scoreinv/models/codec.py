@@ -51,7 +51,7 @@ def decode(cls: type[Built], data: Any, name: str = "") -> Built:
     """Build a frozen dataclass from a JSON object; lists become tuples, and integers become floats if the hint says so.
 
     Values in the data may already be dataclasses. For files of released versions, the metadata `was` of a field holds
-    its former name, and entries in the class's `removed_fields` are ignored.
+    its former name, entries in the class's `removed_fields` are ignored, and its `of_released` converts the others.
 
     Args:
         name: name of the entry, for messages.
@@ -64,6 +64,7 @@ def decode(cls: type[Built], data: Any, name: str = "") -> Built:
     hints, known = _hints(cls), {field.name: field for field in fields(cls)}
     renamed = {field.metadata["was"]: field.name for field in fields(cls) if "was" in field.metadata}
     removed = getattr(cls, "removed_fields", ())
+    data = getattr(cls, "of_released", dict)(data)
     data = {renamed.get(entry, entry): value for entry, value in data.items() if entry not in removed}
     unknown = [entry for entry in data if entry not in known]
     if unknown:

@@ -6,16 +6,4 @@ Each is a frozen dataclass of settings with a method `sample` (`Sampler`). The p
 
 import lazy_loader
 
-from scoreinv.system.moved import moved
-
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__getattr__ = moved(
-    __name__,
-    {
-        "Multistep": "scoreinv.samplers.DPMpp2M",
-        "DDRM": "scoreinv.guidance.DDRM",
-        "DPIR": "scoreinv.guidance.DPIR",
-        "PosteriorFlow": "scoreinv.guidance.PosteriorFlow",
-    },
-    __getattr__,
-)

@@ -10,14 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scoreinv.system.limits import limits
+
 if TYPE_CHECKING:
     import torch
-
-PIXELS_AT_ONCE = 1 << 17
-"""Maximum number of pixels evaluated together, in windows or pictures, on every device.
-
-`pixels_at_once` is for work that may use all free memory of the device.
-"""
 
 _FEWEST_AT_ONCE = 1 << 12
 _MOST_ON_CPU, _MOST_AT_ONCE = 3 << 17, 1 << 21
@@ -77,7 +73,7 @@ def available_bytes(enough: float = math.inf) -> int | None:
 
 def _free_bytes() -> float:
     """Return the system's free bytes for this process; inf if unknown."""
-    free = container_limits()[0]
+    free = min(limits().memory, container_limits()[0])
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = min(free, next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")))

@@ -48,6 +48,7 @@ TRAINING_STEPS = Whole(1, 999_999_999)  # nine digits in the name of a state
 TRAINING_MINUTES = Number(None, 1e7)  # nineteen years
 BATCH_SIZE = Whole(1, 2**20)  # far beyond any memory
 LEARNING_RATE = Number(None, 1000.0)
+BELOW_ONE = Number(0.0, 0.999999)  # decay of an average, or a share that is never all
 SENSITIVITY = Number(0.0, 1.0)
 USUAL_SENSITIVITY = 0.5  # a pixel is damaged if its probability exceeds 1 - sensitivity
 MOST_GROW = 100_000  # largest --grow in pixels: more than a picture's side

@@ -18,7 +18,8 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.samplers.rng import generator
 from scoreinv.system.errors import InputError, ScoreinvError
-from scoreinv.system.memory import PIXELS_AT_ONCE, shortage
+from scoreinv.system.limits import limits
+from scoreinv.system.memory import shortage
 from scoreinv.system.options import ODE_RTOL
 from scoreinv.tasks.callbacks import Callback, for_sampler
 from scoreinv.tasks.common import SizedModel, check_sides, colours_for, in_batches, to_tensor
@@ -64,7 +65,7 @@ def pictures_bits_per_dim(
         ScoreinvError: the likelihood is not finite.
     """
     height, width = pictures[0].size
-    large = prior.device.type == "cpu" and height * width > PIXELS_AT_ONCE
+    large = prior.device.type == "cpu" and height * width > limits().pixels_at_once
     needed = gradient_bytes(prior.network.config, height * width) if isinstance(prior.network, NCSNpp) else 0
     if large and (lacking := shortage(needed)):
         raise InputError(f"a likelihood of {width}x{height} pixels {lacking}: reduce or crop the picture")
@@ -110,7 +111,7 @@ def check_picture(picture: Picture, model: SizedModel) -> None:
 
 def pictures_at_once(size: tuple[int, int]) -> int:
     """Return the batch size for pictures of (height, width), at least 1."""
-    return max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
+    return max(1, limits().pixels_at_once // (size[0] * size[1]))
 
 
 def standard_error(values: Sequence[float]) -> float | None:

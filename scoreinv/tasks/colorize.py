@@ -34,7 +34,8 @@ from scoreinv.conditional.prior import (
 )
 from scoreinv.conditional.references import ColourPlaces, GrayPlaces, ReferenceColours, match_references, similarity_to
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
-from scoreinv.imaging.picture import Picture, scaled
+from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.resizing import resized, scaled
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours, hints_from_picture, present_colours, references_of
 from scoreinv.models.loading import Models
@@ -284,9 +285,8 @@ def draw_colors(
         results = _upsampled([*samples, np.mean(samples, axis=0)] if averaged else samples, one, part)
         image, std = results.pop() if averaged else results[0], None
         if len(samples) > 1:
-            small = Image.fromarray(spread(np.stack(samples), ddof_of_pairs(len(samples))))
-            size = (one.picture.width, one.picture.height)
-            std = np.array(small.resize(size, Image.Resampling.BILINEAR))  # writable
+            small = spread(np.stack(samples), ddof_of_pairs(len(samples)))
+            std = resized(small, one.picture.size, Image.Resampling.BILINEAR)
         outcomes.append(ColorizeOutcome(image, results, std, nfe, sampling.method, one.kind))
     return outcomes
 

@@ -17,7 +17,8 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
-from scoreinv.system.memory import PIXELS_AT_ONCE, shortage
+from scoreinv.system.limits import limits
+from scoreinv.system.memory import shortage
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, split
 from scoreinv.tasks.outcome import AnyMethod, Outcome
@@ -93,9 +94,9 @@ def in_batches(
 
     Args:
         pixels: number of pixels of a row.
-        most: maximum number of pixels of a part; None: `PIXELS_AT_ONCE`.
+        most: maximum number of pixels of a part; None: see `Limits`.
     """
-    at_once = max(1, (most or PIXELS_AT_ONCE) // pixels)
+    at_once = max(1, (most or limits().pixels_at_once) // pixels)
     parts = [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
     yield from zip(parts, split(callback, map(len, parts)), strict=True)
 

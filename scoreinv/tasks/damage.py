@@ -29,7 +29,8 @@ from torch import Tensor
 from scoreinv.analysis.effective_resolution import oversampling
 from scoreinv.analysis.faces import faces, facial_features
 from scoreinv.analysis.kind import Kind, kind_by_colours
-from scoreinv.imaging.picture import STRIP_ROWS, Picture, picture_of_hole, scaled
+from scoreinv.imaging.picture import STRIP_ROWS, Picture, picture_of_hole
+from scoreinv.imaging.resizing import scaled
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.catalogue import load_damage_detector

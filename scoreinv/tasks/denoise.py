@@ -41,7 +41,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, State
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import InputError
-from scoreinv.system.memory import PIXELS_AT_ONCE
+from scoreinv.system.limits import limits
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.part_progress import part, report, reporting
 from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
@@ -271,7 +271,7 @@ class _NoisyPicture:
     def _denoised(self, y: Tensor, orientations: int, callback: Callback) -> Tensor:
         """Return the mean given y without clipped values, in [0, 1], by one evaluation in each orientation."""
         windows = wide_tile(self.prior, *y.shape[-2:])
-        tiled = Tiled(SelfEnsemble(self.prior, ALL[:orientations]), *windows, PIXELS_AT_ONCE)
+        tiled = Tiled(SelfEnsemble(self.prior, ALL[:orientations]), *windows, limits().pixels_at_once)
         with reporting(partial(notify, callback)):
             x = self.prior.to_image(tiled.denoise(self.alpha * self.prior.to_model(y), self.time))
         notify(callback, 1.0)
@@ -289,7 +289,7 @@ class _NoisyPicture:
         if self.gray:  # add the chroma of white noise: only then is this a state of the process
             z = noise.normal(x.shape)
             x = x + self.sigma * (z - z.mean(1, keepdim=True))
-        tiled = Tiled(prior, prior.image_size, prior.image_size // 8, PIXELS_AT_ONCE)
+        tiled = Tiled(prior, prior.image_size, prior.image_size // 8, limits().pixels_at_once)
         sampler = DPMpp2M(eta=1.0, steps=steps, s_noise=prior.s_noise)
         start = State(x, self.time)
         result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(callback), start=start)

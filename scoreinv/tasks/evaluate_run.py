@@ -22,11 +22,9 @@ from scoreinv.tasks.callbacks import Callback, split
 from scoreinv.tasks.generate import generate
 from scoreinv.tasks.sampling_settings import LikelihoodSettings, RunEvaluationSettings
 from scoreinv.training.config import TrainingConfig, read_config
-from scoreinv.training.data.batches import held_out_batch
 from scoreinv.training.data.pictures import Pictures, load_pictures
 from scoreinv.training.data.pictures import split as split_pictures
-from scoreinv.training.losses import learner_of
-from scoreinv.training.metrics import evaluate
+from scoreinv.training.metrics import evaluate, held_out_batch
 from scoreinv.training.run import TrainingRun
 
 _FAST_STEPS = 16
@@ -109,7 +107,7 @@ class RunEvaluation:
         bits, samples = split(callback, [max(1, settings.likelihood), max(1, settings.samples)])
         if len(self.held_out) and config.validation_images:
             batch = held_out_batch(config, self.held_out, config.validation_images)
-            measures = partial(learner_of(config).measures, model)
+            measures = partial(config.learner.measures, model)
             means = evaluate(measures, batch, batch_size=config.batch_size, device=self.device)
             found |= {f"{name}_loss" if name == "validation" else name: value.mean for name, value in means.items()}
         if not isinstance(model, ScorePrior):

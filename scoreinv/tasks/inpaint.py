@@ -37,7 +37,7 @@ from scoreinv.operators.luma import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError, SettingError
-from scoreinv.system.memory import PIXELS_AT_ONCE
+from scoreinv.system.limits import limits
 from scoreinv.system.options import MASK_THRESHOLD
 from scoreinv.tasks.callbacks import Callback, running, split
 from scoreinv.tasks.classical import inpaint_classically
@@ -229,7 +229,7 @@ class PreparedFill:
         self.gray = picture.is_gray(~hole)
         deep = sampling.method == "conditioned" and not sampling.mean
         self.window = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)
-        groups = regions_to_fill(hole, self.window, prior.stride, deep=deep, at_once=PIXELS_AT_ONCE)
+        groups = regions_to_fill(hole, self.window, prior.stride, deep=deep, at_once=limits().pixels_at_once)
         self.groups = [[self._with_sources(region, prior, avoid) for region in group] for group in groups]
         if avoid is not None and not any(region.halvings for group in groups for region in group):
             self.notes.append(warning("avoid_unused"))

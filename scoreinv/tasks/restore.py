@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from scoreinv.analysis.borders import within_border, within_paper
+from scoreinv.analysis.borders import within_border
 from scoreinv.analysis.effective_resolution import enlarged_fills, oversampling, reduced
 from scoreinv.analysis.kind import Kind, analysis_picture, untinted
 from scoreinv.imaging.picture import Picture, colour_planes, picture_of_hole, to_samples
-from scoreinv.imaging.regions import touched_blocks
+from scoreinv.imaging.resizing import touched_blocks
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import as_holes, dilate
@@ -384,7 +384,7 @@ class _Restoration:
         estimate: Estimate | None = self.request.estimate if len(samples) == 1 else "sample"
         request = ColorizeRequest(seed=self.request.seed, estimate=estimate, saturation=self.request.saturation)
         # Paper around the picture gets colours only from hints. Without hints it is cut off: it is no evidence.
-        inside = within_paper(samples[0]) if hints is None else None
+        inside = within_border(samples[0], certain=True) if hints is None else None
         grays = samples if inside is None else [sample.part(inside) for sample in samples]
         weights = noise_weights_of(grays[0])  # the same for all samples, so that pairs have opposite noise
         parts, colored = split(self.callbacks["colorize"], [1] * len(samples)), []

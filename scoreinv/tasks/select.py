@@ -24,11 +24,12 @@ from scipy.special import expit
 
 from scoreinv.analysis.colour_evidence import bins_of, explained_share
 from scoreinv.analysis.fragments import fragments_beside
-from scoreinv.analysis.guided_upsampling import GuidedUpsampler
+from scoreinv.analysis.guided_upsampling import upsampled_mask
 from scoreinv.analysis.leftovers import take_in_leftovers
 from scoreinv.analysis.shadows import propose_shadow
-from scoreinv.imaging.picture import Picture, picture_of_hole, scaled
+from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.imaging.regions import extent
+from scoreinv.imaging.resizing import resized, scaled
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import LIBRARY, Models
@@ -257,7 +258,6 @@ class Selection:
         self._low = max(1, round(self._extent[0])), max(1, round(self._extent[1]))
         """The low resolution of the picture: one pixel per cell."""
         self._colours = Picture(rgb).resized_rgb(*self._low)  # from `rgb`, since reducing a large picture is slow
-        self._upsampler = GuidedUpsampler(picture, self._colours)
         self._masks: dict[tuple[Prompt, Size | None], tuple[np.ndarray, np.ndarray]] = {}
 
     def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
@@ -273,7 +273,7 @@ class Selection:
         """
         logits, iou, chosen = self._answer(prompt, size, callback)
         low = self._cleaned(expit(logits), prompt)
-        mask = self._upsampler.upsampled(low)
+        mask = upsampled_mask(self.picture, self._colours, low)
         if not mask.any():
             raise ScoreinvError("no object was found: point at the middle of an object, or give a box around it")
         return Selected(mask, chosen, iou, self._fragments(low > 0.5, logits, prompt) & ~mask)
@@ -307,8 +307,7 @@ class Selection:
         # The cells between the mask and its fragments belong to neither.
         around = np.ones((3, 3))
         joined = ndimage.binary_dilation(found, around) & ndimage.binary_closing(found | inside, around)
-        full = self.picture.width, self.picture.height
-        return np.asarray(Image.fromarray(joined.astype(np.float32)).resize(full, Image.Resampling.BILINEAR)) > 0.5
+        return resized(joined.astype(np.float32), self.picture.size, Image.Resampling.BILINEAR) > 0.5
 
     def _cell(self, x: float, y: float) -> tuple[int, int]:
         """Return the row and column of a point at the picture's low resolution."""
@@ -326,9 +325,7 @@ class Selection:
 
     def _at_low(self, square: np.ndarray) -> np.ndarray:
         """Return values in the encoder's square input at the picture's low resolution."""
-        height, width = self._low
-        view = (0, 0, self._extent[1], self._extent[0])
-        return np.array(Image.fromarray(square).resize((width, height), Image.Resampling.BILINEAR, box=view))
+        return resized(square, self._low, Image.Resampling.BILINEAR, (0, 0, self._extent[1], self._extent[0]))
 
     def _answer(
         self, prompt: Prompt, size: Size | None, callback: Callback | None

@@ -34,7 +34,7 @@ from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import DPMpp2M, NoiseStream, Sampler, State
 from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
-from scoreinv.system.memory import PIXELS_AT_ONCE
+from scoreinv.system.limits import limits
 from scoreinv.system.options import Number, check
 from scoreinv.system.text import shown
 from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
@@ -293,11 +293,11 @@ class _Method:
         """Return the guided prior and the sampler; raise InputError if the method does not suit the problem."""
         operator, y, noise = problem.operator, problem.y, problem.noise_std
         scale = prior.data_range[1] - prior.data_range[0]
-        tiled = Tiled(prior, prior.image_size, prior.image_size // 8, PIXELS_AT_ONCE)
+        tiled = Tiled(prior, prior.image_size, prior.image_size // 8, limits().pixels_at_once)
         solver = DPMpp2M(eta=1.0, steps=self.steps, s_noise=prior.s_noise)
         if self.name == "dpir":
             averaged = SelfEnsemble(prior, ALL[: self.orientations])
-            tiled = Tiled(averaged, *wide_tile(prior, *problem.shape[1:]), PIXELS_AT_ONCE)
+            tiled = Tiled(averaged, *wide_tile(prior, *problem.shape[1:]), limits().pixels_at_once)
             times = self._dpir_times(problem, prior)
             strength = _BLIND_STRENGTH if problem.initial is None else _MEAN_STRENGTH
             return tiled, DPIR(operator, y, noise, strength, times=times, complete=self.complete)

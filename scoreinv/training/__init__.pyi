@@ -1,6 +1,6 @@
-from .config import DataConfig as DataConfig
 from .config import TrainingConfig as TrainingConfig
 from .config import read_config as read_config
+from .data.pictures import DataConfig as DataConfig
 from .data.pictures import class_names as class_names
 from .loop import check_run as check_run
 from .loop import train as train

@@ -1,4 +1,4 @@
-"""The training loop.
+"""Training runs: a training is a folder, the loop of `fitting.descend` on drawn batches, and reports between its steps.
 
 A step is a function of the previous state and of (seed, step): pictures, times, noise and dropout come from counters.
 A resumed run therefore gives the same bits as an uninterrupted one, on the same processor and number of threads and
@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -34,12 +34,12 @@ from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.memory import is_out_of_memory
 from scoreinv.system.options import says_stop
 from scoreinv.system.terminal import ENDING_SIGNALS
-from scoreinv.training.config import OptimizerConfig, TrainingConfig
-from scoreinv.training.data.batches import DROPOUT, Batch, BatchSource, held_out_batch, stream
+from scoreinv.training.config import TrainingConfig
+from scoreinv.training.data.batches import DROPOUT, Batch, stream
 from scoreinv.training.data.pictures import Pictures, check_source, load_pictures, split
 from scoreinv.training.distributed import World, process_group
-from scoreinv.training.ema import update_average
-from scoreinv.training.losses import ScoreLearner, learner_of, useful_loss
+from scoreinv.training.fitting import TrainingState, descend
+from scoreinv.training.learners import ChromaLearner
 from scoreinv.training.metrics import (
     HeldOut,
     MetricsLog,
@@ -47,6 +47,7 @@ from scoreinv.training.metrics import (
     TrainProgress,
     TrainResult,
     evaluate,
+    held_out_batch,
     write_samples,
 )
 from scoreinv.training.run import RunRecord, TrainingRun, claimed, initial_model, load_state, new_state, save_state
@@ -66,6 +67,7 @@ def train(
     device: str | torch.device = "cpu",
     tensorboard: bool = False,
     callback: TrainCallback | None = None,
+    clock: Callable[[], float] = monotonic,
 ) -> TrainResult:
     """Train a prior, a classifier or a damage detector.
 
@@ -86,6 +88,7 @@ def train(
         device: to compute on; under torchrun with `cuda`, each process takes its own GPU.
         tensorboard: also write the metrics to `tensorboard/` in the folder.
         callback: receives the progress at most twice a second; returning False ends the run.
+        clock: returns the time in seconds; it is read before the first step and after each.
 
     Raises:
         InputError: bad configuration or data; `out` holds a run (without `resume`), a different run (with `resume`),
@@ -99,41 +102,39 @@ def train(
     with ExitStack() as stack:
         world = stack.enter_context(process_group(torch.device(device)))
         run = stack.enter_context(claimed(Path(out))) if world.leads else TrainingRun(Path(out))
-        trainer = Trainer(config, run, world, resume=resume, overwrite=overwrite, init=init, tensorboard=tensorboard)
-        stack.callback(trainer.log.close)
-        state = trainer.state
-        trainer.begin(resume=resume, initial=init is not None and state.step == 0)
+        log = MetricsLog(run.metrics, run.tensorboard if tensorboard and world.leads else None)
+        stack.callback(log.close)
+        part = world.part(config.batch_size, config.accumulate)
+        trained, average, state = new_state(config, init, world.device)
+        saved = _restored(config, run, world, state, init, resume=resume, overwrite=overwrite)
+        record, pictures, held_out = _data(config, run, world, saved)
+        report = Report(config, run, world, log, state, average, record, clock)
+        if world.leads and len(held_out) and config.validation_images:
+            report.held_out = held_out_batch(config, held_out, config.validation_images)
+        report.begin(resume=resume, initial=init is not None and state.step == 0)
         stack.enter_context(_memory_remedy(config, world))
-        signals = trainer.signals = stack.enter_context(deferred_signals())
+        signals = report.signals = stack.enter_context(deferred_signals())
+        source = config.source(pictures, config.batch_size, config.seed)
+        draw = partial(config.learner.draw, source, rows=range(config.batch_size)[part])
+        loss_of = _parallel(BatchLoss(state.network, partial(config.learner.losses, trained)), world)
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        drawn = pool.submit(trainer.batches.batch, state.step, trainer.part)
-        while (fraction := trainer.fraction()) < 1:
-            batch, drawn = drawn.result(), pool.submit(trainer.batches.batch, state.step + 1, trainer.part)
-            for group in state.optimizer.param_groups:
-                group["lr"] = learning_rate(config.optimizer, state.step, fraction)
-            loss = trainer.add_gradients(batch)
-            norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip or math.inf)
-            state.optimizer.step()
-            state.optimizer.zero_grad(set_to_none=True)
-            state.step += 1
-            update_average(state.average, state.network, state.step, config.ema_decay)
+        drawn = pool.submit(draw, step=state.step)
 
-            trainer.write_due(loss, norm)
-            stop = Cancelled(f"training was ended by {signals[0].name}") if signals else trainer.report(callback)
+        def add_gradients(step: int) -> Tensor:
+            nonlocal drawn
+            batch, drawn = drawn.result(), pool.submit(draw, step=step + 1)
+            return add_batch_gradients(loss_of, batch, step, config, world, bfloat16=record.bfloat16)
+
+        for loss, norm in descend(state, add_gradients, config.optimizer, config.ema_decay, report.fraction):
+            report.write_due(loss, norm)
+            stop = Cancelled(f"training was ended by {signals[0].name}") if signals else report.call(callback)
             if world.agreed(float(stop is not None)):
                 try:
-                    trainer.save()
+                    report.save()
                 finally:
                     world.agreed(0.0)  # torchrun ends all processes when one exits: wait until the first has saved
                 raise stop or Cancelled("training was stopped")
-        return trainer.finish()
-
-
-def learning_rate(config: OptimizerConfig, step: int, fraction: float) -> float:
-    """Return the learning rate of a step (from 0): linear warm-up, then constant, or cosine in the fraction done."""
-    warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
-    annealed = 0.5 * (1 + math.cos(math.pi * fraction)) if config.anneal == "cosine" else 1.0
-    return config.learning_rate * warm * annealed
+        return report.finish()
 
 
 def check_run(
@@ -162,6 +163,60 @@ def _refuse_named_sde(config: TrainingConfig, out: Path | str) -> None:
         raise InputError(f"{out}: the run {config.model.sde.missing()}, in the configuration given to `train`")
 
 
+def _restored(
+    config: TrainingConfig,
+    run: TrainingRun,
+    world: World,
+    state: TrainingState,
+    init: AnyModel | None,
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> RunRecord | None:
+    """Load the last state to resume from and return its record; None if the run starts at step 0.
+
+    Raises InputError if that state belongs to another run, or if a new run would replace files of others or freeze
+    norms of random weights.
+    """
+    saved = load_state(run.states, state) if resume else None
+    step = torch.tensor(-1 if saved is None else saved.step, dtype=torch.float64)
+    if world.mean(step) != step:
+        raise InputError(f"{run.path}: the processes found different states: name a folder that all machines share")
+    if saved is not None:
+        saved.refuse_change(config, run.path)
+        if world.leads:
+            run.refuse_model_of_others(saved, overwrite=overwrite)
+    elif config.frozen_norms and init is None:
+        raise InputError("frozen_norms needs the statistics of trained weights: give a model to start from")
+    elif world.leads:
+        run.refuse_files(config, resume=resume, overwrite=overwrite)
+        if resume:
+            _log.warning("%s: holds no state of a run to resume: it starts at step 0", run.path)
+    return saved
+
+
+def _data(
+    config: TrainingConfig, run: TrainingRun, world: World, saved: RunRecord | None
+) -> tuple[RunRecord, Pictures, Pictures]:
+    """Load the pictures; return the record of the run, its training pictures and the held-out ones.
+
+    Raises InputError if a resumed run had others, or if their folders are not the classes of the classifier.
+    """
+    with world.first_leads():  # the others read the cache of the first
+        pictures = load_pictures(config.data, config.drawn_side, config.model.network.channels, cache=run.cache)
+    if isinstance(config.model, ClassifierConfig) and pictures.classes != config.model.classes:
+        raise InputError(
+            f"{config.data.source}: its folders are {', '.join(pictures.classes) or 'no classes'}, and the "
+            f"classifier's classes {', '.join(config.model.classes)}"
+        )
+    if saved is None:
+        # `auto` is measured, so the processes have to agree on it; a resumed run keeps it.
+        bfloat16 = bool(world.agreed(float(uses_bfloat16(config.precision, world.device))))
+        saved = RunRecord(config, pictures.digest, bfloat16)
+    saved.refuse_other_pictures(pictures.digest, run.path)
+    return replace(saved, config=config), *split(pictures, config.data)
+
+
 class BatchLoss(nn.Module):
     """The mean loss of a batch, as a module around the network, for DistributedDataParallel."""
 
@@ -173,96 +228,74 @@ class BatchLoss(nn.Module):
         return self.losses(batch).mean()
 
 
-class Trainer:
-    """A run in progress: its state and data, and the files that it writes between steps.
+def _parallel(loss: BatchLoss, world: World) -> nn.Module:
+    """Return the module with an exchange of gradients between several processes."""
+    return DistributedDataParallel(loss) if world.size > 1 else loss
 
-    Arguments and errors are those of `train`.
+
+def add_batch_gradients(
+    loss_of: nn.Module, batch: Batch, step: int, config: TrainingConfig, world: World, *, bfloat16: bool
+) -> Tensor:
+    """Add the gradients of a batch, computed in `accumulate` parts; return its mean loss."""
+    total = torch.zeros((), device=world.device)
+    size = len(batch.times) // config.accumulate
+    with _dropout(config.seed, step, world):
+        for start in range(0, len(batch.times), size):
+            exchange: AbstractContextManager[None] = nullcontext()
+            if isinstance(loss_of, DistributedDataParallel) and start + size < len(batch.times):
+                exchange = loss_of.no_sync()  # processes exchange gradients after the last part
+            with exchange:
+                with _precision(world, bfloat16=bfloat16):
+                    loss = loss_of(batch.part(slice(start, start + size)).to(world.device)) / config.accumulate
+                loss.backward()
+            total += loss.detach()
+    return total
+
+
+def _precision(world: World, *, bfloat16: bool) -> AbstractContextManager[object]:
+    """Return a context with the precision of inner layers."""
+    return torch.autocast(world.device.type, torch.bfloat16) if bfloat16 else nullcontext()
+
+
+@dataclass
+class Report:
+    """What a run reports and saves between its steps.
 
     Attributes:
+        config, run, world, log: of the run.
         state: changed by each step.
         model: the model with averaged weights.
-        record: identity and precision of the run.
+        record: identity and precision of the run, and the state that it started from.
+        clock: returns the time in seconds.
         held_out: held-out pictures, with the same times and noise in each validation; None without.
+        signals: those that came during the run.
+        validation, baseline_loss: of the last validation.
+        samples: file of the last sample grid.
+        last_loss: of the last line of metrics.
+        losses: of the steps since then.
+        now, saved_at, called_at: times of the last step, of the last state, and of the last call of the callback.
     """
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        run: TrainingRun,
-        world: World,
-        *,
-        resume: bool,
-        overwrite: bool,
-        init: AnyModel | None,
-        tensorboard: bool,
-    ) -> None:
-        self.config, self.run, self.world = config, run, world
-        self.log = MetricsLog(run.metrics, run.tensorboard if tensorboard and world.leads else None)
-        self.learner = learner_of(config)
-        self.part = world.part(config.batch_size, config.accumulate)
-        trained, self.model, self.state = new_state(config, init, world.device)
-        self.loss: nn.Module = BatchLoss(self.state.network, partial(self.learner.losses, trained))
-        if world.size > 1:
-            self.loss = DistributedDataParallel(self.loss)
-        saved = self._restored(init, resume=resume, overwrite=overwrite)
-        pictures = self._pictures()
-        if saved is None:
-            # `auto` is measured, so the processes have to agree on it; a resumed run keeps it.
-            bfloat16 = bool(world.agreed(float(uses_bfloat16(config.precision, world.device))))
-            self.record = RunRecord(config, pictures.digest, bfloat16)
-        else:
-            saved.refuse_other_pictures(pictures.digest, run.path)
-            self.record = replace(saved, config=config)
-        training, held_out = split(pictures, config.data)
-        self.batches = BatchSource(config, training, config.batch_size, config.seed)
-        self.held_out: Batch | None = None
-        if world.leads and len(held_out) and config.validation_images:
-            self.held_out = held_out_batch(config, held_out, config.validation_images)
-        self.validation: HeldOut | None = None
-        self.baseline_loss: float | None = None
-        self.samples: Path | None = None
-        self.last_loss: float | None = None  # of the last line of metrics
-        self.losses = deque[Tensor](maxlen=config.log_every or TrainingConfig.log_every)  # of the steps since then
-        self.step_loss = self.norm = torch.zeros(())  # of the last step, and the norm of its gradient
-        self.signals: Sequence[signal.Signals] = ()  # that came during the run
-        self.begun_at = self.saved_at = self.reported_at = monotonic()
+    config: TrainingConfig
+    run: TrainingRun
+    world: World
+    log: MetricsLog
+    state: TrainingState
+    model: AnyModel
+    record: RunRecord
+    clock: Callable[[], float]
+    held_out: Any = None
+    signals: Sequence[signal.Signals] = ()
+    validation: HeldOut | None = None
+    baseline_loss: float | None = None
+    samples: Path | None = None
+    last_loss: float | None = None
+
+    def __post_init__(self) -> None:
+        self.losses = deque[Tensor](maxlen=self.config.log_every or TrainingConfig.log_every)
+        self.step_loss = self.norm = torch.zeros(())
+        self.now = self.begun_at = self.saved_at = self.called_at = self.clock()
         self.begun_step, self.begun_fraction = self.state.step, self._fraction()
-
-    def _restored(self, init: AnyModel | None, *, resume: bool, overwrite: bool) -> RunRecord | None:
-        """Load the last state to resume from and return its record; None if the run starts at step 0.
-
-        Raises InputError if that state belongs to another run, or if a new run would replace files of others or freeze
-        norms of random weights.
-        """
-        config, run, world = self.config, self.run, self.world
-        saved = load_state(run.states, self.state) if resume else None
-        step = torch.tensor(-1 if saved is None else saved.step, dtype=torch.float64)
-        if world.mean(step) != step:
-            raise InputError(f"{run.path}: the processes found different states: name a folder that all machines share")
-        if saved is not None:
-            saved.refuse_change(config, run.path)
-            if world.leads:
-                run.refuse_model_of_others(saved, overwrite=overwrite)
-        elif config.frozen_norms and init is None:
-            raise InputError("frozen_norms needs the statistics of trained weights: give a model to start from")
-        elif world.leads:
-            run.refuse_files(config, resume=resume, overwrite=overwrite)
-            if resume:
-                _log.warning("%s: holds no state of a run to resume: it starts at step 0", run.path)
-        return saved
-
-    def _pictures(self) -> Pictures:
-        """Load the pictures; raise InputError if their folders are not the classes of the classifier."""
-        config = self.config
-        with self.world.first_leads():  # the others read the cache of the first
-            channels = config.model.network.channels
-            pictures = load_pictures(config.data, config.drawn_side, channels, cache=self.run.cache)
-        if isinstance(config.model, ClassifierConfig) and pictures.classes != config.model.classes:
-            raise InputError(
-                f"{config.data.source}: its folders are {', '.join(pictures.classes) or 'no classes'}, and the "
-                f"classifier's classes {', '.join(config.model.classes)}"
-            )
-        return pictures
 
     def begin(self, *, resume: bool, initial: bool) -> None:
         """Write the first files of the run.
@@ -277,66 +310,14 @@ class Trainer:
             self.run.begin(self.config, resume=resume)
             self.log.begin(self.state.step)
 
-    @property
-    def images(self) -> int:
-        return self.state.step * self.config.batch_size
-
-    def seconds(self) -> float:
-        """Return the training time, over all resumptions."""
-        return self.record.seconds + monotonic() - self.begun_at
-
     def fraction(self) -> float:
         """Return the completed fraction of the run, by steps or by time, in all processes alike."""
         return self.world.agreed(self._fraction())
 
-    def _fraction(self) -> float:
-        config = self.config
-        by_steps = self.state.step / config.steps if config.steps else 0.0
-        by_time = self.seconds() / (60 * config.minutes) if config.minutes else 0.0
-        return min(max(by_steps, by_time), 1.0)
-
-    def add_gradients(self, batch: Batch) -> Tensor:
-        """Add the gradients of a batch, computed in `accumulate` parts; return its mean loss."""
-        parts, device = self.config.accumulate, self.world.device
-        total = torch.zeros((), device=device)
-        size = len(batch.times) // parts
-        with _dropout(self.config.seed, self.state.step, self.world):
-            for start in range(0, len(batch.times), size):
-                exchange: AbstractContextManager[None] = nullcontext()
-                if isinstance(self.loss, DistributedDataParallel) and start + size < len(batch.times):
-                    exchange = self.loss.no_sync()  # processes exchange gradients after the last part
-                with exchange:
-                    with self._autocast():
-                        loss = self.loss(batch.part(slice(start, start + size)).to(device)) / parts
-                    loss.backward()
-                total += loss.detach()
-        return total
-
-    def report(self, callback: TrainCallback | None) -> BaseException | None:
-        """Call the callback, at most twice a second; return its exception, or Cancelled if it ends the run."""
-        now = monotonic()
-        if callback is None or not self.world.leads or now - self.reported_at < _CALLBACK_SECONDS:
-            return None
-        self.reported_at = now
-        fraction = self._fraction()
-        progress = TrainProgress(
-            step=self.state.step,
-            begun=self.begun_step,
-            images=self.images,
-            fraction=fraction,
-            loss=self.step_loss.item(),
-            images_per_second=self._images_per_second(),
-            seconds=self.seconds(),
-            seconds_left=(now - self.begun_at) * (1 - fraction) / max(fraction - self.begun_fraction, 1e-12),
-        )
-        try:
-            return Cancelled("training was stopped") if says_stop(callback(progress)) else None
-        except BaseException as error:  # SystemExit, too
-            return error
-
     def write_due(self, loss: Tensor, norm: Tensor) -> None:
         """Write the metrics, validation, samples, snapshot and state that are due after a step; log a failure."""
         config = self.config
+        self.now = self.clock()
         self.losses.append(loss)
         self.step_loss, self.norm = loss, norm
         try:
@@ -351,10 +332,30 @@ class Trainer:
                     self._sample()
             if self._is_due(config.snapshot_every):
                 self._save_model(self.run.snapshots / f"step-{self.state.step:09d}.safetensors")
-            if monotonic() - self.saved_at >= 60 * config.save_minutes:
+            if self.now - self.saved_at >= 60 * config.save_minutes:
                 self.save()
         except OSError as error:
             _log.error("%s: step %d was not written: %s", self.run.path, self.state.step, error)
+
+    def call(self, callback: TrainCallback | None) -> BaseException | None:
+        """Call the callback, at most twice a second; return its exception, or Cancelled if it ends the run."""
+        if callback is None or not self.world.leads or self.now - self.called_at < _CALLBACK_SECONDS:
+            return None
+        self.called_at, fraction = self.now, self._fraction()
+        progress = TrainProgress(
+            step=self.state.step,
+            begun=self.begun_step,
+            images=self.images,
+            fraction=fraction,
+            loss=self.step_loss.item(),
+            images_per_second=self._images_per_second(),
+            seconds=self.seconds,
+            seconds_left=(self.now - self.begun_at) * (1 - fraction) / max(fraction - self.begun_fraction, 1e-12),
+        )
+        try:
+            return Cancelled("training was stopped") if says_stop(callback(progress)) else None
+        except BaseException as error:  # SystemExit, too
+            return error
 
     def finish(self) -> TrainResult:
         """Write the last metrics, state, validation, samples and model; raise ScoreinvError if that fails."""
@@ -374,16 +375,15 @@ class Trainer:
                 f"{self.run.path}: the end of the run could not be written ({error}): "
                 "make room and resume; the last state written before is intact"
             ) from error
-        useful = None
-        if self.validation is not None and self.baseline_loss is not None:
-            limit = useful_loss(config, self.baseline_loss)
-            useful = None if limit is None else self.validation.mean <= limit
+        limit, useful = config.learner.useful, None
+        if self.validation is not None and self.baseline_loss is not None and limit is not None:
+            useful = self.validation.mean <= limit * self.baseline_loss
         return TrainResult(
             trained=self.model,
             model=self.run.model,
             steps=self.state.step,
             images=self.images,
-            seconds=self.seconds(),
+            seconds=self.seconds,
             loss=self.last_loss,
             validation=self.validation,
             baseline_loss=self.baseline_loss,
@@ -394,15 +394,29 @@ class Trainer:
 
     def save(self) -> None:
         """Write the state and the model; raise OSError if that fails, ScoreinvError if the loss is not finite."""
-        if not self.world.leads:
-            return
-        self._require_finite()
-        self.saved_at = monotonic()
-        self._save_state()
-        self._save_model(self.run.model)
+        if self.world.leads:
+            self._require_finite()
+            self.saved_at = self.now
+            self._save_state()
+            self._save_model(self.run.model)
+
+    @property
+    def images(self) -> int:
+        return self.state.step * self.config.batch_size
+
+    @property
+    def seconds(self) -> float:
+        """The training time, over all resumptions."""
+        return self.record.seconds + self.now - self.begun_at
+
+    def _fraction(self) -> float:
+        config = self.config
+        by_steps = self.state.step / config.steps if config.steps else 0.0
+        by_time = self.seconds / (60 * config.minutes) if config.minutes else 0.0
+        return min(max(by_steps, by_time), 1.0)
 
     def _save_state(self) -> None:
-        save_state(self.run.states, self.state, replace(self.record, step=self.state.step, seconds=self.seconds()))
+        save_state(self.run.states, self.state, replace(self.record, step=self.state.step, seconds=self.seconds))
 
     def _may_continue(self, _: object = None) -> bool:
         """Return False after a signal: as a callback, this stops validation and sampling."""
@@ -410,26 +424,28 @@ class Trainer:
 
     def _validate(self) -> None:
         """Log the held-out figures of the averaged weights."""
-        data = self.held_out
+        data, learner = self.held_out, self.config.learner
         if data is None:
             return
-        measures = partial(self.learner.measures, self.model)
-        with self._autocast():
+        with _precision(self.world, bfloat16=self.record.bfloat16):
             found = evaluate(
-                measures, data, batch_size=self.config.batch_size, device=self.world.device, callback=self._may_continue
+                partial(learner.measures, self.model),
+                data,
+                batch_size=self.config.batch_size,
+                device=self.world.device,
+                callback=self._may_continue,
             )
         self.validation = found["validation"]
-        self.baseline_loss = self.learner.baseline_loss(self.model, data)
-        validated = len(data.times)
-        line = {"step": self.state.step, "images": self.images, "validated": validated, "ignorant": self.baseline_loss}
-        self.log.append(line | {name: asdict(values) for name, values in found.items()})
+        self.baseline_loss = learner.baseline_loss(self.model, data)
+        line = {"validated": len(data.times), "ignorant": self.baseline_loss}
+        self._append(line | {name: asdict(values) for name, values in found.items()})
 
     def _sample(self) -> None:
         """Write a grid of samples of a prior."""
         prior = self.model
-        if isinstance(self.learner, ScoreLearner) and isinstance(prior, ScorePrior):
+        if isinstance(prior, ScorePrior) and not isinstance(self.config.learner, ChromaLearner):
             path = self.run.samples / f"step-{self.state.step:09d}.png"
-            with self._autocast():
+            with _precision(self.world, bfloat16=self.record.bfloat16):
                 write_samples(path, prior, self.config.samples, self.config.seed, self._may_continue)
             self.samples = path
 
@@ -439,17 +455,12 @@ class Trainer:
         self.losses.clear()
         if self.world.leads:
             self._require_finite()
-            self.log.append(
-                {
-                    "step": self.state.step,
-                    "images": self.images,
-                    "loss": self.last_loss,
-                    "learning_rate": self.state.optimizer.param_groups[0]["lr"],
-                    "gradient_norm": self.norm.item(),
-                    "images_per_second": self._images_per_second(),
-                    "seconds": self.seconds(),
-                }
-            )
+            rate, norm = self.state.optimizer.param_groups[0]["lr"], self.norm.item()
+            speed = {"images_per_second": self._images_per_second(), "seconds": self.seconds}
+            self._append({"loss": self.last_loss, "learning_rate": rate, "gradient_norm": norm} | speed)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        self.log.append({"step": self.state.step, "images": self.images} | line)
 
     def _save_model(self, path: Path, **notes: Any) -> None:
         """Write the averaged weights; the notes get step, images, run and held-out loss."""
@@ -472,11 +483,7 @@ class Trainer:
 
     def _images_per_second(self) -> float:
         """Return the speed since the run was started or resumed."""
-        return (self.state.step - self.begun_step) * self.config.batch_size / max(monotonic() - self.begun_at, 1e-9)
-
-    def _autocast(self) -> torch.autocast | nullcontext[None]:
-        """Return a context with the precision of inner layers."""
-        return torch.autocast(self.world.device.type, torch.bfloat16) if self.record.bfloat16 else nullcontext()
+        return (self.state.step - self.begun_step) * self.config.batch_size / max(self.now - self.begun_at, 1e-9)
 
 
 @contextmanager

@@ -21,12 +21,15 @@ from scoreinv.samplers.rng import NoiseStream
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.files import atomic_write
 from scoreinv.system.options import says_stop
+from scoreinv.training.config import TrainingConfig
 from scoreinv.training.data.batches import Batch
+from scoreinv.training.data.pictures import Pictures
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _BINS = 8  # of times, for held-out figures
+_VALIDATION_SEED = 0
 _GRID_STEPS = 18  # network evaluations for each sample of a grid
 
 
@@ -79,7 +82,7 @@ class TrainResult:
         loss: training loss in the last line of metrics; None if no step was done.
         validation: held-out loss of the averaged weights; None without held-out pictures.
         baseline_loss: held-out loss of a prediction that ignores the pictures; None without held-out pictures.
-        useful: whether the held-out loss is well below the baseline (`losses.useful_loss`); None for classifiers, and
+        useful: whether the held-out loss is well below the baseline (`Learner.useful`); None for classifiers, and
             without held-out pictures.
         samples: file of the last sample grid; None if there is none.
         precision: of the network's inner layers, `float32` or `bfloat16`.
@@ -170,9 +173,19 @@ def _scalars(line: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, floa
             yield f"{prefix}{name}", value
 
 
+def held_out_batch(config: TrainingConfig, held_out: Pictures, count: int, number: int = 0) -> Any:
+    """Return held-out pictures with times and noise that are the same for all runs, so that they can be compared.
+
+    Args:
+        count: pictures in a batch.
+        number: index of the batch; consecutive batches go through all held-out pictures before one comes again.
+    """
+    return config.learner.draw(config.source(held_out, count, _VALIDATION_SEED), number, range(count))
+
+
 @torch.no_grad()
 def evaluate(
-    measures: Callable[[Batch], dict[str, Tensor]],
+    measures: Callable[[Any], dict[str, Tensor]],
     data: Batch,
     *,
     batch_size: int = 64,

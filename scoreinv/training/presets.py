@@ -15,16 +15,10 @@ from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import SDE, VE
 from scoreinv.system.errors import InputError
-from scoreinv.training.config import (
-    DamageDrawing,
-    DataConfig,
-    ObjectiveConfig,
-    ObservationConfig,
-    OptimizerConfig,
-    TrainingConfig,
-)
-from scoreinv.training.data.batches import BatchSource
-from scoreinv.training.data.pictures import load_pictures
+from scoreinv.training.config import TrainingConfig
+from scoreinv.training.data.pictures import DataConfig, load_pictures
+from scoreinv.training.fitting import OptimizerConfig
+from scoreinv.training.learners import ClassifierLearner, ConditionalLearner, DamageLearner, ScoreLearner
 
 PAPER_DATA = DataConfig(mode="center", holdout_fraction=0.0)
 """Central squares without held-out pictures: the paper evaluates on separate sets."""
@@ -57,7 +51,7 @@ def paper_training(name: str, data: DataConfig = PAPER_DATA) -> TrainingConfig:
     return TrainingConfig(
         model=model,
         data=data,
-        objective=ObjectiveConfig(
+        learner=ScoreLearner(
             times="discrete" if has_discrete_times(model) else "continuous",
             reduction="sum" if is_ve and name != "ve/ffhq_ncsnpp_continuous" else "mean",
             stratified=False,
@@ -79,8 +73,7 @@ def conditional_training(sde: SDE, data: DataConfig) -> TrainingConfig:
     return replace(
         run,
         model=FillConfig(network, sde, preconditioning, image_size=64),
-        objective=ObjectiveConfig(weighting="residual", focus=(-0.5, 2.0)),
-        observations=ObservationConfig(),
+        learner=ConditionalLearner(focus=(-0.5, 2.0)),
         optimizer=replace(run.optimizer, learning_rate=1e-3),
     )
 
@@ -90,7 +83,7 @@ def classifier_training(sde: SDE, data: DataConfig, classes: tuple[str, ...]) ->
     return TrainingConfig(
         model=ClassifierConfig(WideResNetConfig(classes=len(classes)), sde, classes),
         data=replace(data, mode="resize", shift=4, dequantise=True),
-        objective=ObjectiveConfig(focus=(0.0, 2.0)),
+        learner=ClassifierLearner(focus=(0.0, 2.0)),
         optimizer=OptimizerConfig(learning_rate=1.5e-3, warmup=500, weight_decay=0.05, anneal="cosine"),
         steps=30_000,
         validation_images=1000,
@@ -103,7 +96,7 @@ def damage_training(data: DataConfig) -> TrainingConfig:
     return TrainingConfig(
         model=DetectorConfig(DetectorNetworkConfig((16, 32, 80, 160), coarse_width=256, regions=16)),
         data=replace(data, scales=(1.0, 0.6)),
-        damage=DamageDrawing(),
+        learner=DamageLearner(),
         optimizer=OptimizerConfig(learning_rate=2e-3, beta2=0.99, warmup=50, weight_decay=0.01, anneal="cosine"),
         batch_size=6,
         ema_decay=0.995,
@@ -127,7 +120,7 @@ def small_training(sde: SDE, data: DataConfig, size: int = 64) -> TrainingConfig
     return TrainingConfig(
         model=ModelConfig(network, sde, EDM(), image_size=size),
         data=data,
-        objective=ObjectiveConfig(weighting="uniform", focus=_FOCUS),
+        learner=ScoreLearner(weighting="uniform", focus=_FOCUS),
         optimizer=optimizer,
         batch_size=16,
         steps=20_000,
@@ -159,7 +152,7 @@ def with_estimated_sigma_max(config: TrainingConfig, count: int = 1000) -> Train
         raise InputError("sigma_max is estimated for the VE SDE only")
     count = max(2, min(count, _COMPARED_PIXELS // config.drawn_side**2))
     pictures = load_pictures(config.data, config.drawn_side, model.network.channels, limit=count)
-    images = BatchSource(config, pictures, count, config.seed).batch(0).images
+    images = config.source(pictures, count, config.seed).images(0, range(count))
     sigma_max = round(torch.nn.functional.pdist(images.flatten(1)).max().item(), 1)
     if not sigma_max > model.sde.sigma_min:
         where = config.data.source or "the built-in pictures"

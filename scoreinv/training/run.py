@@ -22,26 +22,24 @@ import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
-from scoreinv.conditional.prior import trained_task
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.models.catalogue import MODEL_FILE
 from scoreinv.models.codec import decode, encode, in_file, parse_json
 from scoreinv.models.config import AnyModel
 from scoreinv.models.model_file import read_metadata
 from scoreinv.networks.blocks import channels_last, freeze_norms
-from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.files import atomic_write, remove_leftovers
 from scoreinv.system.options import require
 from scoreinv.training.config import TrainingConfig, read_config
-from scoreinv.training.losses import learner_of
+from scoreinv.training.fitting import TrainingState
+from scoreinv.training.learners import ConditionalLearner
 
 _log = logging.getLogger(__name__)
 
 _KEPT = 2  # states
-_MOMENTS = ("exp_avg", "exp_avg_sq")
-_COUNT = "step"  # Adam's name for the number of updates of a parameter
 _DIGITS = 9 * "[0-9]"
 _FILES = (
     *("config.json", MODEL_FILE, "metrics.jsonl", f"state/{_DIGITS}.safetensors"),
@@ -163,58 +161,6 @@ def claimed(path: Path) -> Iterator[TrainingRun]:
                 place.rmdir()
 
 
-@dataclass
-class TrainingState:
-    """Everything that a training step changes, and the weights that it does not.
-
-    Attributes:
-        network: the weights in training.
-        average: the same network with the moving average of the weights.
-        optimizer: Adam over the network's parameters.
-        fixed: the parts of the model that are not trained.
-        step: number of steps done.
-    """
-
-    network: nn.Module
-    average: nn.Module
-    optimizer: torch.optim.Adam
-    fixed: nn.Module
-    step: int = 0
-
-    @property
-    def parts(self) -> dict[str, nn.Module]:
-        """Modules by the prefix of their tensors' names."""
-        return {"network": self.network, "average": self.average, "fixed": self.fixed}
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return all tensors of the state by name."""
-        found = {
-            f"{part}.{name}": value
-            for part, module in self.parts.items()
-            for name, value in module.state_dict().items()
-        }
-        for name, parameter in self.network.named_parameters():
-            moments = self.optimizer.state.get(parameter, {})
-            found |= {f"{key}.{name}": moments[key] for key in (*_MOMENTS, _COUNT) if key in moments}
-        return found
-
-    def restore(self, tensors: dict[str, Tensor], step: int) -> None:
-        """Load tensors into the existing modules and their memory layout."""
-        for part, module in self.parts.items():
-            prefix = f"{part}."
-            values = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
-            module.load_state_dict(values)
-        for name, parameter in self.network.named_parameters():
-            if not any(f"{key}.{name}" in tensors for key in _MOMENTS):
-                continue
-            # The fused kernel reads raw memory: moments need the layout of their parameter.
-            saved = {key: tensors[f"{key}.{name}"].view(parameter.shape) for key in _MOMENTS}
-            moments = {key: torch.empty_like(parameter).copy_(value) for key, value in saved.items()}
-            count = tensors[f"{_COUNT}.{name}"].to(parameter.device)  # lower than `step` after steps without gradient
-            self.optimizer.state[parameter] = {_COUNT: count, **moments}
-        self.step = step
-
-
 def new_state(
     config: TrainingConfig, init: AnyModel | None, device: torch.device
 ) -> tuple[AnyModel, AnyModel, TrainingState]:
@@ -222,7 +168,7 @@ def new_state(
 
     Raises InputError if `init` has another network, or there is no compiler for `compile`.
     """
-    learner = learner_of(config)
+    learner, options = config.learner, config.optimizer
     model = initial_model(config, init).to(device)
     network = channels_last(learner.network(model)).train()
     fixed = nn.ModuleList(part for part in model.parts().values() if part is not network)
@@ -230,7 +176,6 @@ def new_state(
     average: AnyModel = copy.deepcopy(model, {id(module): module for module in fixed.modules()}).eval()
     if config.frozen_norms and not freeze_norms(network):
         raise InputError("frozen_norms: this network has no batch norms")
-    options = config.optimizer
     optimizer = torch.optim.AdamW(
         network.parameters(),
         lr=options.learning_rate,
@@ -255,7 +200,7 @@ def initial_model(config: TrainingConfig, init: AnyModel | None) -> AnyModel:
         torch.default_generator.manual_seed(config.seed)
         model = config.model.build()
     if init is not None:
-        if trained_task(init) is not None and config.observations is None:
+        if isinstance(init, ConditionalPrior) and not isinstance(config.learner, ConditionalLearner):
             raise SettingError("init", "takes observations: train a conditional model")
         parts = model.parts()
         try:
@@ -265,9 +210,6 @@ def initial_model(config: TrainingConfig, init: AnyModel | None) -> AnyModel:
             raise SettingError(
                 "init", "has another network than the configuration: give a model of the same network"
             ) from error
-    for part in model.parts().values():
-        if config.trained == "chroma" and isinstance(part, ChromaNetwork):
-            part.train_last_stages()
     return model
 
 

@@ -6,23 +6,21 @@ import threading
 
 from fastapi.concurrency import run_in_threadpool
 
+from scoreinv.system.limits import limits
 from scoreinv.system.memory import available_bytes
 from scoreinv.web.photo import GoneError, Photo
 from scoreinv.web.sessions import Sessions
-
-MOST_BYTES = 2 << 30
-"""Limit for all photographs in memory, or half of the free memory at the start. The least recently used goes first."""
 
 
 class Album:
     """Photographs by key, up to a limit of memory; for several threads. Those of a session come back from disk.
 
-    Args:
-        most: limit in bytes; None: see `MOST_BYTES`.
+    The limit is `album_bytes`, or half of the free memory at the start. The least recently used photograph goes first.
     """
 
-    def __init__(self, most: int | None = None) -> None:
-        self._most = min(MOST_BYTES, (available_bytes() or MOST_BYTES) // 2) if most is None else most
+    def __init__(self) -> None:
+        most = limits().album_bytes
+        self._most = min(most, (available_bytes() or most) // 2)
         self._photos: dict[str, Photo] = {}
         self._lock = threading.Lock()
         self.sessions = Sessions()

@@ -34,9 +34,9 @@ from starlette.types import ASGIApp
 from scoreinv.inputs.hints import references_of
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
+from scoreinv.system.limits import limits
 from scoreinv.system.memory import is_out_of_memory
 from scoreinv.tasks.select import Prompt, Size, propose_shadow, with_rim
-from scoreinv.web import body
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album
 from scoreinv.web.body import Content
@@ -172,9 +172,9 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
             return await run_in_threadpool(Photo.read, name, content, size, session)
 
     @app.get("/api/limits")
-    async def limits() -> dict[str, Any]:
+    async def page_limits() -> dict[str, Any]:
         """Return the maximum size of an upload, and how to install the packages for selection (null: installed)."""
-        return {"bytes": body.MOST_BYTES, "objects": missing_extra()}
+        return {"bytes": limits().upload_bytes, "objects": missing_extra()}
 
     @app.post("/api/photos", status_code=201)
     async def open_photo(

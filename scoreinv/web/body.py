@@ -7,9 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
 
-MOST_BYTES = 256 << 20
-"""Largest upload."""
-_MOST_UPLOADING = 2 * MOST_BYTES  # bodies of all requests in memory
+from scoreinv.system.limits import limits
 
 
 async def _content(request: Request) -> AsyncIterator[bytes]:
@@ -20,9 +18,10 @@ async def _content(request: Request) -> AsyncIterator[bytes]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not (kind.startswith("image/") or kind == "application/octet-stream"):
         raise HTTPException(415, "Send a picture file.")
-    too_long = HTTPException(413, f"The file is larger than {MOST_BYTES >> 20} MB: use the command line for it.")
+    most = limits().upload_bytes
+    too_long = HTTPException(413, f"The file is larger than {most >> 20} MB: use the command line for it.")
     stated = request.headers.get("content-length", "0")
-    if not stated.isdecimal() or len(stated) > len(str(MOST_BYTES)) or int(stated) > MOST_BYTES:
+    if not stated.isdecimal() or len(stated) > len(str(most)) or int(stated) > most:
         raise too_long
     content, received = bytearray(), 0
     try:
@@ -30,9 +29,9 @@ async def _content(request: Request) -> AsyncIterator[bytes]:
             content += part
             received += len(part)
             request.app.state.uploading += len(part)
-            if received > MOST_BYTES:
+            if received > most:
                 raise too_long
-            if request.app.state.uploading > _MOST_UPLOADING:
+            if request.app.state.uploading > 2 * most:
                 raise HTTPException(503, "Other files are being sent: try again in a moment.")
         whole = bytes(content)
         content.clear()

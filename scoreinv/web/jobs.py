@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 from scoreinv.system.errors import Cancelled, ScoreinvError
+from scoreinv.system.limits import limits
 from scoreinv.system.part_progress import reporting
 from scoreinv.system.progress_bar import ETA
 from scoreinv.tasks.callbacks import Callback, notify
@@ -26,7 +27,6 @@ TIMEOUT = 300.0
 SHORT_TIMEOUT = 20.0
 """Timeout after the page was closed or reloaded, in seconds: a reloaded page polls again."""
 _IN_FLIGHT = 2.0  # seconds that a poll may take to arrive
-_MOST_FINISHED = 64  # finished jobs that are remembered
 _log = logging.getLogger(__name__)
 
 
@@ -146,7 +146,7 @@ class JobQueue:
             if sum(each.state == "waiting" for each in self._unfinished()) >= MOST_WAITING:
                 raise BusyError(f"{MOST_WAITING} jobs are waiting already: try again in a few minutes.")
             self._jobs[job.key] = job
-            for key in [key for key, old in self._jobs.items() if old.over][:-_MOST_FINISHED]:
+            for key in [key for key, old in self._jobs.items() if old.over][: -limits().finished_jobs]:
                 del self._jobs[key]
             self._prepare = None  # the job loads its own model
             self._calls.put(job.run)

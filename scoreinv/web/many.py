@@ -21,14 +21,13 @@ from fastapi.responses import FileResponse
 
 from scoreinv import tasks
 from scoreinv.batch.manifest import manifest_of
-from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles, Planner
-from scoreinv.batch.resume import Row
+from scoreinv.batch.plan import AuxiliaryFiles, OutputOptions, Planner, Row
 from scoreinv.batch.run import run as run_batch
 from scoreinv.batch.work import Task, Work
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.files import atomic_write
+from scoreinv.system.limits import limits
 from scoreinv.system.text import printable
 from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.requests import ColorizeRequest, Request
@@ -39,7 +38,6 @@ from scoreinv.web.photo import GoneError, Photo
 from scoreinv.web.requests import Deblurring, Denoising, Enlarging, Restoring
 from scoreinv.web.sessions import Sessions
 
-MOST_FILES = 500
 _SMALL = 400
 """Side of a thumbnail, in pixels."""
 _LONGEST_NAME = 120
@@ -75,10 +73,10 @@ class Batch:
         """
         end = printable(PurePath(name.replace("\\", "/")).name).encode()[-_LONGEST_NAME:].decode(errors="ignore")
         given = PurePath(end.lstrip(".-") or "photo")
-        free = (f"{given.stem}{f' {n}' if n > 1 else ''}{given.suffix}" for n in range(1, MOST_FILES + 2))
+        free = (f"{given.stem}{f' {n}' if n > 1 else ''}{given.suffix}" for n in range(1, limits().batch_files + 2))
         with self.lock:
-            if len(self.names) >= MOST_FILES:
-                raise InputError(f"More than {MOST_FILES} photographs: use the command line for them")
+            if len(self.names) >= limits().batch_files:
+                raise InputError(f"More than {limits().batch_files} photographs: use the command line for them")
             try:
                 self.photos.mkdir(exist_ok=True)
                 name = next(each for each in free if not (self.photos / each).exists())

@@ -18,15 +18,15 @@ from scoreinv.imaging.metadata import profile_fits
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.inputs.masks import check_mask_size
 from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.limits import limits
 from scoreinv.system.memory import shortage
 from scoreinv.system.text import printable
 
 _LEAST_BYTES = 1 << 14  # minimum size counted for a photograph, which limits the number of photographs
 
-_VIEW_PIXELS = 24_000_000
 _VIEW_SIDE = 16_384
-"""Maximum pixels and side of a view. Larger photographs are reduced for the view, but masks keep the full size.
-Browsers draw no longer sides."""
+"""Maximum side of a view. Larger photographs are reduced for the view, but masks keep the full size. Browsers draw no
+longer sides."""
 _SUFFIXES = {"PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "JPEG": ".jpg", "HEIC": ".heic", "AVIF": ".avif"}
 _LONGEST_NAME = 120
 
@@ -122,11 +122,12 @@ class Photo:
     def view(self, side: int | None = None) -> tuple[str, bytes]:
         """Return media type and bytes of a picture for the browser.
 
-        It has 8 bits, and at most `_VIEW_PIXELS` and sides of `side`, or `_VIEW_SIDE`.
+        It has 8 bits, and at most `view_pixels`, see `Limits`, and sides of `side`, or `_VIEW_SIDE`.
         """
         pixels = self.picture.pixels
         image = Image.fromarray(eight_bits(pixels) if pixels.dtype == np.uint16 else pixels)
-        scale = min((_VIEW_PIXELS / (image.width * image.height)) ** 0.5, (side or _VIEW_SIDE) / max(image.size))
+        share = limits().view_pixels / (image.width * image.height)
+        scale = min(share**0.5, (side or _VIEW_SIDE) / max(image.size))
         if scale < 1:
             size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
             image = image.resize(size, Image.Resampling.BOX, reducing_gap=2)

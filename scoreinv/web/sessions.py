@@ -25,15 +25,13 @@ import numpy as np
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.system.limits import limits
 from scoreinv.web.photo import GoneError, Photo
 
 MOST_AGE = 24 * 3600.0
 """Seconds without use after which a session is deleted."""
-MOST_SESSIONS = 20
 MOST_BYTES = 4 << 30
 """Limit for all sessions together, or half of the free disk space at the start. The least recently used goes first."""
-MOST_STATE = 32 << 20
-"""Largest state of the page, in bytes."""
 
 _PREFIX = "scoreinv-page-"
 _STATE = "state"
@@ -71,7 +69,7 @@ class Sessions:
             self.expire()
             (self._folder / key).mkdir(mode=0o700)
             self._use(key)
-            for old in list(self._used)[:-MOST_SESSIONS]:
+            for old in list(self._used)[: -limits().sessions]:
                 self.forget(old)
         return key
 
@@ -128,8 +126,8 @@ class Sessions:
 
         Raises GoneError for an unknown key, ConflictError if another tab saved since, InputError if it is too long.
         """
-        if len(state) > MOST_STATE:
-            raise InputError(f"The marks and their history take more than {MOST_STATE >> 20} MB: they are not kept.")
+        if len(state) > (most := limits().state_bytes):
+            raise InputError(f"The marks and their history take more than {most >> 20} MB: they are not kept.")
         with self._lock:
             folder = self._known(key)
             if after != self._versions.get(key, 0):

@@ -1,5 +1,6 @@
 """Borders of scans: paper and lids are found as they lie, what a photograph shows at its rim is none."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from scoreinv.analysis.borders import within_border, within_paper
+from scoreinv.analysis.borders import within_border
 from scoreinv.imaging.picture import Picture
 from scoreinv.training.data.pictures import BUILTIN
 
@@ -21,13 +22,13 @@ def bordered(level: int, noise: float = 0.0) -> np.ndarray:
 
 @pytest.mark.parametrize("level", [12, 240])
 def test_a_plain_border_is_found_to_the_pixel(level):
-    for within in (within_border, within_paper):
+    for within in (within_border, partial(within_border, certain=True)):
         assert within(Picture(bordered(level, 3.0))) == (12, 15, 150, 200)
 
 
 def test_three_sides_are_a_border_and_two_are_none():
     framed = bordered(240, 3.0)
-    for within in (within_border, within_paper):
+    for within in (within_border, partial(within_border, certain=True)):
         assert within(Picture(framed[:, 15:])) is not None
         assert within(Picture(framed[:162, 15:])) is None
 
@@ -37,7 +38,7 @@ def test_borders_of_a_large_picture_are_in_its_own_pixels():
     large = bordered(240).repeat(3, 0).repeat(3, 1)
     torn = np.zeros(large.shape[:2], bool)
     torn[:45] = True
-    for within in (within_border, within_paper):
+    for within in (within_border, partial(within_border, certain=True)):
         found = np.array(within(Picture(large)))
         assert abs(found - (36, 45, 450, 600)).max() <= 2
         assert (found[:2] >= (36, 45)).all()
@@ -57,8 +58,8 @@ def test_an_end_that_is_not_straight_is_no_end_of_paper():
     framed = bordered(240)[:, 15:]
     ragged = framed.copy()
     ragged[12:40, :80] = 240
-    assert within_paper(Picture(framed)) is not None
-    assert within_paper(Picture(ragged)) is None
+    assert within_border(Picture(framed), certain=True) is not None
+    assert within_border(Picture(ragged), certain=True) is None
     assert within_border(Picture(ragged))[0] == 12
 
 
@@ -97,4 +98,4 @@ def test_the_plain_ground_around_a_subject_is_no_paper(ground, subject):
     depth = 1 - ((y - 75) / 52) ** 2 - ((x - 100) / 74) ** 2
     shaded = ground + (subject - ground) * np.clip(3 * depth, 0, 1) * (0.8 + 0.2 * x / 200)
     assert within_border(Picture(shaded.astype(np.uint8))) is not None  # it may be cut off where that is asked for
-    assert within_paper(Picture(shaded.astype(np.uint8))) is None
+    assert within_border(Picture(shaded.astype(np.uint8)), certain=True) is None

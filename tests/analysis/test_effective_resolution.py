@@ -6,7 +6,7 @@ from PIL import Image
 
 from scoreinv.analysis.effective_resolution import enlarged_fills, oversampling, reduced
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.regions import touched_blocks
+from scoreinv.imaging.resizing import touched_blocks
 from scoreinv.training.data.pictures import BUILTIN
 
 PHOTO = Image.open(sorted(BUILTIN.glob("*.jpg"))[3]).convert("RGB").resize((130, 100))

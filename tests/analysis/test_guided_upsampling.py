@@ -1,11 +1,13 @@
 """Masks of low resolution raised along the edges of a photograph."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
 
-from scoreinv.analysis.guided_upsampling import GuidedUpsampler
+from scoreinv.analysis.guided_upsampling import upsampled_mask
 from scoreinv.imaging.picture import Picture
 
 
@@ -24,7 +26,7 @@ def test_a_mask_follows_the_edges(size):
     low = (40, 60)
     small = np.asarray(Image.fromarray(inside.astype(np.float32)).resize(low[::-1], Image.Resampling.BOX))
     blurred = ndimage.gaussian_filter(np.roll(small, 1, axis=1), 0.7)  # half a cell or so beside it
-    mask = GuidedUpsampler(picture, picture.resized_rgb(*low)).upsampled(blurred)
+    mask = upsampled_mask(picture, picture.resized_rgb(*low), blurred)
     plain = np.asarray(Image.fromarray(blurred).resize(size[::-1], Image.Resampling.BILINEAR)) > 0.5
     wrong, wrong_plainly = (mask != inside).sum(), (plain != inside).sum()
     assert wrong < 0.5 * wrong_plainly
@@ -32,16 +34,16 @@ def test_a_mask_follows_the_edges(size):
 
 def test_what_is_sure_is_as_it_is_whatever_the_picture_shows():
     picture, _ = scene(120, 90)
-    edges = GuidedUpsampler(picture, picture.resized_rgb(30, 22))
-    assert edges.upsampled(np.ones((30, 22), np.float32)).all()
-    assert not edges.upsampled(np.zeros((30, 22), np.float32)).any()
+    edges = partial(upsampled_mask, picture, picture.resized_rgb(30, 22))
+    assert edges(np.ones((30, 22), np.float32)).all()
+    assert not edges(np.zeros((30, 22), np.float32)).any()
 
 
 @pytest.mark.parametrize(("probability", "inside"), [(0.6, True), (0.4, False)])
 def test_an_even_mask_stays_even_up_to_the_border(probability, inside):
     picture, _ = scene(120, 90)
-    edges = GuidedUpsampler(picture, picture.resized_rgb(30, 22))
-    assert (edges.upsampled(np.full((30, 22), probability, np.float32)) == inside).all()
+    edges = partial(upsampled_mask, picture, picture.resized_rgb(30, 22))
+    assert (edges(np.full((30, 22), probability, np.float32)) == inside).all()
 
 
 def test_an_edge_is_followed_into_a_tile_without_part_of_the_mask():
@@ -52,7 +54,7 @@ def test_an_edge_is_followed_into_a_tile_without_part_of_the_mask():
         picture, mask = Picture(np.ascontiguousarray(turned)), np.zeros((16, 16), np.float32)
         mask[:, 8:] = 1
         mask = mask if turned is pixels else mask.T
-        found = GuidedUpsampler(picture, picture.resized_rgb(16, 16)).upsampled(mask)
+        found = upsampled_mask(picture, picture.resized_rgb(16, 16), mask)
         np.testing.assert_array_equal(found, turned[..., 0] > 100)
 
 
@@ -73,7 +75,7 @@ def test_at_the_size_of_the_picture_it_is_the_guided_filter():
         slopes[place] = np.linalg.solve(both[:3, :3] + 1e-3 * np.eye(3), both[:3, 3])
         offsets[place] = share.mean() - slopes[place] @ each.mean(1)
     expected = (windows(slopes).mean((-2, -1)) * colours).sum(-1) + windows(offsets).mean((-2, -1))
-    found = GuidedUpsampler(Picture(colours), colours).upsampled(probability)
+    found = upsampled_mask(Picture(colours), colours, probability)
     sure = np.abs(expected - 0.5) > 1e-3
     assert sure.mean() > 0.95
     np.testing.assert_array_equal(found[sure], expected[sure] > 0.5)
@@ -85,5 +87,5 @@ def test_a_picture_may_be_smaller_than_the_mask():
     mask = np.zeros((60, 90), np.float32)
     mask[:, 40:] = 1
     picture = Picture(pixels)
-    found = GuidedUpsampler(picture, picture.resized_rgb(60, 90)).upsampled(mask)
+    found = upsampled_mask(picture, picture.resized_rgb(60, 90), mask)
     np.testing.assert_array_equal(found, pixels[..., 0] > 0)

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,10 +24,10 @@ from scoreinv.tasks.requests import DenoiseRequest
 
 
 class LostError(Exception):
-    """An actor's process was lost."""
+    """An actor's process was lost; also the base of Ray's other errors."""
 
 
-class TaskError(Exception):
+class TaskError(LostError):
     """A method of an actor raised an error."""
 
     def __init__(self, cause: Exception) -> None:
@@ -44,6 +45,7 @@ class Cluster:
         actors: all actors.
         begun: addresses that were connected to, and `ended` for each end.
         losses: how many of the next calls of a method lose the process, by the method's name.
+        room: for how many actors there is room; the others never start.
     """
 
     machines: list[tuple[dict[str, float], bool]]
@@ -52,6 +54,7 @@ class Cluster:
     actors: list[Processor] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
     losses: Counter[str] = field(default_factory=Counter)
+    room: int = 1000
     exceptions: ClassVar = SimpleNamespace(RayTaskError=TaskError, RayError=LostError)
 
     def init(self, address: str, **_: Any) -> None:
@@ -75,23 +78,22 @@ class Cluster:
         return lambda kind: SimpleNamespace(remote=partial(start, kind))
 
     def _method(self, method: Callable[..., Any]) -> SimpleNamespace:
-        """The method of a handle: its reference is a call without arguments, which `get` makes."""
-        return SimpleNamespace(remote=lambda *given: partial(self._call, method, *given))
+        """The method of a handle, which is called at once."""
+        return SimpleNamespace(remote=lambda *given: SimpleNamespace(future=partial(self._call, method, *given)))
 
-    def _call(self, method: Callable[..., Any], *given: Any) -> Any:
+    def _call(self, method: Callable[..., Any], *given: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        if len(self.actors) > self.room and not given:
+            return future
         if self.losses[method.__name__]:
             self.losses[method.__name__] -= 1
-            raise LostError
+            future.set_exception(LostError())
+            return future
         try:
-            return method(*given)
+            future.set_result(method(*given))
         except ScoreinvError as error:
-            raise TaskError(error) from error
-
-    def wait(self, references: list[Any]) -> tuple[list[Any], list[Any]]:
-        return references[:1], references[1:]
-
-    def get(self, reference: Callable[[], Any]) -> Any:
-        return reference()
+            future.set_exception(TaskError(error))
+        return future
 
     def shutdown(self) -> None:
         print("It ends")
@@ -216,9 +218,8 @@ def test_actors_that_are_lost_as_they_start(ray):
     assert isinstance(raised.value.__cause__, LostError)
 
 
-def test_work_ends_though_an_actor_finds_no_room_any_more(ray, monkeypatch):
-    """That which replaces one of a machine that was lost starts after everything else, if at all."""
-    monkeypatch.setattr(ray, "wait", lambda references: (references[-1:], references[:-1]))
+def test_work_ends_though_an_actor_finds_no_room_any_more(ray):
+    ray.room = 2
     assert len(list(process_on_ray(jobs(5), work()))) == 5
 
 

@@ -22,9 +22,7 @@ from PIL import Image
 from scoreinv import files
 from scoreinv.batch import workers
 from scoreinv.batch.manifest import MANIFEST
-from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles, Job, Plan, Planner
-from scoreinv.batch.resume import Row
+from scoreinv.batch.plan import AuxiliaryFiles, Job, OutputOptions, Plan, Planner, Row
 from scoreinv.batch.work import Work
 from scoreinv.batch.workers import RETRIES
 from scoreinv.cli import photos
@@ -192,13 +190,16 @@ class Pool:
     def __init__(self, *given: object) -> None:
         self.broken = False
 
-    def submit(self, process: Callable[..., Row], job: Job, work: Work) -> Future[Row]:
+    def submit(self, process: Callable[..., Any], job: Any, *given: Work) -> Future[Any]:
         if self.broken:
             raise BrokenProcessPool
-        future: Future[Row] = Future()
+        future: Future[Any] = Future()
+        if not given:  # it starts
+            future.set_result(process(job))
+            return future
         self.broken = self.rng.random() < 0.3 and self.killed[job] < RETRIES
         if not self.broken or self.rng.random() < 0.5:
-            future.set_result(process(job, work))
+            future.set_result(process(job, *given))
         if self.broken:
             self.killed[job] += 1
             future = Future()

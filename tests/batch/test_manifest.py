@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scoreinv.batch.manifest import MANIFEST, Manifest, Table
-from scoreinv.batch.resume import BY_ANOTHER, EXISTS
+from scoreinv.batch.plan import BY_ANOTHER, EXISTS
 from scoreinv.system.errors import InputError
 
 COLUMNS = ("input", "said", "more")

@@ -12,19 +12,10 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array
 
-from scoreinv.batch.outputs import (
-    OutputOptions,
-    check_folder,
-    check_quality,
-    ending,
-    is_lossy,
-    numbered,
-    refuse_existing,
-    refuse_inputs,
-    results_folder,
-    single_output,
-)
+from scoreinv import files
+from scoreinv.batch.plan import OutputOptions, ending, numbered, results_folder, single_output
 from scoreinv.system.errors import ExistsError, InputError
+from scoreinv.system.files import check_folder, check_writable
 
 _NOBODY = 65534
 
@@ -188,14 +179,14 @@ def test_formats_and_numbers_of_outputs():
     assert numbered("a/b.c.png", 1) == ("a/b.c.png",)
     assert numbered("a/b.c.png", 3) == ("a/b.c.1.png", "a/b.c.2.png", "a/b.c.3.png")
     for name in ("a.png", "a.TIF", "-"):
-        assert not any(is_lossy(name, quality) for quality in (None, 90))
+        assert not any(files.is_lossy(name, quality) for quality in (None, 90))
     for name in ("a.jpg", "a.avif", "a.heic"):
-        assert is_lossy(name, None)
-    assert (is_lossy("a.webp", None), is_lossy("a.webp", 90)) == (False, True)
-    check_quality(["a.png", "b.webp"], 80, "-o")
+        assert files.is_lossy(name, None)
+    assert (files.is_lossy("a.webp", None), files.is_lossy("a.webp", 90)) == (False, True)
+    files.check_quality(["a.png", "b.webp"], "-o")
     for wrong in ("a.png", "a.tiff", "-"):
         with pytest.raises(InputError):
-            check_quality([wrong], 80, "-o")
+            files.check_quality([wrong], "-o")
 
 
 def test_a_result_is_not_written_to_a_terminal_unless_that_is_asked_for(monkeypatch):
@@ -211,18 +202,22 @@ def test_outputs_that_exist_and_inputs_are_refused(tmp_path, monkeypatch):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "link.png").symlink_to("a.png")
     (tmp_path / "hard.png").hardlink_to("a.png")
-    refuse_existing(["-", "new.png"], overwrite=False)
-    refuse_existing(["a.png"], overwrite=True)
-    with pytest.raises(ExistsError):
-        refuse_existing(["new.png", "a.png"], overwrite=False)
+    check_writable(Path("new.png"), overwrite=False)
+    check_writable(Path("new/deep/a.png"), overwrite=False, makes_folder=True)
+    check_writable(Path("a.png"), overwrite=True)
+    for same in ("a.png", "link.png"):
+        with pytest.raises(ExistsError):
+            check_writable(Path(same), overwrite=False)
     for overwrite in (False, True):
-        with pytest.raises(InputError, match="not a file"):
-            refuse_existing(["folder.png"], overwrite=overwrite)
-    refuse_inputs("-o", ["new.png"], {"a.png": "a photo", "gone.png": "a photo"})
-    refuse_inputs("-o", ["gone.png"], {"gone.png": "a photo"})
+        with pytest.raises(InputError, match="cannot be replaced"):
+            check_writable(Path("folder.png"), overwrite=overwrite)
+    with pytest.raises(InputError, match="there is no folder new"):
+        check_writable(Path("new/a.png"), overwrite=False)
+    files.refuse_inputs("-o", ["new.png"], {"a.png": "a photo", "gone.png": "a photo"})
+    files.refuse_inputs("-o", ["gone.png"], {"gone.png": "a photo"})
     for same in ("a.png", "./a.png", "link.png", "hard.png"):
         with pytest.raises(InputError, match="a photo"):
-            refuse_inputs("-o", ["new.png", same], {"a.png": "a photo"})
+            files.refuse_inputs("-o", ["new.png", same], {"a.png": "a photo"})
     check_folder(tmp_path / "new" / "deep")
     for wrong in ("a.png", "a.png/new"):
         with pytest.raises(InputError, match="is not a folder"):

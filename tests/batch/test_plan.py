@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 from shell import photo_array
 
-from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles, Planner, expand, match_patterns
+from scoreinv.batch.plan import AuxiliaryFiles, OutputOptions, Planner, expand, match_patterns
 from scoreinv.system.errors import InputError
 
 
@@ -197,7 +196,7 @@ def test_a_picture_does_not_go_to_a_terminal(scoreinv, monkeypatch):
 
 
 def test_without_ray(scoreinv, photo, tmp_path, monkeypatch):
-    monkeypatch.setattr("scoreinv.batch.outputs.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     outcome = scoreinv("denoise", photo, photo.parent, "--workers", "ray")
     assert (outcome.code, "pip install 'scoreinv[ray]'" in outcome.err) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array
 
-from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import AuxiliaryFiles, Job
+from scoreinv.batch.plan import AuxiliaryFiles, Job, OutputOptions
 from scoreinv.batch.work import Work, prepare, process
 from scoreinv.inputs.mask_options import MaskOptions
 from scoreinv.inputs.masks import dilate

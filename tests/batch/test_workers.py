@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
@@ -20,9 +21,7 @@ from processes import wait_for
 from shell import photo_array, start_process
 
 from scoreinv.batch import workers
-from scoreinv.batch.outputs import OutputOptions
-from scoreinv.batch.plan import Job, Plan
-from scoreinv.batch.resume import BY_ANOTHER, EXISTS
+from scoreinv.batch.plan import BY_ANOTHER, EXISTS, Job, OutputOptions, Plan
 from scoreinv.batch.run import run
 from scoreinv.batch.work import Work
 from scoreinv.models.loading import Machine, Models
@@ -86,12 +85,12 @@ def some_work(workers: str | None = None, **machine: Any) -> Work:
     ],
 )
 def test_the_number_of_workers_follows_processors_photos_and_memory(
-    monkeypatch, tmp_path, asked, machine, wanted, count
+    monkeypatch, limit, tmp_path, asked, machine, wanted, count
 ):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("scoreinv.batch.outputs.find_spec", lambda name: object())  # Ray is installed
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(__spec__="installed"))
     monkeypatch.setattr(workers, "processors", lambda: 4)
-    monkeypatch.setattr(workers, "available_bytes", lambda: 4 * 0.6e9 + 4 * 1e6)
+    limit(memory=4 * 0.6e9 + 4 * 1e6)
     monkeypatch.setattr(workers, "device_of", lambda device: "cpu" if device == "auto" else device)
     photo = pictures(tmp_path / "scans", 1) / "0000.png"
     jobs, work = [Job(str(photo), "out")] * wanted, some_work(asked, **machine)
@@ -162,11 +161,13 @@ class Pool:
     def __init__(self, *given: object) -> None:
         self.broken = False
 
-    def submit(self, process: object, job: Job, work: Work) -> Future[dict[str, Any]]:
+    def submit(self, function: Callable[..., Any], job: Any, *given: Work) -> Future[Any]:
         if self.broken:
             raise BrokenProcessPool
-        future: Future[dict[str, Any]] = Future()
-        if self.fragile.get(job.source, 0):
+        future: Future[Any] = Future()
+        if not given:  # it starts
+            future.set_result(function(job))
+        elif self.fragile.get(job.source, 0):
             self.fragile[job.source] -= 1
             self.broken = True
             future.set_exception(BrokenProcessPool())
@@ -193,9 +194,9 @@ def test_the_precision_is_chosen_once_for_all_workers(monkeypatch, fast, precisi
     sent = []
 
     class Recording(Pool):
-        def submit(self, process: object, job: Job, work: Work) -> Future[dict[str, Any]]:
-            sent.append(work.models.machine)
-            return super().submit(process, job, work)
+        def submit(self, function: Callable[..., Any], job: Any, *given: Work) -> Future[Any]:
+            sent.extend(work.models.machine for work in given)
+            return super().submit(function, job, *given)
 
     monkeypatch.setattr(workers, "ProcessPoolExecutor", Recording)
     monkeypatch.setattr("scoreinv.models.loading.uses_bfloat16", lambda *_: fast)

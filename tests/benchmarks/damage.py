@@ -33,8 +33,7 @@ from scoreinv.inputs.masks import dilate
 from scoreinv.models.catalogue import load_damage_detector
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.requests import ClassicalMethod
-from scoreinv.training.config import DamageDrawing
-from scoreinv.training.data.synthetic_damage import Scan, draw_scan
+from scoreinv.training.data.synthetic_damage import DamageDrawing, Scan, draw_scan
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 SEED = 2025

@@ -13,8 +13,8 @@ from scoreinv.system.errors import InputError
 
 
 @pytest.fixture
-def little_memory(monkeypatch):
-    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 100_000)
+def little_memory(limit):
+    limit(memory=100_000)
 
 
 @pytest.mark.parametrize(
@@ -43,16 +43,16 @@ def test_results_that_do_not_fit_into_memory(scoreinv, photo, mask, tmp_path, li
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_one_picture_of_too_many(scoreinv, tmp_path, monkeypatch):
-    monkeypatch.setattr("scoreinv.imaging.MAX_MEGAPIXELS", 1)
+def test_one_picture_of_too_many(scoreinv, tmp_path, limit):
+    limit(megapixels=1)
     outcome = scoreinv("sample", "-n", 4000, "-o", "grid.png")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "-n 4000: one file of all would have 1 megapixels, and the limit is 1: name a folder" in outcome.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pictures_of_a_folder_are_not_limited_together(monkeypatch, tmp_path):
-    monkeypatch.setattr("scoreinv.imaging.MAX_MEGAPIXELS", 1)
+def test_pictures_of_a_folder_are_not_limited_together(limit, tmp_path):
+    limit(megapixels=1)
     Gallery(f"{tmp_path}/many/", 70, None, Common()).check((150, 100))
     with pytest.raises(InputError, match="1 megapixels"):
         Gallery(str(tmp_path / "one.png"), 70, None, Common()).check((150, 100))

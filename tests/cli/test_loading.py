@@ -59,8 +59,8 @@ def test_verbose_says_what_was_chosen_and_why(scoreinv, photo, mask, model, monk
     assert (silent.code, silent.err) == (0, "")
 
 
-def test_a_model_that_does_not_fit_into_memory(scoreinv, photo, mask, model, monkeypatch):
-    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 1000)
+def test_a_model_that_does_not_fit_into_memory(scoreinv, photo, mask, model, limit):
+    limit(memory=1000)
     outcome = scoreinv("inpaint", photo, "--mask", mask, "--overwrite")
     assert outcome.code == 2
     assert "GB are free" in outcome.err

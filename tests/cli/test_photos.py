@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array
 
-from scoreinv.batch.resume import BY_ANOTHER, EXISTS
+from scoreinv.batch.plan import BY_ANOTHER, EXISTS
 from scoreinv.system.errors import CheckpointError
 from scoreinv.system.files import atomic_write
 

@@ -104,7 +104,7 @@ CASES = [
     (f"{INPAINT} --method biharmonic --samples 2", "--samples does not go with biharmonic"),
     (f"{INPAINT} --sensitivity 0.5", "no effect on a mask"),
     ("inpaint photo.png --mask auto --invert-mask", "need a mask file"),
-    (f"{INPAINT} --quality 80", "photo_inpainted.png has no quality"),
+    (f"{INPAINT} --quality 80", "--quality has no effect on photo_inpainted.png"),
     (f"{INPAINT} -o new.tif --format jpg", "give one of them"),
     (f"{INPAINT} -o - --samples 2", "--samples: stdout takes one picture"),
     ("inpaint - --mask -", "stdin is one mask"),
@@ -142,7 +142,7 @@ CASES = [
     ("train --resume --out new", "new: holds no run to resume"),
     (f"{INPAINT} --method biharmonic --model photo2", "--model does not go with --method biharmonic"),
     (f"{INPAINT} --method biharmonic --uncertainty u.png", "--uncertainty does not go with --method biharmonic"),
-    ("sample -n 1 -o new.png --quality 80", "--quality 80: new.png has no quality"),
+    ("sample -n 1 -o new.png --quality 80", "--quality has no effect on new.png"),
     ("compare photo.png photo.png --changes small.png", "is not a mask of changes"),
     # masks
     ("inpaint photo.png --mask photo.png", "--mask photo.png: is a photo:"),
@@ -162,7 +162,7 @@ CASES = [
     # outputs
     (
         "denoise photo.png -o existing.png --model gone.safetensors",
-        "existing.png: exists already: choose another name, or allow overwriting with --overwrite",
+        "existing.png: exists: choose another name with -o, or replace it with --overwrite",
     ),
     ("denoise photo.png -o new.xyz", "new.xyz: end the output's name in .png"),
     ("denoise photo.png -o nowhere/new.png", "nowhere/new.png: there is no folder nowhere: create it first"),

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +20,7 @@ import scoreinv as library
 from scoreinv.models.codec import encode
 from scoreinv.sdes import SubVP
 from scoreinv.training.config import DataConfig
-from scoreinv.training.loop import Trainer
+from scoreinv.training.loop import train
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def test_a_configuration_keeps_its_seed_and_precision(scoreinv, short_run):
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ({"observations": None, "steps": 0}, "steps must be from 1"),
+        ({"steps": 0}, "steps must be from 1"),
         ({"minutes": float("inf")}, "minutes = inf"),
         ({"model": None}, "model = None is not supported"),
         ({"model": {"network": 3}}, "lacks 'sde'"),
@@ -142,9 +144,14 @@ def test_a_signal_saves_training_first(configuration, tmp_path):
     assert (tmp_path / "run/model.safetensors").exists()
 
 
+def set_clock(patch, times):
+    """Train by a clock that returns one of the times before the first step and after each."""
+    patch.setattr("scoreinv.training.train", partial(train, clock=partial(next, times)))
+
+
 @pytest.mark.slow
 def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scoreinv, configuration, monkeypatch):
-    monkeypatch.setattr("scoreinv.training.loop._CALLBACK_SECONDS", 0.0)
+    set_clock(monkeypatch, count())
     run = json.loads(configuration.read_text()) | {"sample_every": 5}
     configuration.write_text(json.dumps(run))
     done = scoreinv("train", "--config", configuration, "--out", "my run", "--steps", 10)
@@ -176,7 +183,7 @@ def test_training_of_damage_goes_on_from_the_bundled_detector(scoreinv, tmp_path
 
 
 def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(scoreinv, configuration, monkeypatch):
-    monkeypatch.setattr("scoreinv.training.loop._CALLBACK_SECONDS", 0.0)
+    set_clock(monkeypatch, count())
     assert scoreinv("train", "--config", configuration, "--out", "run").code == 0
     again = ("train", "--resume", "--out", "run")
     with monkeypatch.context() as patched:
@@ -189,17 +196,7 @@ def test_a_resumed_run_says_from_where_and_a_finished_one_that_nothing_is_left(s
 
 
 def test_a_resumed_run_says_how_much_of_its_time_is_left(scoreinv, configuration, monkeypatch):
-    now = 0.0
-    add_gradients = Trainer.add_gradients
-
-    def slow(*given):
-        nonlocal now
-        now += 1
-        return add_gradients(*given)
-
-    monkeypatch.setattr("scoreinv.training.loop.monotonic", lambda: now)
-    monkeypatch.setattr("scoreinv.training.loop._CALLBACK_SECONDS", 0.0)
-    monkeypatch.setattr(Trainer, "add_gradients", slow)
+    set_clock(monkeypatch, count())
     first = scoreinv("train", "--config", configuration, "--out", "run", "--minutes", 0.05)
     assert "left" not in first.err
     again = scoreinv("train", "--resume", "--out", "run", "--minutes", 0.1)
@@ -207,11 +204,12 @@ def test_a_resumed_run_says_how_much_of_its_time_is_left(scoreinv, configuration
 
 
 def test_a_run_without_a_finished_step_can_be_resumed(scoreinv, configuration, monkeypatch):
-    def interrupted(*given):
+    def interrupted():
+        yield 0
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "add_gradients", interrupted)
+        set_clock(patched, interrupted())
         stopped = scoreinv("train", "--config", configuration, "--out", "run")
     assert stopped.code == 130
     assert "no step was finished in run; continue with: scoreinv train --resume --out run" in stopped.err

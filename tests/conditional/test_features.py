@@ -31,12 +31,11 @@ from scoreinv.operators.luma import luma
 from scoreinv.sdes import VE
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.colorize import colorize
-from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
-from scoreinv.training.data.batches import Batch, BatchSource
+from scoreinv.training.config import DataConfig, TrainingConfig
 from scoreinv.training.data.pictures import load_pictures
 from scoreinv.training.data.prints import on_colour_film, on_old_print, on_other_film
+from scoreinv.training.learners import ConditionalLearner, NoisyBatch, ObservationConfig, ObservedBatch, luma_features
 from scoreinv.training.loop import train
-from scoreinv.training.losses import ConditionalLearner, luma_features, per_image_loss
 from scoreinv.training.presets import conditional_training
 from scoreinv.windows import Tiled
 from scoreinv.windows.ensemble import MIRRORED, SelfEnsemble, turn, turn_back
@@ -80,7 +79,8 @@ def training(folder: Path) -> TrainingConfig:
     observations = ObservationConfig(0.1, 0.0, 0.6, 0.2, 0.1, 0.0, other_films=0.5)
     config = conditional_training(VE(0.01, 20.0), data)
     settings = {"batch_size": 4, "steps": 3, "validation_images": 4, "sample_every": 0}
-    return replace(config, model=CONFIG, observations=observations, **settings)
+    learner = ConditionalLearner(focus=(-0.5, 2.0), observations=observations)
+    return replace(config, model=CONFIG, learner=learner, **settings)
 
 
 def test_the_network_is_told_what_the_picture_shows(prior: ConditionalPrior) -> None:
@@ -137,7 +137,7 @@ def test_mirrored_pictures_show_the_same_mirrored(prior: ConditionalPrior) -> No
 
 def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalPrior) -> None:
     x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
-    objective = conditional_training(VE(), DataConfig()).objective
+    losses, batch = ConditionalLearner().relative_losses, NoisyBatch(x0, t, z)
     observed = torch.zeros(2, 3, 16, 16, dtype=torch.bool)
     observed[:, 0] = True
     observed[1, 0, 3, 4] = False
@@ -145,11 +145,8 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     y = operator(x0)
     pictures = [gray_picture(64, 64, seed).expand(2, -1, -1, -1) for seed in (0, 1)]
     shown = [luma_features(prior, observed, picture) for picture in pictures]
-    first, second = (
-        per_image_loss(objective, prior.given(Observation(operator, y, features=features)), x0, t, z)
-        for features in shown
-    )
-    unseen = per_image_loss(objective, prior.given(Observation(operator, y)), x0, t, z)
+    first, second = (losses(prior.given(Observation(operator, y, features=features)), batch) for features in shown)
+    unseen = losses(prior.given(Observation(operator, y)), batch)
     assert abs(first[0] - second[0]) > 1e-4
     torch.testing.assert_close(first[1], second[1])
     torch.testing.assert_close(first[1], unseen[1])
@@ -161,11 +158,10 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
 def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ConditionalPrior) -> None:
     """Also where no picture shows its whole luma: processes that train together wait for each other's."""
     x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
-    batch = Batch(x0, t, z, observed=torch.zeros(2, 3, 16, 16, dtype=torch.bool), refined=NOT_REFINED)
+    batch = ObservedBatch(x0, t, z, torch.zeros(2, 3, 16, 16, dtype=torch.bool), NOT_REFINED)
     batch = replace(batch, encoder_luma=gray_picture(64, 64).expand(2, -1, -1, -1))
-    learner = ConditionalLearner(conditional_training(VE(), DataConfig()))
     prior.zero_grad()
-    learner.losses(prior, batch).sum().backward()
+    ConditionalLearner().losses(prior, batch).sum().backward()
     lacking = [name for name, value in prior.network.named_parameters() if value.requires_grad and value.grad is None]
     assert not lacking
     prior.zero_grad()
@@ -248,24 +244,24 @@ def test_the_encoder_is_run_once_a_picture(prior: ConditionalPrior) -> None:
 def test_batches_have_the_luma_that_the_encoder_is_shown(photographs: Path) -> None:
     config = training(photographs)
     pictures = load_pictures(config.data, config.drawn_side, 3)
-    plain = replace(config, observations=replace(config.observations, other_films=0.0))
-    tinted = replace(config, observations=replace(plain.observations, colour_films=0.5))
-    printed = replace(config, observations=replace(plain.observations, old_prints=0.5))
-    for run in (config, plain, printed):
-        batch = BatchSource(run, pictures, 16, 0).batch(0)
+    source = config.source(pictures, 16, 0)
+
+    def drawn(**shares: float) -> ObservedBatch:
+        learner = replace(config.learner, observations=ObservationConfig(0.1, 0.0, 0.6, 0.2, 0.1, 0.0, **shares))
+        return learner.draw(source, 0, range(16))
+
+    other, same, printed, coloured = drawn(other_films=0.5), drawn(), drawn(old_prints=0.5), drawn(colour_films=0.5)
+    for batch in (other, same, printed):
         assert batch.images.shape == (16, 3, 16, 16)
         assert batch.fine.shape == (16, 3, 32, 32)
         assert batch.encoder_luma.shape == (16, 1, 64, 64)
         rgb = (batch.images + 1) / 2
         shown = nn.functional.avg_pool2d(batch.encoder_luma, 4)[:, 0]
         torch.testing.assert_close(luma_of(rgb), shown)
-    same = BatchSource(plain, pictures, 16, 0).batch(0)
-    for run in (config, printed):
-        changed = BatchSource(run, pictures, 16, 0).batch(0)
+    for changed in (other, printed):
         differ = (changed.images - same.images).abs().amax((1, 2, 3)) > 1e-3
         assert 2 < differ.sum() < 14
         assert not differ[~same.observed[:, 0].flatten(1).any(1)].any()
-    coloured = BatchSource(tinted, pictures, 16, 0).batch(0)
     assert 2 < ((coloured.images - same.images).abs().amax((1, 2, 3)) > 1e-3).sum() < 14
     torch.testing.assert_close(coloured.encoder_luma, same.encoder_luma)
 

@@ -23,10 +23,9 @@ from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VE
 from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.tasks.colorize import colorize
-from scoreinv.training.config import DataConfig, ObservationConfig, TrainingConfig
-from scoreinv.training.data.batches import BatchSource
+from scoreinv.training.config import DataConfig, TrainingConfig
 from scoreinv.training.data.pictures import Pictures
-from scoreinv.training.losses import ConditionalLearner
+from scoreinv.training.learners import ConditionalLearner, ObservationConfig
 from scoreinv.training.presets import conditional_training
 from scoreinv.windows import Tiled
 from scoreinv.windows.ensemble import MIRRORED, SelfEnsemble
@@ -126,16 +125,16 @@ def test_pictures_of_any_size_are_coloured(size: tuple[int, int]) -> None:
 def test_batches_hold_the_pictures_at_both_scales() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     config = _config(Path())
-    source = BatchSource(config, Pictures(("one",), ((pixels,),)), 200, 0)
-    batch = source.batch(0)
+    source = config.source(Pictures(("one",), ((pixels,),)), 200, 0)
+    batch = config.learner.draw(source, 0, range(200))
     assert batch.images.shape == batch.noise.shape == batch.observed.shape == (200, 3, 16, 16)
     shown = batch.fine.isfinite().flatten(1).all(1)
     assert batch.fine.shape == (200, 3, 32, 32)
     assert 1 <= (~shown).sum() <= 25  # 5 % of 200, within 5 standard deviations
     torch.testing.assert_close(block_means(batch.fine[shown]), batch.images[shown])
-    losses = [ConditionalLearner(config).losses(prior(), some) for some in (batch, replace(batch, fine=None))]
+    losses = [config.learner.losses(prior(), some) for some in (batch, replace(batch, fine=None))]
     assert (losses[0] != losses[1])[shown & batch.observed[:, 0].flatten(1).any(1)].all()
-    again = source.batch(0, slice(3, 6))
+    again = config.learner.draw(source, 0, range(3, 6))
     torch.testing.assert_close(again.images, batch.images[3:6])
 
 
@@ -153,6 +152,5 @@ def test_the_network_takes_as_many_channels_as_the_scale_needs(tmp_path: Path) -
 def _config(folder: Path) -> TrainingConfig:
     config = conditional_training(VE(0.01, 20.0), DataConfig(source=str(folder), scales=(1.0,), holdout_fraction=0.2))
     observations = ObservationConfig(nothing=0.1, holes=0.1, gray=0.5, hints=0.1, damaged_gray=0.1, refined=0.1)
-    return replace(
-        config, model=CONFIG, observations=observations, batch_size=4, steps=3, validation_images=4, sample_every=0
-    )
+    learner = ConditionalLearner(focus=(-0.5, 2.0), observations=observations)
+    return replace(config, model=CONFIG, learner=learner, batch_size=4, steps=3, validation_images=4, sample_every=0)

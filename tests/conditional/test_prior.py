@@ -32,12 +32,11 @@ from scoreinv.tasks.colorize import colorize
 from scoreinv.tasks.inpaint import inpaint
 from scoreinv.tasks.noise_streams import PictureNoise
 from scoreinv.tasks.requests import COLOR_SATURATION, COLOR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS, ColorizeRequest
-from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.config import DataConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.data import batches
-from scoreinv.training.data.batches import draw_observed
 from scoreinv.training.data.synthetic_damage import draw_hole
+from scoreinv.training.learners import ConditionalLearner, NoisyBatch, ObservationConfig, draw_observed
 from scoreinv.training.loop import train
-from scoreinv.training.losses import per_image_loss
 from scoreinv.windows import Tiled
 from scoreinv.windows.ensemble import MIRRORED
 
@@ -379,14 +378,14 @@ def test_the_loss_is_the_error_over_the_expected_one_of_the_initial_estimate() -
     x0, z = draw((2, 3, 16, 16)).clamp(-1, 1), draw((2, 3, 16, 16), 1)
     observed = (torch.rand(2, 3, 16, 16) < 0.6).float()
     t = torch.ones(2, dtype=torch.float64)
-    objective = ObjectiveConfig(weighting="residual")
     operator = ObservedComponents(observed, prior.preconditioning.basis)
     initial = prior.initial_estimate(Observation(operator, operator(x0)))
     error = (rotated(x0, prior.preconditioning.basis) - initial.mean).square().flatten(1).sum(1)
-    loss = per_image_loss(objective, prior.given(Observation(operator, operator(x0))), x0, t, z)
+    losses, batch = ConditionalLearner().relative_losses, NoisyBatch(x0, t, z)
+    loss = losses(prior.given(Observation(operator, operator(x0))), batch)
     torch.testing.assert_close(loss, error / initial.variance.flatten(1).sum(1), rtol=0.02, atol=1e-3)
-    nothing = per_image_loss(objective, prior.given(Observation(mask(0 * observed), 0 * x0)), x0, t, z)
-    torch.testing.assert_close(nothing, per_image_loss(objective, prior, x0, t, z))
+    nothing = losses(prior.given(Observation(mask(0 * observed), 0 * x0)), batch)
+    torch.testing.assert_close(nothing, losses(prior, batch))
 
 
 class _Smooth:
@@ -421,9 +420,8 @@ def test_a_trained_network_finds_the_posterior_mean_of_gaussian_pictures(tmp_pat
     config = TrainingConfig(
         FillConfig(network, VE(0.02, 10.0), ResidualPreconditioning(), (-1.0, 1.0), side),
         DataConfig(str(folder), scales=(1.0,), holdout_fraction=0),
-        ObjectiveConfig(weighting="residual"),
+        ConditionalLearner(observations=ObservationConfig(0.1, 0.9, 0, 0, 0, 0)),
         OptimizerConfig(learning_rate=3e-3, warmup=50, anneal="cosine"),
-        ObservationConfig(nothing=0.1, holes=0.9, gray=0, hints=0, damaged_gray=0, refined=0),
         batch_size=64,
         steps=700,
         precision="float32",

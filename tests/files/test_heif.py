@@ -106,7 +106,7 @@ def test_of_several_pictures_the_main_one():
 
 
 @BOTH
-def test_sizes_are_checked_before_it_is_decoded(suffix, monkeypatch):
+def test_sizes_are_checked_before_it_is_decoded(suffix, monkeypatch, limit):
     data, seen = picture_bytes(Picture(ramp()), f"a.{suffix}"), []
 
     def check_size(*numbers: int) -> None:
@@ -120,7 +120,7 @@ def test_sizes_are_checked_before_it_is_decoded(suffix, monkeypatch):
     ((width, height, needed),) = seen
     assert (width, height) == (64, 40)
     assert needed >= 5 * 64 * 40
-    monkeypatch.setattr("scoreinv.imaging.picture.MAX_MEGAPIXELS", 0.002)
+    limit(megapixels=0.002)
     refused(data, "megapixels, the limit is")
 
 

@@ -15,7 +15,6 @@ from numpy.testing import assert_array_equal
 from picture_files import PIXELS, png_with, refused, samples, saved
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageCms, ImageFile
 
-from scoreinv.files import read
 from scoreinv.files.read import decode, is_picture, read_picture, stated_pixels
 from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.picture import Picture
@@ -331,12 +330,12 @@ class Endless(io.RawIOBase):
         return count
 
 
-def test_a_file_longer_than_any_picture_is_not_read(tmp_path, monkeypatch):
+def test_a_file_longer_than_any_picture_is_not_read(tmp_path, limit):
     path = tmp_path / "scan.tif"
     path.write_bytes(saved(Image.new("L", (40, 30)), "TIFF"))
-    monkeypatch.setattr(read, "_LONGEST_FILE", path.stat().st_size)
+    limit(file_bytes=path.stat().st_size)
     assert read_picture(path).size == (30, 40)
-    monkeypatch.setattr(read, "_LONGEST_FILE", path.stat().st_size - 1)
+    limit(file_bytes=path.stat().st_size - 1)
     with pytest.raises(InputError, match=r"scan\.tif: is 0 GB long, above the limit: save"):
         read_picture(path)
 
@@ -344,8 +343,8 @@ def test_a_file_longer_than_any_picture_is_not_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("beginning", "words"), [(b"", "not a supported picture"), (b"\x89PNG\r\n\x1a\n", "longer than")]
 )
-def test_a_stream_that_does_not_end(monkeypatch, beginning, words):
-    monkeypatch.setattr(read, "_LONGEST_STREAM", 5_000_000)
+def test_a_stream_that_does_not_end(monkeypatch, limit, beginning, words):
+    limit(stream_bytes=5_000_000)
     stream = Endless(beginning)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(stream)))
     refused("-", "standard input", words)

@@ -248,8 +248,8 @@ def test_a_chain_ends_where_it_runs_into_itself(big):
         refused(bytes(turned), f"from 0 to {count - 1}", frame=count)
 
 
-def test_many_frames(monkeypatch):
-    monkeypatch.setattr(directories, "MAX_FRAMES", 3)
+def test_many_frames(limit):
+    limit(frames=3)
     data = io.BytesIO()
     with tifffile.TiffWriter(data) as writer:
         for count in range(4):

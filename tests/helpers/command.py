@@ -20,7 +20,8 @@ from scoreinv.models.config import FillConfig
 from scoreinv.models.model_file import read_model
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.prior import ScorePrior
-from scoreinv.training.config import DataConfig, ObjectiveConfig, ObservationConfig
+from scoreinv.training.config import DataConfig
+from scoreinv.training.learners import ConditionalLearner
 
 DRAWING = ("inpaint", "colorize", "sample", "interpolate")
 CLASSICAL = ("telea", "navier-stokes", "biharmonic")
@@ -48,8 +49,7 @@ def conditional(tmp_path_factory: pytest.TempPathFactory) -> str:
     run = brief_run(
         DataConfig(),
         model=FillConfig(network, small_config().sde, ResidualPreconditioning(), image_size=16),
-        objective=ObjectiveConfig(weighting="residual"),
-        observations=ObservationConfig(),
+        learner=ConditionalLearner(),
     )
     (folder / "run.json").write_text(json.dumps(encode(run)))
     with pytest.MonkeyPatch.context() as patch:

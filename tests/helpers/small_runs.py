@@ -1,16 +1,22 @@
 """A run of a second, for tests of what surrounds the training."""
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
-from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.config import DataConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.learners import ScoreLearner
 
 TINY = NCSNppConfig(
     channels=1,
@@ -30,7 +36,7 @@ def tiny_run(folder: Path, *, dropout: float = 0.0, steps: int = 12) -> Training
     return TrainingConfig(
         model=ModelConfig(replace(TINY, dropout=dropout), VE(0.01, 10.0), EDM(), (-1.0, 1.0), 8),
         data=DataConfig(str(folder), scales=(1.0,), holdout_fraction=0.2),
-        objective=ObjectiveConfig(weighting="uniform"),
+        learner=ScoreLearner(weighting="uniform"),
         optimizer=OptimizerConfig(learning_rate=2e-3, warmup=5, anneal="cosine"),
         batch_size=8,
         steps=steps,
@@ -50,3 +56,28 @@ def write_gradient(path: Path, width: int, height: int) -> None:
     pixels[..., 0], pixels[..., 1] = np.arange(width)[None, :], np.arange(height)[:, None]
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
+
+
+@dataclass(frozen=True)
+class Watched(VE):
+    """VE that calls a function whenever it is used without gradients: in validation and sampling, not in a step."""
+
+    sigma_max: float = 10.0
+    event: Callable[[], None] = field(default=lambda: None, compare=False)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            self.event()
+        return super().sigma(t)
+
+
+@contextmanager
+def file_limit(size: int) -> Iterator[None]:
+    """Let this process write no more than this many bytes to a file, as on a disk that is full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

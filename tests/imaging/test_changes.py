@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from scoreinv.imaging.changes import ALTERED, GENERATED, IDENTICAL, changes, differing, resized, side_by_side
+from scoreinv.imaging.changes import ALTERED, GENERATED, IDENTICAL, changes, differing, side_by_side
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.resizing import nearest
 
 PIXELS = np.random.default_rng(0).integers(1, 250, (6, 8, 3)).astype(np.uint8)
 
@@ -77,8 +78,8 @@ def test_transparency_is_a_change():
 
 
 def test_nearest_neighbours():
-    assert np.array_equal(resized(PIXELS, (12, 16)), PIXELS.repeat(2, axis=0).repeat(2, axis=1))
-    assert resized(PIXELS, (6, 8)) is PIXELS
+    assert np.array_equal(nearest(PIXELS, (12, 16)), PIXELS.repeat(2, axis=0).repeat(2, axis=1))
+    assert nearest(PIXELS, (6, 8)) is PIXELS
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -114,5 +115,5 @@ def test_tints_are_mixed_by_their_opacity_and_a_white_gap_divides() -> None:
 def test_pictures_of_other_sizes_differ_everywhere() -> None:
     assert differing(Picture(PIXELS), Picture(PIXELS[:5])).tolist() == [[True] * 8] * 5
     smaller = np.arange(48).reshape(6, 8)
-    assert resized(smaller, (3, 4)).tolist() == smaller[::2, ::2].tolist()
-    assert resized(smaller, (4, 8)).tolist() == smaller[[0, 1, 3, 4]].tolist()
+    assert nearest(smaller, (3, 4)).tolist() == smaller[::2, ::2].tolist()
+    assert nearest(smaller, (4, 8)).tolist() == smaller[[0, 1, 3, 4]].tolist()

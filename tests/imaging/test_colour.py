@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import ndimage
 
 from scoreinv.imaging.colour import (
     ChromaAlongEdges,
-    GuidedUpsampling,
     _luma_steps,
     quantize_keeping_luma,
     reach,
@@ -47,30 +45,6 @@ def test_rounding_keeps_every_grey_level(name):
     assert np.abs(rounded - rgb * 255).max() <= 1.5
     assert_array_equal(rounded[levels == 0], 0)
     assert_array_equal(rounded[levels == 255], 255)
-
-
-def test_guided_chroma_has_no_luma_and_agrees_at_low_resolution():
-    rng = np.random.default_rng(0)
-    rgb = rng.random((12, 15, 3))
-    chroma = rgb - luma(rgb)[..., None]
-    guide = rng.random((12, 15)).astype(np.float32)
-    fit = GuidedUpsampling.fit(chroma, guide)
-    assert_allclose(luma(fit.low[..., :3]), 0, atol=1e-6)
-    assert_allclose(luma(fit.low[..., 3:]), 0, atol=1e-6)
-    assert_allclose(fit.rows(guide, 0, 12), chroma, atol=1e-6)
-    full = rng.random((50, 61)).astype(np.float32)
-    parts = [fit.rows(full[top : top + 20], top, 50) for top in (0, 20, 40)]
-    assert_allclose(np.concatenate(parts), fit.rows(full, 0, 50), atol=1e-6)
-
-
-def test_chroma_of_a_flat_guide_is_linear_between_the_centres_of_pixels():
-    rows, columns = np.mgrid[:4, :6].astype(np.float32)
-    fit = GuidedUpsampling.fit(np.stack([rows, columns, rows - columns], axis=-1), np.zeros((4, 6), np.float32))
-    down, across = np.meshgrid(
-        *(((np.arange(3 * side) + 0.5) / 3 - 0.5).clip(0, side - 1) for side in (4, 6)), indexing="ij"
-    )
-    expected = np.stack([down, across, down - across], axis=-1)
-    assert_allclose(fit.rows(np.zeros((12, 18), np.float32), 0, 12), expected, atol=1e-5)
 
 
 def test_strokes_reach_over_smooth_ground_and_not_across_edges():
@@ -165,24 +139,3 @@ def test_both_steps_of_an_edge_within_a_pixel_count_in_full():
     assert_allclose(_luma_steps(line, 1), [expected])
     assert_allclose(_luma_steps(line.T, 0), np.array([expected]).T)
     assert_allclose(_luma_steps(-line, 1), [expected])
-
-
-def test_slopes_of_guided_chroma_are_those_of_windows_averaged():
-    rng = np.random.default_rng(5)
-    chroma, guide = rng.normal(0, 0.2, (7, 9, 3)), rng.random((7, 9))
-    chroma[..., 0] += 2 * guide
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        size = (3, 3) + (1,) * (values.ndim - 2)
-        return ndimage.uniform_filter(values, size, mode="nearest")
-
-    variance = mean(guide**2) - mean(guide) ** 2
-    covariance = mean(chroma * guide[..., None]) - mean(chroma) * mean(guide)[..., None]
-    slope = mean(covariance / (variance + 0.01)[..., None])
-    fit = GuidedUpsampling.fit(chroma, guide)
-    assert_allclose(fit.low, np.concatenate([slope, chroma - slope * guide[..., None]], axis=-1), atol=1e-6)
-    # Between the pixels slope and offset are interpolated, and the slope is that of the fine luma.
-    fine = rng.random((14, 18)).astype(np.float32)
-    dark, light = fit.rows(0 * fine, 0, 14), fit.rows(fine, 0, 14)
-    slopes = GuidedUpsampling(np.concatenate([0 * slope, slope], axis=-1).astype(np.float32)).rows(fine, 0, 14)
-    assert_allclose(light - dark, slopes * fine[..., None], atol=1e-5)

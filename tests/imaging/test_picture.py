@@ -7,7 +7,8 @@ from PIL import Image
 
 from scoreinv.imaging.changes import differing
 from scoreinv.imaging.metadata import Metadata
-from scoreinv.imaging.picture import Fill, Picture, check_megapixels, eight_bits, scaled
+from scoreinv.imaging.picture import Fill, Picture, check_megapixels, eight_bits
+from scoreinv.imaging.resizing import scaled
 from scoreinv.operators.luma import GRAY_WEIGHTS, luma, luma_weights
 from scoreinv.system.errors import InputError, ScoreinvError
 

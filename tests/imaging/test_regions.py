@@ -13,13 +13,11 @@ from scoreinv.imaging.regions import (
     extent,
     halvings_of_holes,
     hole_regions,
-    mask_of_blocks,
-    means_of_blocks,
     overlap,
     regions_to_fill,
-    touched_blocks,
     widened,
 )
+from scoreinv.imaging.resizing import mask_of_blocks, means_of_blocks, touched_blocks
 from scoreinv.windows.boxes import crop
 
 

@@ -142,10 +142,10 @@ def test_a_file_whose_configuration_asks_for_the_moon(tmp_path: Path) -> None:
         read_model(path)
 
 
-def test_what_memory_does_not_hold_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_memory_does_not_hold_is_not_begun(tmp_path: Path, limit: Callable[..., None]) -> None:
     path = tmp_path / "m.safetensors"
     save(CONFIG.build(), path)
-    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 1000)
+    limit(memory=1000)
     with pytest.raises(CheckpointError, match=r"m\.safetensors: needs about .* GB of memory"):
         read_model(path)
 

@@ -24,10 +24,9 @@ from scoreinv.operators.pixelwise import rotated
 from scoreinv.sdes import VE
 from scoreinv.system.errors import CheckpointError
 from scoreinv.tasks.colorize import colorize
-from scoreinv.training.config import DataConfig, ObservationConfig, OptimizerConfig, TrainingConfig
-from scoreinv.training.data.batches import Batch
+from scoreinv.training.config import DataConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.learners import ChromaLearner, ConditionalLearner, ObservationConfig, ObservedBatch
 from scoreinv.training.loop import train
-from scoreinv.training.losses import ChromaLearner
 from scoreinv.training.presets import conditional_training
 from scoreinv.training.run import initial_model
 
@@ -55,13 +54,15 @@ def luma(height: int, width: int, seed: int = 0) -> Tensor:
     return torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(seed))
 
 
+GRAY = ObservationConfig(0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+
+
 def training(folder: Path, steps: int = 3) -> TrainingConfig:
     return replace(
         conditional_training(VE(0.01, 20.0), DataConfig(str(folder), mode="zooms", holdout_fraction=0.2)),
         model=CONFIG,
-        observations=ObservationConfig(0.0, 0.0, 1.0, 0.0, 0.0, 0.0),
+        learner=ChromaLearner(focus=(-0.5, 2.0), observations=GRAY),
         optimizer=OptimizerConfig(1e-3, warmup=5, anneal="constant"),
-        trained="chroma",
         batch_size=4,
         steps=steps,
         validation_images=4,
@@ -206,11 +207,11 @@ def test_chroma_needs_whole_maps_of_the_encoder() -> None:
 
 def test_the_loss_is_the_error_over_that_of_grey(tmp_path: Path) -> None:
     """A vivid picture whose colours are half right counts no more than a pale one; of a grey one any colour counts."""
-    learner, prior = ChromaLearner(training(tmp_path)), initial_model(training(tmp_path), chroma_prior())
+    learner, prior = ChromaLearner(), initial_model(training(tmp_path), chroma_prior())
     strength = torch.tensor([0.0, 0.2, 1.0])[:, None, None, None]
     images = strength * torch.tensor([0.9, -0.5, 0.3])[:, None, None].expand(-1, 16, 16)
     empty = torch.empty(0)
-    batch = Batch(images, empty, empty, encoder_luma=luma(64, 64).expand(3, -1, -1, -1))
+    batch = ObservedBatch(images, *4 * [empty], encoder_luma=luma(64, 64).expand(3, -1, -1, -1))
     truth = AXES.chroma_beyond_gray(images)
     energy = truth.square().mean((1, 2, 3)) / AXES.chroma_variance
     assert 0.2 < energy[1] < 0.3 < 5 < energy[2]
@@ -243,14 +244,16 @@ def test_it_learns_the_colour_that_all_pictures_have(tinted: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trained", ["chroma", "score"])
-def test_a_resumed_run_keeps_the_network_that_is_not_trained(trained: str, tinted: Path, tmp_path: Path) -> None:
-    config = replace(training(tinted, steps=1), trained=trained)
+@pytest.mark.parametrize("learner", [ChromaLearner, ConditionalLearner])
+def test_a_resumed_run_keeps_the_network_that_is_not_trained(
+    learner: type[ConditionalLearner], tinted: Path, tmp_path: Path
+) -> None:
+    config = replace(training(tinted, steps=1), learner=learner(observations=GRAY))
     start = chroma_prior(seed=3)
     train(config, tmp_path / "run", init=start)
     train(replace(config, steps=2), tmp_path / "run", resume=True)
     resumed = read_model(tmp_path / "run" / "model.safetensors")
-    fixed = "" if trained == "chroma" else "chroma."
+    fixed = "" if learner is ChromaLearner else "chroma."
     for one, other in zip(start.parts()[fixed].parameters(), resumed.parts()[fixed].parameters(), strict=True):
         assert torch.equal(one, other)
 

@@ -22,7 +22,8 @@ from scoreinv.preconditioning import EDM
 from scoreinv.sdes import TRAINING_START, VE, VP, broadcast
 from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.tasks.generate import generate
-from scoreinv.training.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.config import DataConfig, OptimizerConfig, TrainingConfig
+from scoreinv.training.learners import ClassifierLearner
 from scoreinv.training.loop import train
 
 DARK, BRIGHT, STD = 0.47, 0.53, 0.1
@@ -52,7 +53,7 @@ def training(folder: Path, **changes: object) -> TrainingConfig:
     config = TrainingConfig(
         model=CONFIG,
         data=DataConfig(source=str(folder), scales=(1.0,), holdout_fraction=0.2),
-        objective=ObjectiveConfig(),
+        learner=ClassifierLearner(),
         optimizer=OptimizerConfig(learning_rate=5e-3, warmup=15, anneal="cosine"),
         batch_size=48,
         ema_decay=0.97,
@@ -107,8 +108,8 @@ def test_it_learns_the_exact_probabilities(run: Path) -> None:
 @pytest.mark.slow
 def test_smoothed_labels_are_what_it_learns(folder: Path, tmp_path: Path) -> None:
     model = replace(CONFIG, network=ConvNetConfig(channels=1, classes=2, widths=(16, 16)))
-    smoothed = ObjectiveConfig(focus=(-6.0, 0.1), label_smoothing=0.4)
-    train(training(folder, model=model, objective=smoothed, steps=150), tmp_path / "run")
+    smoothed = ClassifierLearner(focus=(-6.0, 0.1), label_smoothing=0.4)
+    train(training(folder, model=model, learner=smoothed, steps=150), tmp_path / "run")
     trained = load_classifier(tmp_path / "run")
     means = torch.tensor([2 * BRIGHT - 1, 2 * DARK - 1]).repeat(128).reshape(-1, 1, 1, 1)
     x = means + 2 * STD * torch.randn(256, 1, 8, 8, generator=torch.Generator().manual_seed(4))
@@ -116,7 +117,7 @@ def test_smoothed_labels_are_what_it_learns(folder: Path, tmp_path: Path) -> Non
         surest = trained(x, TRAINING_START).softmax(1).amax(1)  # the classes are 4.8 deviations apart
     assert abs(surest.mean() - 0.8) < 0.04
     with pytest.raises(InputError, match="label_smoothing"):
-        ObjectiveConfig(label_smoothing=1.0)
+        ClassifierLearner(label_smoothing=1.0)
 
 
 def test_the_judge_sees_the_picture_alone() -> None:

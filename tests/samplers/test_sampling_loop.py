@@ -7,7 +7,6 @@ import torch
 from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, energy_threshold, gaussian
 from solvers import CONTINUOUS, grid_error, logarithmic
 
-from scoreinv import samplers
 from scoreinv.guidance import ClassifierGuidance, ConstrainedPC
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
@@ -324,11 +323,6 @@ def test_no_gradient_is_recorded_and_no_global_state_changes(sampler):
     assert result.x0.dtype == torch.float32
     assert not result.x0.is_inference()
     assert torch.equal(state, torch.random.get_rng_state())
-
-
-def test_names_of_version_0_2_warn():
-    with pytest.warns(DeprecationWarning, match="DPMpp2M"):
-        assert samplers.Multistep is DPMpp2M
 
 
 @CONTINUOUS

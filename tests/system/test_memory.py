@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_what_is_kept_is_no_shortage() -> None:
     assert kept > 150 << 20 > 3 * left
 
 
-def test_a_shortage_is_told_in_gigabytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available_bytes", lambda enough=0: 2 * 10**9)
-    assert memory.shortage(2 * 10**9) is None
-    assert memory.shortage(31 * 10**8) == "needs about 3.1 GB of memory, but 2.0 GB are free"
+def test_a_shortage_is_told_in_gigabytes(limit: Callable[..., None]) -> None:
+    limit(memory=2 * 10**8)
+    assert memory.shortage(2 * 10**8) is None
+    assert memory.shortage(31 * 10**8) == "needs about 3.1 GB of memory, but 0.2 GB are free"

@@ -1,10 +1,9 @@
-"""Lines on stderr, and names that have moved."""
+"""Lines on stderr."""
 
 import os
 
 import pytest
 
-from scoreinv.system.moved import moved
 from scoreinv.system.terminal import duration, say
 
 
@@ -39,12 +38,3 @@ def test_lines_are_written_at_once_and_do_not_act_on_the_terminal(monkeypatch):
 )
 def test_durations(seconds, words):
     assert duration(seconds) == words
-
-
-def test_a_name_that_has_moved_is_found_with_a_warning_and_others_as_before():
-    find = moved("here", {"old": "math.pi"}, {"other": 2}.__getitem__)
-    with pytest.warns(DeprecationWarning, match=r"here\.old is math\.pi"):
-        assert 3.14 < find("old") < 3.15
-    assert find("other") == 2
-    with pytest.raises(AttributeError, match=r"here.*other"):
-        moved("here", {"old": "math.pi"})("other")

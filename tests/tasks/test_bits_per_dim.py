@@ -73,8 +73,8 @@ def test_errors_of_different_pictures_are_independent():
     assert abs(errors.mean()) < 4 * errors.std() / math.sqrt(len(errors))  # as no shared draw would leave it
 
 
-def test_pictures_together_are_as_alone(monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.common.PIXELS_AT_ONCE", 48)  # batches across pictures and repeats
+def test_pictures_together_are_as_alone(limit):
+    limit(pixels_at_once=48)  # batches across pictures and repeats
     levels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)
     pictures = [Picture(item) for item in levels]
     together = pictures_bits_per_dim(
@@ -93,12 +93,12 @@ def test_likelihood_needs_8_bits_and_fitting_sides():
         check_picture(Picture(np.zeros((4, 5, 3), np.uint8)), prior(VE()))
 
 
-def test_a_picture_too_big_for_the_memory_is_refused(monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.bits_per_dim.PIXELS_AT_ONCE", 8)
+def test_a_picture_too_big_for_the_memory_is_refused(limit):
+    limit(pixels_at_once=8)
     model = ModelConfig(replace(SMALL, condition_channels=0), VE(0.01, 20.0), EDM(), (-1.0, 1.0), 16).build()
     picture = Picture(np.full((16, 16, 3), 128, np.uint8))
     assert math.isfinite(picture_bits_per_dim(picture, model, steps=2).bits_per_dim)
-    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 10)
+    limit(memory=10)
     with pytest.raises(InputError, match=r"16x16 pixels needs about .* GB .* reduce or crop"):
         picture_bits_per_dim(picture, model, steps=2)
 

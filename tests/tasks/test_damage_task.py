@@ -37,7 +37,7 @@ class Bright(DamageDetector):
 
     def __init__(self) -> None:
         small = SMALL.build()
-        super().__init__(small.network, small.encoder, small.image_size)
+        super().__init__(small.network, small.image_size, small.encoder)
         self.seen: list[tuple[int, ...]] = []
 
     def logits(self, pictures: Tensor) -> Tensor:

@@ -98,10 +98,10 @@ def test_pictures_come_back_in_kind():
     assert scoreinv.interpolate(*tensors, 2, steps=4, prior=prior(VE())).images[0].shape == (3, 4, 8)
 
 
-def test_many_pictures_are_decoded_in_parts(monkeypatch):
+def test_many_pictures_are_decoded_in_parts(limit):
     a, b = pictures(4, 4, 3)
     whole = scoreinv.interpolate(a, b, 5, steps=4, prior=prior(VE()))
-    monkeypatch.setattr("scoreinv.tasks.common.PIXELS_AT_ONCE", 32)
+    limit(pixels_at_once=32)
     seen = []
     parts = scoreinv.interpolate(a, b, 5, steps=4, prior=prior(VE()), callback=seen.append)
     assert parts.nfe == whole.nfe

@@ -293,7 +293,7 @@ def test_the_mean_of_anything_in_any_range(name):
     np.testing.assert_allclose(other.image, result.image, atol=1e-4)
 
 
-def test_a_sample_is_the_same_however_many_are_drawn(monkeypatch):
+def test_a_sample_is_the_same_however_many_are_drawn(limit):
     y = noisy(apply(operator_of(), truth()), 0.05)
     both = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, samples=2, seed=3)
     one = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, seed=3)
@@ -303,7 +303,7 @@ def test_a_sample_is_the_same_however_many_are_drawn(monkeypatch):
     two = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), samples=2).samples
     first = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), estimate="sample").image
     np.testing.assert_allclose(first, two[0], atol=1e-5)
-    monkeypatch.setattr("scoreinv.tasks.common.PIXELS_AT_ONCE", 1)
+    limit(pixels_at_once=1)
     one_by_one = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), samples=2).samples
     np.testing.assert_allclose(one_by_one[1], two[1], atol=1e-5)
 
@@ -342,12 +342,11 @@ def test_nothing_but_noise_is_taken_off_exactly():
 
 
 @pytest.mark.parametrize("method", ["dpir", "diffpir", "mmps", "pigdm", "dps", "ddrm", "pc", "denoise"])
-def test_every_method_calls_back_at_every_window(method, monkeypatch):
+def test_every_method_calls_back_at_every_window(method, monkeypatch, limit):
     """At most one window is evaluated between two calls, and a call that says stop is the last."""
     known = prior()
     wide = truth(2 * known.image_size, 3 * known.image_size)
-    for module in ("solve", "denoise"):
-        monkeypatch.setattr(f"scoreinv.tasks.{module}.PIXELS_AT_ONCE", 1)
+    limit(pixels_at_once=1)
     between, noise = [0], ScorePrior.noise
 
     def counted(self, x, t):

@@ -56,12 +56,12 @@ def test_an_enlarged_picture_reduces_to_the_one_that_was_given(factor, kind):
     assert abs(again.astype(int) - y).max() <= 1
 
 
-def test_samples_beyond_the_memory_are_refused_before_the_work(monkeypatch):
+def test_samples_beyond_the_memory_are_refused_before_the_work(limit):
     y = small(large(24, 32))
     results = 2 * 2 * 2 * y.nbytes  # two of twice the width and height
     for free, count in ((results - 1, 0), (results, 1)):
         told = []
-        monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0, free=free: free)
+        limit(memory=free)
         with pytest.raises((SettingError, Cancelled)) as refusal:
             scoreinv.upscale(y, 2, samples=2, callback=lambda done, told=told: told.append(done) or False)
         assert len(told) == count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,10 +19,9 @@ from small_runs import tiny_run
 
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError
-from scoreinv.training.config import ObjectiveConfig
-from scoreinv.training.data.batches import TIMES, Batch, draw_times, stream
+from scoreinv.training.data.batches import TIMES, Batch, stream
+from scoreinv.training.learners import NoisyBatch, ScoreLearner
 from scoreinv.training.loop import train
-from scoreinv.training.losses import per_image_loss
 from scoreinv.training.metrics import MetricsLog, evaluate, write_samples
 
 needs_tensorboard = pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs the extra 'tensorboard'")
@@ -79,26 +79,24 @@ def test_without_tensorboard(folder: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_held_out_loss_by_noise_level_is_the_closed_form() -> None:
     prior = GaussianPrior(VE(0.01, 50.0), 0.1, 0.25)
     count, shape = 400, (400, 1, 16, 16)
-    times = draw_times(ObjectiveConfig(), prior.sde, (-1.0, 1.0), count, stream(0, TIMES, 0))
+    times = ScoreLearner().draw_times(prior.sde, (-1.0, 1.0), count, stream(0, TIMES, 0))
     x0 = prior.mean + prior.variance**0.5 * standard_normal(shape, 5)
-    data = Batch(x0, times, standard_normal(shape, 6))
+    data = NoisyBatch(x0, times, standard_normal(shape, 6))
 
-    def measures(batch: Batch) -> dict[str, torch.Tensor]:
-        return {"loss": per_image_loss(ObjectiveConfig(), prior, batch.images, batch.times, batch.noise)}
-
-    result = evaluate(measures, data, batch_size=150)["loss"]
+    measures = partial(ScoreLearner().measures, prior)
+    result = evaluate(measures, data, batch_size=150)["validation"]
     least = prior.least_loss(times)
     assert result.mean == pytest.approx(least.mean().item(), rel=0.02)
     assert result.times == tuple((number + 0.5) / 8 for number in range(8))
     for number, value in enumerate(result.by_time):
         members = (times * 8).long().clamp(max=7) == number
         assert value == pytest.approx(least[members].mean().item(), rel=0.04)
-    again = evaluate(measures, data, batch_size=400)["loss"]
+    again = evaluate(measures, data, batch_size=400)["validation"]
     assert again.mean == pytest.approx(result.mean, rel=1e-6)
 
 
 def test_times_without_pictures_have_no_figure_and_an_evaluation_can_be_stopped() -> None:
-    data = Batch(torch.zeros(3, 1, 2, 2), torch.tensor([0.1, 0.12, 1.0], dtype=torch.float64), torch.empty(3, 0))
+    data = Batch(torch.zeros(3, 1, 2, 2), torch.tensor([0.1, 0.12, 1.0], dtype=torch.float64))
 
     def measures(batch: Batch) -> dict[str, torch.Tensor]:
         return {"twice": 2 * batch.times}

@@ -18,31 +18,6 @@ from scoreinv.training.loop import train
 from scoreinv.training.run import RunRecord, TrainingState, save_state, saved_states
 
 
-def test_a_parameter_that_missed_a_step_goes_on_by_its_own_count() -> None:
-    """A resumed run is the same, bit for bit: Adam's correction of a moment depends on how often it was taken."""
-
-    def state() -> TrainingState:
-        network = nn.ModuleDict({name: nn.Linear(2, 1, bias=False) for name in "ab"})
-        for layer in network.values():
-            nn.init.constant_(layer.weight, 0.5)
-        optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
-        return TrainingState(network, copy.deepcopy(network), optimizer, nn.ModuleList())
-
-    def step(state: TrainingState, *names: str) -> None:
-        state.optimizer.zero_grad()
-        sum(state.network[name](torch.tensor([1.0, 3.0])).square() for name in names).sum().backward()
-        state.optimizer.step()
-
-    whole, resumed = state(), state()
-    step(whole, "a", "b")
-    step(whole, "a")
-    resumed.restore({name: value.clone() for name, value in whole.tensors().items()}, 2)
-    for each in (whole, resumed):
-        step(each, "a", "b")
-    for name in "ab":
-        assert torch.equal(whole.network[name].weight, resumed.network[name].weight)
-
-
 def test_the_last_two_states_are_kept(config: TrainingConfig, tmp_path: Path) -> None:
     network = nn.Linear(2, 1)
     state = TrainingState(network, copy.deepcopy(network), torch.optim.Adam(network.parameters()), nn.ModuleList())

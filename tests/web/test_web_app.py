@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import h11
 import numpy as np
@@ -120,14 +120,14 @@ def test_a_photograph_of_a_phone(browser):
 
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_what_is_shown_is_the_photograph(browser, channels, dtype, monkeypatch):
+def test_what_is_shown_is_the_photograph(browser, channels, dtype, limit):
     before = pixels(channels, dtype)
     photo = opened(browser, png(before))
     shown = read(browser.get(f"/api/photos/{photo['key']}/view").content)
     levels = before / np.iinfo(dtype).max * 255
     assert shown.shape == before.shape
     assert abs(shown - levels).mean() < 6
-    monkeypatch.setattr("scoreinv.web.photo._VIEW_PIXELS", 240)
+    limit(view_pixels=240)
     assert read(browser.get(f"/api/photos/{photo['key']}/view").content).shape[:2] == (12, 20)
 
 
@@ -287,9 +287,9 @@ def test_steps_of_a_restoration_are_left_out(browser):
     assert (refused.status_code, refused.json()["error"].startswith("The mask needs ")) == (422, True)
 
 
-def test_mask_and_strokes_of_a_restored_photograph(browser, monkeypatch):
+def test_mask_and_strokes_of_a_restored_photograph(browser, limit):
     """They are held till both are there, also where they take more than the album is meant to hold."""
-    monkeypatch.setattr("scoreinv.web.app.Album", lambda: album.Album(most=1))
+    limit(album_bytes=1)
     strokes = np.zeros((24, 40, 4), np.uint8)
     strokes[4:20, 5:35] = 200, 40, 40, 255
     with client() as small:
@@ -527,8 +527,8 @@ def test_other_types_are_refused(browser, kind):
     assert (answer.status_code, answer.json()["error"]) == (415, "Send a picture file.")
 
 
-def test_long_files_are_refused_by_what_they_say_and_by_what_they_are(browser, monkeypatch):
-    monkeypatch.setattr(body, "MOST_BYTES", 1 << 20)
+def test_long_files_are_refused_by_what_they_say_and_by_what_they_are(browser, limit):
+    limit(upload_bytes=1 << 20)
     read_bytes = 0
 
     def endless():
@@ -542,8 +542,9 @@ def test_long_files_are_refused_by_what_they_say_and_by_what_they_are(browser, m
         assert (answer.status_code, "larger than 1 MB" in answer.json()["error"]) == (413, True)
 
 
-def test_uploads_share_a_limit_of_memory(monkeypatch):
-    monkeypatch.setattr(body, "_MOST_UPLOADING", 15)
+def test_uploads_share_twice_the_memory_of_one(limit):
+    limit(upload_bytes=10)
+    content = get_args(body.Content)[1].dependency
     owner = FastAPI()
     owner.state.uploading = 0
 
@@ -555,16 +556,19 @@ def test_uploads_share_a_limit_of_memory(monkeypatch):
             return messages.pop(0)
 
         headers = [(b"content-type", b"image/png")]
-        return body._content(Request({"type": "http", "app": owner, "headers": headers}, receive))
+        return content(Request({"type": "http", "app": owner, "headers": headers}, receive))
 
     async def run() -> None:
         first = upload(bytes(5), bytes(5))
         assert len(await anext(first)) == 10
+        second = upload(bytes(5))
+        assert len(await anext(second)) == 5
         with pytest.raises(HTTPException) as refused:
             await anext(upload(bytes(5), bytes(5)))
         assert refused.value.status_code == 503
         await first.aclose()
-        assert len(await anext(upload(bytes(15)))) == 15
+        assert len(await anext(upload(bytes(10)))) == 10
+        await second.aclose()
 
     asyncio.run(run())
     assert owner.state.uploading == 0
@@ -586,9 +590,9 @@ def test_a_wrong_setting_is_named_by_its_label(browser, work, query, error):
     assert (answer.status_code, answer.json()["error"]) == (422, error)
 
 
-def test_results_that_do_not_fit_in_memory(browser, monkeypatch):
+def test_results_that_do_not_fit_in_memory(browser, limit):
     photo = opened(browser, png(pixels()))
-    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 30_000)
+    limit(memory=30_000)
     path = f"/api/photos/{photo['key']}"
     assert asked(browser, f"{path}/upscale", factor=2).status_code == 202
     for answer in (asked(browser, f"{path}/upscale", factor=4), asked(browser, f"{path}/restore", enlarge=4)):
@@ -602,11 +606,11 @@ def no_decoding(monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", refused)
 
 
-def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkeypatch):
+def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkeypatch, limit):
     """Some bytes may stand for 400 megapixels of four samples of 16 bits."""
     content = picture_bytes(Picture(pixels(4, np.uint16)), "test.png")
     no_decoding(monkeypatch)
-    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 24 * 40 * 24 - 1)
+    limit(memory=24 * 40 * 24 - 1)
     answer = browser.post("/api/photos?name=a.file", content=content, headers=OPAQUE)
     assert answer.status_code == 422
     assert re.match(r"a\.file: opening it needs about [\d.]+ GB of memory", answer.json()["error"])

@@ -1318,10 +1318,10 @@ def gone(*_: object) -> None:
     raise GoneError("It is gone.")
 
 
-def test_a_file_that_is_too_large_is_not_sent(waiting, tmp_path, monkeypatch):
+def test_a_file_that_is_too_large_is_not_sent(waiting, tmp_path, limit):
     visitor, _ = waiting
     path = photo(tmp_path)
-    monkeypatch.setattr("scoreinv.web.body.MOST_BYTES", 1 << 20)
+    limit(upload_bytes=1 << 20)
     path.write_bytes(path.read_bytes() + bytes(1 << 20))
     visitor.page.set_input_files("#file", path)
     assert visitor.error() == "photo.png is larger than 1 MB: use the command line for it."

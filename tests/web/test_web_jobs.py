@@ -169,8 +169,8 @@ def test_jobs_whose_pages_have_gone_hold_no_places(clock, queue):
     assert waiting[-1].state == "cancelled"
 
 
-def test_old_jobs_are_forgotten(queue, monkeypatch):
-    monkeypatch.setattr(jobs, "_MOST_FINISHED", 2)
+def test_old_jobs_are_forgotten(queue, limit):
+    limit(finished_jobs=2)
     made = []
     for _ in range(5):
         made.append(queue.submit(lambda callback: {}))
@@ -322,9 +322,10 @@ def test_a_job_that_is_over_holds_no_pictures(queue, end):
     assert queue.get(job.key).state == ("cancelled" if end == "dropped" else end)
 
 
-def test_photographs_that_were_not_used_for_the_longest_go_first():
+def test_photographs_that_were_not_used_for_the_longest_go_first(limit):
     photos = [Photo(Picture(np.zeros((200, 200), np.uint8)), str(number), "PNG") for number in range(5)]
-    album = Album(most=120_000)
+    limit(album_bytes=120_000)
+    album = Album()
     for photo in photos[:3]:
         album.add(photo)
     assert album.get(photos[0].key) is photos[0]
@@ -340,8 +341,9 @@ def test_photographs_that_were_not_used_for_the_longest_go_first():
     assert len({photo.key for photo in photos}) == 5
 
 
-def test_metadata_and_the_number_of_photographs_count_too():
-    album = Album(most=1 << 20)
+def test_metadata_and_the_number_of_photographs_count_too(limit):
+    limit(album_bytes=1 << 20)
+    album = Album()
     small = [Photo(Picture(np.zeros((1, 1), np.uint8)), "small", "PNG") for _ in range(200)]
     album.add(*small[:100])
     album.add(*small[100:])

@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -124,11 +124,13 @@ def test_names_stay_within_their_folder_and_apart(browser: TestClient, tmp_path:
         assert browser.get(f"{path}/view", params={"name": name}).status_code == 404
 
 
-def test_their_number_and_size_are_bounded(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_their_number_and_size_are_bounded(
+    browser: TestClient, monkeypatch: pytest.MonkeyPatch, limit: Callable[..., None]
+) -> None:
     path = begun(browser, {"a.png": png(pixels())})
-    monkeypatch.setattr(many, "MOST_FILES", 1)
+    limit(batch_files=1)
     assert browser.post(f"{path}/files", content=png(pixels()), headers=OPAQUE).status_code == 422
-    monkeypatch.setattr(many, "MOST_FILES", 9)
+    limit(batch_files=9)
     monkeypatch.setattr("scoreinv.web.sessions.Sessions._bytes", lambda _: np.inf)
     assert browser.post(f"{path}/files", content=png(pixels()), headers=OPAQUE).status_code == 422
 

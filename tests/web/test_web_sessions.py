@@ -6,7 +6,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -88,8 +88,8 @@ def test_other_keys_name_no_files(kept: Sessions, key: str) -> None:
     assert len(kept._used) == 1
 
 
-def test_the_oldest_session_goes_first(kept: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "MOST_SESSIONS", 2)
+def test_the_oldest_session_goes_first(kept: Sessions, limit: Callable[..., None]) -> None:
+    limit(sessions=2)
     first, second = kept.begin(), kept.begin()
     kept.save(first, b"state", 0)  # used last
     third = kept.begin()
@@ -135,7 +135,7 @@ def test_a_session_that_takes_a_photograph_is_not_the_one_that_makes_room(
     kept.close()
 
 
-def test_states_have_versions(kept: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_states_have_versions(kept: Sessions, limit: Callable[..., None]) -> None:
     key = kept.begin()
     with pytest.raises(GoneError):
         kept.state(key)
@@ -144,7 +144,7 @@ def test_states_have_versions(kept: Sessions, monkeypatch: pytest.MonkeyPatch) -
         kept.save(key, b"of another tab", 0)
     kept.save(key, b"second", 1)
     assert kept.state(key) == (b"second", 2)
-    monkeypatch.setattr(sessions, "MOST_STATE", 3)
+    limit(state_bytes=3)
     with pytest.raises(sessions.InputError):
         kept.save(key, b"long", 2)
 
@@ -182,10 +182,10 @@ def test_a_session_begins_after_something_deleted_the_folder(kept: Sessions, tmp
     assert kept.photo(photo.key) is not None
 
 
-def test_the_routes_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_routes_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: Callable[..., None]) -> None:
     """A photograph that memory dropped comes back from its session, and nothing of it after it was forgotten."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr("scoreinv.web.album.MOST_BYTES", 1)
+    limit(album_bytes=1)
     with client() as browser:
         photo = browser.post("/api/photos?keep=true", content=png(pixels()), headers=OPAQUE).json()
         layer = browser.post(f"/api/photos/{photo['key']}/layers", content=png(hole()), headers=OPAQUE).json()["key"]
@@ -221,10 +221,10 @@ def test_the_routes_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_a_photograph_that_is_being_read_holds_up_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: Callable[..., None], method: str, path: str
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr("scoreinv.web.album.MOST_BYTES", 1)
+    limit(album_bytes=1)
     with client(raises=False) as browser, ThreadPoolExecutor() as pool:
         photo = browser.post("/api/photos?keep=true", content=png(pixels()), headers=OPAQUE).json()
         browser.post("/api/photos", content=png(pixels()), headers=OPAQUE)  # drops the first from memory

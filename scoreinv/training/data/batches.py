@@ -1,11 +1,6 @@
-"""Training batches: pictures, times and noise as a function of (seed, step), drawn by their global index.
+"""Pictures and noise of training batches as a function of (seed, step), drawn by their global index.
 
 Random numbers come from counters (`stream`), so a training state holds no generators.
-
-Objectives are expectations over uniform times, unless a focus changes that. The likelihood weight g^2 / sigma^2 of VP
-and sub-VP grows as 1 / t, so few pictures of a batch would dominate its loss. Its times are therefore drawn by
-importance (Song et al. 2021, "Maximum likelihood training", appendix): with s = sigma / alpha the weight is
-2 d ln s / dt, so times with uniform ln s contribute equally.
 """
 
 from __future__ import annotations
@@ -14,27 +9,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate, groupby
 from pathlib import PurePosixPath
+from typing import Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from scipy import special
 from torch import Tensor
 
-from scoreinv.operators.luma import luma_weights
-from scoreinv.preconditioning import Range
-from scoreinv.sdes import SDE, TRAINING_START, time_at
-from scoreinv.training.config import ObjectiveConfig, ObservationConfig, TrainingConfig
-from scoreinv.training.data.pictures import Pictures
-from scoreinv.training.data.prints import Film, on_colour_film, on_old_print, on_other_film
-from scoreinv.training.data.synthetic_damage import draw_hints, draw_hole, draw_scan
+from scoreinv.models.config import AnyConfig
+from scoreinv.training.data.pictures import DataConfig, Pictures
 
 TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED, FILM, COLOUR_FILM, DAMAGE = range(9)
 """Purposes of streams. Streams of different purposes are independent."""
-
-_VALIDATION_SEED = 0
-_FINE_WITHHELD = 0.05  # share of the pictures without finer luma, for networks that take it
 
 
 def stream(seed: int, purpose: int, step: int, index: int = 0) -> np.random.Generator:
@@ -45,152 +31,84 @@ def stream(seed: int, purpose: int, step: int, index: int = 0) -> np.random.Gene
 
 @dataclass(frozen=True)
 class Batch:
-    """The data of one training step in one process; entries are None if the model does not need them.
+    """The data of one training step in one process; learners add what their losses need.
 
     Attributes:
         images: (B, C, H, W) float32 in the model's range, channels last in memory.
-        times: (B,) float64.
-        noise: standard normal, the shape of `images`; empty without an SDE.
-        labels: (B,) class indices.
-        observed: (B, 3, H, W) bool, the components that a conditional prior observes.
-        refined: (B,) bool, whether it also observes the picture at half the size.
-        fine: (B, C, sH, sW), pictures at the scale of the observed finer luma; NaN if it is not observed.
-        encoder_luma: (B, 1, kH, kW) in [0, 1], the encoder's input.
-        damaged: (B, 1, H, W), 1 for damaged pixels, 0 for healthy ones, NaN for faint damage.
+        times: (B,) float64; 0 for models without an SDE.
     """
 
     images: Tensor
     times: Tensor
-    noise: Tensor
-    labels: Tensor | None = None
-    observed: Tensor | None = None
-    refined: Tensor | None = None
-    fine: Tensor | None = None
-    encoder_luma: Tensor | None = None
-    damaged: Tensor | None = None
 
-    def part(self, rows: slice | Tensor) -> Batch:
+    def part(self, rows: slice | Tensor) -> Self:
         """Return the data of some of the pictures, by a slice or by indices."""
         return replace(self, **{name: value[rows] for name, value in vars(self).items() if value is not None})
 
-    def to(self, device: torch.device | str) -> Batch:
+    def to(self, device: torch.device | str) -> Self:
         """Return the batch on a device; the times stay on the CPU."""
         moved = {name: value.to(device) for name, value in vars(self).items() if value is not None and name != "times"}
         return replace(self, **moved)
 
 
 @dataclass(frozen=True)
-class BatchSource:
-    """Draws batches; the same (seed, step) gives the same global batch for any number of processes.
+class PictureSource:
+    """Draws pictures and noise; the same (seed, step) gives the same global batch for any number of processes.
 
     Attributes:
-        config: configuration of the run.
         pictures: pictures to draw from.
+        data: how they are drawn.
+        model: configuration of the model, for its range and the side of its pictures.
+        side: of the drawn pictures, in pixels.
         batch_size: number of pictures in the global batch.
         seed: seed of all draws.
     """
 
-    config: TrainingConfig
     pictures: Pictures
+    data: DataConfig
+    model: AnyConfig
+    side: int
     batch_size: int
     seed: int
 
-    def batch(self, step: int, part: slice = slice(None)) -> Batch:
-        """Return the global batch of a step (from 0), or one process's part of it."""
-        config, model = self.config, self.config.model
-        indices = range(self.batch_size)[part]
-        chosen = [self._picture(step * self.batch_size + index) for index in indices]
-        channels, side = self.pictures.levels[0][0].shape[2], config.drawn_side
-        values = 0 if model.sde is None else channels
-        images = np.empty((len(indices), side, side, channels), np.float32)
-        noise = np.empty((len(indices), model.image_size, model.image_size, values), np.float32)
-        for row, index in enumerate(indices):
-            self._draw(chosen[row], self._stream(PICTURE, step, index), images[row])
-            self._stream(NOISE, step, index).standard_normal(dtype=np.float32, out=noise[row])
-        pictures = torch.from_numpy(images).permute(0, 3, 1, 2)
-        extra: dict[str, Tensor] = {}
-        if config.observations is not None:
-            extra = self._observe(config.observations, step, indices, pictures)
-        if config.damage is not None:
-            extra["damaged"] = self._damage(step, indices, pictures)
-        if self.pictures.labels is not None:
-            extra["labels"] = torch.from_numpy(self.pictures.labels[chosen])
-        times = torch.zeros(self.batch_size, dtype=torch.float64)
-        if model.sde is not None:
-            generator = self._stream(TIMES, step)
-            times = draw_times(config.objective, model.sde, model.data_range, self.batch_size, generator)
-        reduced = _reduced(pictures, side // model.image_size)
-        return Batch(reduced, times[part], torch.from_numpy(noise).permute(0, 3, 1, 2), **extra)
-
-    def _stream(self, purpose: int, step: int, index: int = 0) -> np.random.Generator:
+    def stream(self, purpose: int, step: int, index: int = 0) -> np.random.Generator:
+        """Return the generator of a purpose for one picture of a step's global batch."""
         return stream(self.seed, purpose, step, index)
 
-    def _damage(self, step: int, indices: range, pictures: Tensor) -> Tensor:
-        """Replace the pictures by scans of damaged prints, in place; return `Batch.damaged`."""
-        assert self.config.damage is not None
-        masks = []
-        for picture, index in zip(pictures, indices, strict=True):
-            rgb = picture.permute(1, 2, 0).numpy()
-            scan = draw_scan(rgb, self.config.damage, self._stream(DAMAGE, step, index))
-            picture.copy_(torch.from_numpy(scan.damaged).permute(2, 0, 1))
-            masks.append(np.where(scan.faint, np.float32(np.nan), scan.mask.astype(np.float32)))
-        return torch.from_numpy(np.stack(masks))[:, None]
+    def images(self, step: int, rows: range) -> Tensor:
+        """Return some pictures of the global batch of a step (from 0), (B, C, side, side) in the model's range."""
+        channels = self.pictures.levels[0][0].shape[2]
+        images = np.empty((len(rows), self.side, self.side, channels), np.float32)
+        for image, picture, index in zip(images, self.chosen(step, rows), rows, strict=True):
+            self._draw(picture, self.stream(PICTURE, step, index), image)
+        return torch.from_numpy(images).permute(0, 3, 1, 2)
 
-    def _observe(self, shares: ObservationConfig, step: int, indices: range, pictures: Tensor) -> dict[str, Tensor]:
-        """Draw observations for a conditional prior; put some pictures on another film, in place."""
-        config, preconditioning = self.config, self.config.residual
-        assert preconditioning is not None  # checked by the configuration
-        streams = [self._stream(OBSERVED, step, index) for index in indices]
-        drawn = [draw_observed(shares, config.model.image_size, stream) for stream in streams]
-        observed, refined = zip(*drawn, strict=True)
-        found = {"observed": torch.from_numpy(np.stack(observed)), "refined": torch.tensor(refined)}
-        for row, index in enumerate(indices):
-            colours, film = self._stream(COLOUR_FILM, step, index), self._stream(FILM, step, index)
-            if colours.random() < shares.colour_films:
-                self._put_on(on_colour_film, pictures[row], preconditioning.gray_weights, colours)
-            if not observed[row][0].any():
-                continue
-            if film.random() < shares.other_films:
-                self._put_on(on_other_film, pictures[row], preconditioning.gray_weights, film)
-            elif film.random() < shares.old_prints:
-                self._put_on(on_old_print, pictures[row], preconditioning.gray_weights, film)
-        scale = config.drawn_side // config.model.image_size
-        if preconditioning.luma_scale > 1:
-            withheld = torch.tensor([stream.random() < _FINE_WITHHELD for stream in streams])
-            fine = _reduced(pictures, scale // preconditioning.luma_scale)
-            found["fine"] = torch.where(withheld[:, None, None, None], torch.nan, fine)
-        if config.encoder_scale:
-            weights = torch.from_numpy(luma_weights(preconditioning.gray_weights)).float()
-            low, high = config.model.data_range
-            luma = torch.einsum("c,bchw->bhw", weights, _reduced(pictures, scale // config.encoder_scale))[:, None]
-            found["encoder_luma"] = (luma - low) / (high - low)
-        return found
+    def noise(self, step: int, rows: range) -> Tensor:
+        """Return standard normal noise, (B, C, image_size, image_size)."""
+        channels, side = self.pictures.levels[0][0].shape[2], self.model.image_size
+        noise = np.empty((len(rows), side, side, channels), np.float32)
+        for values, index in zip(noise, rows, strict=True):
+            self.stream(NOISE, step, index).standard_normal(dtype=np.float32, out=values)
+        return torch.from_numpy(noise).permute(0, 3, 1, 2)
 
-    def _put_on(self, film: Film, picture: Tensor, gray_weights: str, generator: np.random.Generator) -> None:
-        """Replace a picture by its rendering on a film."""
-        low, high = self.config.model.data_range
-        rgb = ((picture - low) / (high - low)).permute(1, 2, 0).clamp(0, 1).numpy()
-        changed = torch.from_numpy(film(rgb, gray_weights, generator)).permute(2, 0, 1)
-        picture.copy_(changed * (high - low) + low)
-
-    def _picture(self, position: int) -> int:
-        """Return the index of the picture at a position in the endless sequence of shuffled passes."""
+    def chosen(self, step: int, rows: range) -> list[int]:
+        """Return the indices of the pictures, which come in an endless sequence of shuffled passes."""
         groups = self._groups
-        epoch, place = divmod(position, sum(taken for _, taken in groups))
-        return int(_order(self.seed, epoch, groups)[place])
+        taken = sum(count for _, count in groups)
+        places = (divmod(step * self.batch_size + row, taken) for row in rows)
+        return [int(_order(self.seed, epoch, groups)[place]) for epoch, place in places]
 
     @cached_property
     def _groups(self) -> tuple[tuple[int, int], ...]:
         """Return groups of consecutive pictures with the same share, each as (size, number taken in a pass)."""
-        shares = dict(self.config.data.shares)
+        shares = dict(self.data.shares)
         each = [shares.get(PurePosixPath(name).parts[0], 1.0) for name in self.pictures.names] if shares else []
         runs = [(share, len(list(run))) for share, run in groupby(each)] or [(1.0, len(self.pictures))]
         return tuple((count, max(1, round(share * count))) for share, count in runs)
 
     def _draw(self, index: int, generator: np.random.Generator, out: np.ndarray) -> None:
         """Draw one crop (or whole picture), flipped, in the model's range, into `out` (H, W, C)."""
-        data = self.config.data
-        levels, size = self.pictures.levels[index], self.config.drawn_side
+        data, levels, size = self.data, self.pictures.levels[index], self.side
         level = levels[generator.integers(len(levels))]
         if data.mode == "zooms":
             pixels = _zoom(level, size, data.least_zoom, generator)
@@ -204,7 +122,7 @@ class BatchSource:
             margin = max(abs(down), abs(right))
             padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
             pixels = padded[margin - down :, margin - right :][:size, :size]
-        low, high = self.config.model.data_range
+        low, high = self.model.data_range
         if data.dequantise:
             generator.random(dtype=np.float32, out=out)
             out += pixels
@@ -212,43 +130,6 @@ class BatchSource:
         else:
             np.multiply(pixels, np.float32((high - low) / 255), out=out)
         out += low
-
-
-def held_out_batch(config: TrainingConfig, held_out: Pictures, count: int, number: int = 0) -> Batch:
-    """Return held-out pictures with times and noise that are the same for all runs, so that they can be compared.
-
-    Args:
-        count: pictures in a batch.
-        number: index of the batch; consecutive batches go through all held-out pictures before one comes again.
-    """
-    return BatchSource(config, held_out, count, _VALIDATION_SEED).batch(number)
-
-
-def draw_observed(config: ObservationConfig, side: int, generator: np.random.Generator) -> tuple[np.ndarray, bool]:
-    """Draw an observation of a picture.
-
-    Returns:
-        The observed components, (3, side, side) bool, luma and two of chroma; and whether the picture at half the size
-        is observed.
-    """
-    shares = config.kinds
-    total = sum(shares.values())  # numpy requires a sum closer to 1 than rounded shares have
-    kind = generator.choice(list(shares), p=[share / total for share in shares.values()])
-    observed = np.zeros((3, side, side), dtype=bool)
-    if kind in ("holes", "refined"):
-        observed[:] = ~draw_hole(side, generator)
-    elif kind in ("gray", "hints"):
-        observed[0] = True
-    elif kind == "damaged_gray":
-        observed[0] = ~draw_hole(side, generator)
-    if kind == "hints" or (kind == "damaged_gray" and generator.random() < 0.3):
-        observed[1:] = observed[0] & draw_hints(side, generator)
-    return observed, kind == "refined"
-
-
-def _reduced(pictures: Tensor, factor: int) -> Tensor:
-    """Return the means of blocks of factor x factor pixels."""
-    return F.avg_pool2d(pictures, factor) if factor > 1 else pictures
 
 
 @lru_cache(maxsize=4)
@@ -276,43 +157,3 @@ def _zoom(pixels: np.ndarray, size: int, least: float, generator: np.random.Gene
     square = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
     method = Image.Resampling.BOX if size < side else Image.Resampling.BICUBIC
     return np.atleast_3d(np.asarray(square.resize((size, size), method)))
-
-
-def draw_times(
-    objective: ObjectiveConfig, sde: SDE, data_range: Range, count: int, generator: np.random.Generator
-) -> Tensor:
-    """Draw times (count,), float64: uniform, by importance or focused on [1e-5, 1], or on the grid i / (steps - 1).
-
-    Stratified times are (offset + i / count) mod 1, mapped to the interval (Kingma et al. 2021, appendix I.1).
-    """
-    spread = np.arange(count) / count
-    uniform = (generator.random() + spread) % 1.0 if objective.stratified else generator.random(count)
-    if objective.times == "discrete":
-        return torch.from_numpy(np.floor(uniform * sde.steps) / (sde.steps - 1))
-    if objective.weighting == "likelihood":
-        low, high = _log_levels(sde)
-        levels = np.exp(low + uniform * (high - low))
-        return time_at(sde, torch.from_numpy(levels)).clamp(TRAINING_START, 1.0)
-    if objective.focus is not None:
-        mean, std = objective.focus
-        levels = np.exp(mean + std * special.ndtri(uniform)) * (data_range[1] - data_range[0]) / 2
-        return time_at(sde, torch.from_numpy(levels)).clamp_min(TRAINING_START)
-    return torch.from_numpy(TRAINING_START + uniform * (1 - TRAINING_START))
-
-
-def importance(objective: ObjectiveConfig, sde: SDE, t: Tensor) -> Tensor:
-    """Return the density of uniform times over that of `draw_times` at times t: float64, the shape of t.
-
-    This factor keeps the expectation of a loss. It is 1 except for the likelihood weighting, because a focus is meant
-    to change the expectation.
-    """
-    if objective.weighting != "likelihood" or objective.times == "discrete":
-        return torch.ones_like(t)
-    low, high = _log_levels(sde)
-    return 2 * (high - low) / (1 - TRAINING_START) / (sde.diffusion_squared(t) / sde.sigma(t).square())
-
-
-def _log_levels(sde: SDE) -> tuple[float, float]:
-    """Return ln(sigma / alpha) at the first and the last training time."""
-    low, high = sde.noise_to_signal(torch.tensor([TRAINING_START, 1.0], dtype=torch.float64)).log().tolist()
-    return low, high

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
@@ -31,8 +31,8 @@ from scoreinv.files.read import SUFFIXES, decode, is_picture
 from scoreinv.imaging.picture import Picture, eight_bits
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write
+from scoreinv.system.options import BELOW_ONE, Number, Whole, check_settings, require
 from scoreinv.system.text import printable
-from scoreinv.training.config import DataConfig
 from scoreinv.training.data.tfrecord import example_picture, record_places
 
 _log = logging.getLogger(__name__)
@@ -49,6 +49,50 @@ _SAMPLE = re.compile(r"/samples/step-\d+\.png$")  # a sample grid of a training 
 _AT_ONCE = 32  # number of pictures decoded by the threads
 _ZOOMED_SIDES = 1.5  # shorter side of a picture for zooms, relative to the drawn side
 _ENLARGED_PIXELS = 2**26
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Training pictures, and how crops are drawn from them; `TrainingConfig.drawn_side` is the side of a crop.
+
+    Attributes:
+        source: a folder (read recursively), a zip file, a TFRecord file of pictures, or LSUN's LMDB; None for the small
+            built-in set of photographs.
+        mode: `crops` of large pictures at several scales; `resize`, whole pictures with the shorter side resized to the
+            drawn one, and a random part of the longer side; `zooms`, random squares from `least_zoom` of the shorter
+            side up to all of it, resized; or `center`, the central square, resized, as in the reference implementation.
+        scales: of the pictures to crop, at most 1; equally likely if the picture is large enough.
+        least_zoom: side of the smallest square of `zooms`, as a share of the picture's shorter side.
+        shares: share of a folder's pictures in each pass, drawn again for each pass, so that large sets of few subjects
+            do not crowd out others: ((folder, share), ...). A share of 2 takes each picture twice; the default is 1.
+        flip: mirror half of the pictures.
+        shift: largest shift of a drawn picture in both directions, in pixels, reflected at its borders.
+        dequantise: values (k + u) / 256 with u uniform on [0, 1) instead of k / 255.
+        holdout: pictures to keep for validation: their paths in the source, file names, or file names without suffix.
+        holdout_fraction: share of further pictures to keep for validation, chosen by a hash of their names.
+        memory_gb: beyond this size, the decoded pictures in the run's folder are memory-mapped.
+    """
+
+    source: str | None = None
+    mode: Literal["crops", "resize", "zooms", "center"] = "crops"
+    scales: tuple[float, ...] = (1.0, 0.7, 0.5, 0.35, 0.25)
+    least_zoom: Annotated[float, Number(None, 1.0)] = 0.5
+    shares: tuple[tuple[str, float], ...] = ()
+    flip: bool = True
+    shift: Annotated[int, Whole(0, 1000)] = 0
+    dequantise: bool = False
+    holdout: tuple[str, ...] = ()
+    holdout_fraction: Annotated[float, BELOW_ONE] = 0.05
+    memory_gb: Annotated[float, Number(None)] = 6.0
+
+    removed_fields: ClassVar = ("detail_candidates", "crops")
+
+    def __post_init__(self) -> None:
+        check_settings(self, "data.")
+        require(all(0 < share <= 1000 for _, share in self.shares), "data.shares must lie in (0, 1000]")
+        require(len(dict(self.shares)) == len(self.shares), "data.shares names a folder twice")
+        require(self.source != "", "data.source is empty: name a folder or a zip file, or leave it out")
+        require(bool(self.scales) and all(0 < scale <= 1 for scale in self.scales), "data.scales must lie in (0, 1]")
 
 
 @dataclass(frozen=True)

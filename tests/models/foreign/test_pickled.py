@@ -4,6 +4,7 @@ import io
 import pickle
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,10 @@ def test_entries_that_unfold(tmp_path: Path) -> None:
         read_pickled(packed)
 
 
-def test_what_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_memory_does_not_hold(tmp_path: Path, limit: Callable[..., None]) -> None:
     path = tmp_path / "w.bin"
     torch.save({"w": torch.zeros(3)}, path)
-    monkeypatch.setattr("scoreinv.system.memory.available_bytes", lambda enough=0: 10)
+    limit(memory=10)
     with pytest.raises(CheckpointError, match=r"w\.bin: needs about"):
         read_pickled(path)
 

@@ -99,8 +99,8 @@ def test_a_published_model_is_that_of_the_reference(name: str) -> None:
     assert model.data_range == ((0.0, 1.0) if isinstance(expected.sde, VE) else (-1.0, 1.0))
     assert run.ema_decay == expected.ema
     assert run.batch_size == expected.batch
-    assert run.objective.times == expected.times
-    assert run.objective.reduction == expected.reduction
+    assert run.learner.times == expected.times
+    assert run.learner.reduction == expected.reduction
     assert run.steps == expected.iterations
     plain_ddpm = "ddpm" in name and "ddpmpp" not in name
     blocks = {32: 8 if "deep" in name else 2 if plain_ddpm else 4, 256: 2, 1024: 1}

@@ -6,15 +6,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage
 
-from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import DetectorConfig
 from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.system.errors import InputError
-from scoreinv.training.config import DamageDrawing, DataConfig, TrainingConfig
+from scoreinv.training.config import DataConfig, TrainingConfig
 from scoreinv.training.data import synthetic_damage as damage
-from scoreinv.training.data.batches import BatchSource
+from scoreinv.training.data.batches import DAMAGE
 from scoreinv.training.data.pictures import load_pictures
 from scoreinv.training.data.prints import _EDGES, Medium, Sheet, blurred, draw_medium, draw_print, on_old_film
 from scoreinv.training.data.synthetic_damage import (
@@ -22,13 +22,14 @@ from scoreinv.training.data.synthetic_damage import (
     _SHARP,
     HEALTHY,
     VISIBLE,
+    DamageDrawing,
     damaged,
     draw_hints,
     draw_kinds,
     draw_scan,
 )
+from scoreinv.training.learners import DamageLearner
 from scoreinv.training.loop import train
-from scoreinv.training.losses import DamageLearner
 from scoreinv.training.presets import damage_training
 
 ALL = DamageDrawing(undamaged=0.0)
@@ -126,28 +127,23 @@ def test_kinds_are_drawn_as_often_as_asked():
         replace(ALL, often=tuple((kind, 0.0) for kind in ALL.shares))
 
 
-def test_faint_damage_counts_for_nothing():
+def test_batches_hold_scans_and_their_masks(tmp_path):
+    Image.fromarray((255 * photograph(48, 48)).astype(np.uint8)).save(tmp_path / "a.png")
+    config = replace(small_run(), data=DataConfig(str(tmp_path), scales=(1.0,), flip=False))
+    source = config.source(load_pictures(config.data, 32, 3), 6, 1)
+    batch, part = (config.learner.draw(source, 0, rows) for rows in (range(6), range(2, 4)))
+    for row, picture in enumerate(source.images(0, range(6))):
+        scan = draw_scan(picture.permute(1, 2, 0).numpy(), ALL, source.stream(DAMAGE, 0, row))
+        assert torch.equal(batch.images[row].permute(1, 2, 0), torch.from_numpy(scan.damaged))
+        expected = np.where(scan.faint, np.nan, scan.mask)[None]
+        np.testing.assert_array_equal(batch.damaged[row], expected)
+    assert torch.equal(part.images, batch.images[2:4])
+
+
+def test_a_detector_with_second_levels_is_trained_with_frozen_norms():
     config = small_run()
-    learner, model = DamageLearner(config), config.model.build()
-    pictures = load_pictures(config.data, config.drawn_side, 3, limit=3)
-    batch = BatchSource(config, pictures, 4, 1).batch(0)
-    assert batch.damaged is not None
-    faint = batch.damaged.clone()
-    faint[:, :, :8] = float("nan")
-    all_faint = replace(batch, damaged=faint * float("nan"))
-    assert learner.losses(model, all_faint).abs().max() < 1e-6
-    measured = learner.measures(model, replace(batch, damaged=faint))
-    assert (measured["missed"] <= measured["damaged"]).all()
-    assert (measured["damaged"] <= 0.75).all()
-
-
-def test_a_detector_and_nothing_else_is_trained_with_damage():
-    config = replace(small_run(), damage=DamageDrawing(often=(("stains", 2.0),)))
-    with pytest.raises(InputError, match="detector needs damage"):
-        replace(config, damage=None)
     with pytest.raises(InputError, match="needs frozen_norms"):
         replace(config, model=replace(config.model, network=replace(config.model.network, second=True)))
-    assert decode(TrainingConfig, encode(config)) == config
 
 
 @pytest.mark.slow
@@ -169,7 +165,7 @@ def test_frozen_norms_keep_what_they_have_and_the_weights_are_learnt(tmp_path):
 def small_run() -> TrainingConfig:
     run = damage_training(DataConfig())
     small = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32)
-    return replace(run, model=small, damage=ALL, batch_size=4)
+    return replace(run, model=small, learner=DamageLearner(ALL), batch_size=4)
 
 
 # --- what kinds are drawn with ----------------------------------------------------------------------------------------
