@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 import scoreinv
-from scoreinv.guidance import DPS, MMPS
+from scoreinv.guidance import DPS, MMPS, Observation
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
@@ -51,8 +51,8 @@ def main() -> None:
     y = left(fast.x0)
     # A condition wraps a prior and is a prior again: samplers take it.
     solver = DPMpp2M(eta=1.0, steps=50)
-    loose = solver.sample(DPS(prior, left, y, noise_std=1.0), shape, rng=NoiseStream(1, COUNT))
-    strict = solver.sample(MMPS(prior, left, y, iterations=1), shape, rng=NoiseStream(1, COUNT))
+    loose = solver.sample(DPS(prior, Observation(left, y, noise_std=1.0)), shape, rng=NoiseStream(1, COUNT))
+    strict = solver.sample(MMPS(prior, Observation(left, y), iterations=1), shape, rng=NoiseStream(1, COUNT))
 
     levels = (255 * prior.to_image(fast.x0).clamp(0, 1)).round()
     x = prior.to_model((levels + torch.rand(shape)) / 256)  # 8-bit pictures, uniformly dequantised

@@ -3,8 +3,9 @@
     prior = scoreinv.load("photo")
     result = scoreinv.inpaint(image, mask, prior=prior, samples=4, seed=0)
 
+    observation = scoreinv.guidance.Observation(scoreinv.operators.mask(observed), y, noise_std=0.1)
     solver = scoreinv.samplers.DPMpp2M(eta=1.0, steps=50)
-    posterior = scoreinv.guidance.MMPS(prior, scoreinv.operators.mask(observed), y, noise_std=0.1)
+    posterior = scoreinv.guidance.MMPS(prior, observation)
 
 The names of `__init__.pyi` are imported when they are first used, so that importing scoreinv does not import torch.
 """

@@ -11,10 +11,9 @@ A condition (an observation, a class) wraps a prior and is again a prior, since
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from copy import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +23,6 @@ from scoreinv.sdes import SDE, VE, as_time, broadcast
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.options import STEPS, Checked, Number, require
 from scoreinv.system.text import shown
-
-if TYPE_CHECKING:
-    from scoreinv.conditional.observation import Observation
-    from scoreinv.windows.boxes import Box
-    from scoreinv.windows.transforms import Orientation
 
 
 @runtime_checkable
@@ -58,20 +52,13 @@ class Prior(Protocol):
     constrains: bool = False
     """Whether `constrain` changes the state. Samplers call it, and draw noise for it, only then."""
 
-    def accepts(self, observation: Observation) -> str | None:
-        """Return None if `given` takes the observation, or else the reason of the refusal."""
-        return (
-            "this model was trained without observations: use constrained sampling (method pc), or a model trained by "
-            "conditional training"
-        )
-
-    def given(self, observation: Observation) -> Prior:
-        """Return the prior given an observation. Raise InputError if it does not accept it."""
-        raise InputError(self.accepts(observation) or "this prior has no `given` for observations that it accepts")
-
     @abstractmethod
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Return -sigma(t) grad log p_t(x), the shape of x and differentiable in it; t is a number or (B,)."""
+    def noise(self, x: Tensor, t: float | Tensor, *maps: Tensor) -> Tensor:
+        """Return -sigma(t) grad log p_t(x), the shape of x and differentiable in it; t is a number or (B,).
+
+        maps: the condition's maps (B or 1, D, h, w), which cover the pictures x at any resolution; only
+            `ConditionalPrior` takes them.
+        """
 
     def score(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Return grad log p_t(x), the shape of x."""
@@ -90,13 +77,15 @@ class Prior(Protocol):
         """Return the final picture with exact constraints enforced."""
         return x0
 
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        """Return the prior over crops of one size, with its observation: batch row k is box k // samples."""
-        return self
+    def to_model(self, image: Tensor) -> Tensor:
+        """Map [0, 1] to the model's range."""
+        low, high = self.data_range
+        return image * (high - low) + low
 
-    def turned(self, orientation: Orientation) -> Prior:
-        """Return the prior over pictures in this orientation, with its observation turned likewise."""
-        return self
+    def to_image(self, x: Tensor) -> Tensor:
+        """Map the model's range to [0, 1], without clipping."""
+        low, high = self.data_range
+        return (x - low) / (high - low)
 
 
 def check_prior(prior: object) -> None:
@@ -106,7 +95,10 @@ def check_prior(prior: object) -> None:
 
 
 class PriorWrapper(Prior):
-    """Base class of wrappers of a prior. It forwards `noise`, `constrain` and `finish`; subclasses override some."""
+    """Base class of wrappers of a prior. It forwards all members of the prior; subclasses override some."""
+
+    of_whole_pictures: ClassVar[bool] = False
+    """Whether `noise` needs whole pictures, so that windows must be inside of the wrapper (`Tiled`)."""
 
     def __init__(self, prior: Prior) -> None:
         self.prior = prior
@@ -120,34 +112,36 @@ class PriorWrapper(Prior):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.prior!r})"
 
-    def around(self, prior: Prior) -> Prior:
-        """Return the same wrapper around another prior."""
-        changed = copy(self)
-        changed.prior = prior
-        return changed
-
-    def accepts(self, observation: Observation) -> str | None:
-        return self.prior.accepts(observation)
-
-    def given(self, observation: Observation) -> Prior:
-        reason = self.accepts(observation)
-        require(reason is None, str(reason))
-        return self.around(self.prior.given(observation))
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        return self.around(self.prior.windows(boxes, samples))
-
-    def turned(self, orientation: Orientation) -> Prior:
-        return self.around(self.prior.turned(orientation))
-
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        return self.prior.noise(x, t)
+    def noise(self, x: Tensor, t: float | Tensor, *maps: Tensor) -> Tensor:
+        return self.prior.noise(x, t, *maps)
 
     def constrain(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         return self.prior.constrain(x, t, z)
 
     def finish(self, x0: Tensor) -> Tensor:
         return self.prior.finish(x0)
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the model's weights."""
+        *_, inner = layers(self)
+        assert isinstance(inner, Model), f"{inner!r} has no weights"
+        return inner.device
+
+    def to(self, *args: torch.device | torch.dtype | str, **options: Any) -> Self:
+        """Move the model's weights, see `Model.to`; return the wrapper."""
+        *_, inner = layers(self)
+        if isinstance(inner, Model):
+            inner.to(*args, **options)
+        return self
+
+
+def layers(prior: Prior) -> Iterator[Prior]:
+    """Yield the prior and those that it wraps, from the outermost to the innermost."""
+    yield prior
+    while isinstance(prior, PriorWrapper):
+        prior = prior.prior
+        yield prior
 
 
 class Clipped(PriorWrapper):
@@ -157,10 +151,10 @@ class Clipped(PriorWrapper):
     2.3). Otherwise estimates outside the range, which occur at large noise, would affect all later steps.
     """
 
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+    def noise(self, x: Tensor, t: float | Tensor, *maps: Tensor) -> Tensor:
         t = as_time(t)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
-        noise = self.prior.noise(x, t)
+        noise = self.prior.noise(x, t, *maps)
         estimate = (x - sigma * noise) / alpha
         clipped = estimate.clamp(*self.data_range)
         # Unclipped values keep the prediction, because sigma may be too small to divide by.
@@ -330,25 +324,12 @@ class ScorePrior(Model, Prior):
             f"{self.image_size}x{self.image_size} pixels, {self.device})"
         )
 
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+    def noise(self, x: Tensor, t: float | Tensor, *maps: Tensor) -> Tensor:
         """Return -sigma(t) grad log p_t(x). Raise InputError for channels or sides that the model does not take."""
-        self._check_shape(x)
-        t = as_time(t).expand(x.shape[0])
-        return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range)
-
-    def to_model(self, image: Tensor) -> Tensor:
-        """Map [0, 1] to the model's range."""
-        low, high = self.data_range
-        return image * (high - low) + low
-
-    def to_image(self, x: Tensor) -> Tensor:
-        """Map the model's range to [0, 1], without clipping."""
-        low, high = self.data_range
-        return (x - low) / (high - low)
-
-    def _check_shape(self, x: Tensor) -> None:
         require(x.shape[1] == self.channels, f"this model takes pictures of {self.channels} channels, not {x.shape[1]}")
         if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
             raise InputError(
                 f"this model needs sides that are multiples of {self.stride}, not {x.shape[-1]}x{x.shape[-2]}"
             )
+        t = as_time(t).expand(x.shape[0])
+        return self.preconditioning.noise(self.network, x, t, self.sde, self.data_range, *maps)

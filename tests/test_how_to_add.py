@@ -92,6 +92,6 @@ def test_the_operator_has_its_transpose_and_pseudo_inverse(page: dict[str, Any])
 def test_guidance_is_drawn_to_the_observation(page: dict[str, Any]) -> None:
     prior, operator = GaussianPrior(VP(), 0.0, 1.0), page["operator"]
     y = torch.full((2, 1, 4, 4), 0.8)
-    guided = page["DataAssimilation"](prior, operator, y, noise_std=0.05)
+    guided = page["DataAssimilation"](prior, page["Observation"](operator, y, noise_std=0.05))
     found = page["DPMpp2M"](steps=60).sample(guided, (2, 3, 4, 4), rng=NoiseStream(0, 2)).x0
     assert (operator(found) - y).abs().mean() < 0.15

@@ -65,7 +65,7 @@ MODULES = {module_name(path): path for path in sorted(HOUSE.rglob("*.py"))}
 def imported(path: Path, *, at_import: bool = False) -> set[str]:
     """Return the modules of the package that a module imports; `at_import`: outside of functions alone.
 
-    Imports for type checkers do not count.
+    Imports for type checkers count in the core alone.
     """
     names = set()
     pending: list[ast.AST] = [ast.parse(path.read_text())]
@@ -73,7 +73,8 @@ def imported(path: Path, *, at_import: bool = False) -> set[str]:
         node = pending.pop()
         if at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if for_types and room(module_name(path)) not in CORE:
             continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}

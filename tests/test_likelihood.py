@@ -6,7 +6,7 @@ import pytest
 import torch
 from mixture import SDES, correlated, gaussian
 
-from scoreinv.guidance import ClassifierGuidance, ConstrainedPC
+from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Observation
 from scoreinv.likelihood import bits_per_dim, flow_likelihood
 from scoreinv.operators import mask
 from scoreinv.samplers import NoiseStream
@@ -14,7 +14,8 @@ from scoreinv.samplers.base import CountedPrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import VE
 from scoreinv.system.errors import InputError, SettingError
-from scoreinv.windows.ensemble import ALL, SelfEnsemble
+from scoreinv.windows import Tiled
+from scoreinv.windows.ensemble import ALL
 
 pytestmark = pytest.mark.portable
 
@@ -107,7 +108,7 @@ def test_pictures_must_be_states():
 
 def test_a_prior_with_replaced_components_has_no_likelihood_and_no_codes() -> None:
     x = torch.zeros(1, 3, 2, 2, dtype=torch.float64)
-    constrained = ConstrainedPC(gaussian(VE()), mask(torch.ones(1, 1, 2, 2)), x)
+    constrained = ConstrainedPC(gaussian(VE()), Observation(mask(torch.ones(1, 1, 2, 2)), x))
     for run in (bits_per_dim, encode, decode):
         with pytest.raises(InputError, match="density"):
             run(constrained, x)
@@ -130,7 +131,7 @@ def test_counts_are_of_all_that_a_call_takes():
     prior = correlated(SDES["vp"])
     x = prior.sample(1, torch.Generator().manual_seed(3))
     for run in (bits_per_dim, encode, decode):
-        assert run(SelfEnsemble(prior, ALL), x, steps=2).nfe.tolist() == [64]
+        assert run(Tiled(prior, 8, 0, orientations=ALL), x, steps=2).nfe.tolist() == [64]
     guided = ClassifierGuidance(prior, lambda x, t: prior.responsibilities(x, t).log(), 1)
     assert decode(guided, x, steps=2).vjps.tolist() == [8]
 

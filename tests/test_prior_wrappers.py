@@ -1,7 +1,5 @@
 """What wrappers of priors forward, and what models take."""
 
-from collections.abc import Sequence
-
 import pytest
 import torch
 from analytic import gaussian_colour_prior
@@ -16,8 +14,9 @@ from scoreinv.prior import Clipped, Prior, PriorWrapper
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import VE
 from scoreinv.system.errors import InputError, SettingError
-from scoreinv.windows.boxes import Box
-from scoreinv.windows.transforms import Orientation
+from scoreinv.windows import Tiled
+
+NETWORK = NCSNppConfig(width=8, multipliers=(1,), blocks=1, dropout=0.0, init_scale=1.0)
 
 
 class Own(Prior):
@@ -25,23 +24,17 @@ class Own(Prior):
 
     data_range, stride, evaluations_per_noise, vjps_per_noise, constrains = (-3.0, 0.5), 4, 2, 3, True
 
-    def __init__(self, place: str = "whole") -> None:
-        self.sde, self.place = SDES["vp"], place
+    def __init__(self) -> None:
+        self.sde = SDES["vp"]
 
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        return 2 * x
+    def noise(self, x: Tensor, t: float | Tensor, *maps: Tensor) -> Tensor:
+        return 2 * x + sum(maps)
 
     def constrain(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         return x + z
 
     def finish(self, x0: Tensor) -> Tensor:
         return x0 + 5
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        return Own(f"{len(boxes)} windows of {samples}")
-
-    def turned(self, orientation: Orientation) -> Prior:
-        return Own(f"turned {orientation}")
 
 
 def test_a_wrapper_has_all_that_the_wrapped_prior_has() -> None:
@@ -50,17 +43,19 @@ def test_a_wrapper_has_all_that_the_wrapped_prior_has() -> None:
     for name in ("sde", "data_range", "stride", "evaluations_per_noise", "vjps_per_noise", "constrains"):
         assert getattr(wrapper, name) == getattr(inner, name), name
     assert torch.equal(wrapper.noise(x, 0.5), 2 * x)
+    assert torch.equal(wrapper.noise(x, 0.5, x, x), 4 * x)
     assert torch.equal(wrapper.constrain(x, torch.tensor(0.5), 3 * x), 4 * x)
     assert torch.equal(wrapper.finish(x), 6 * x)
 
 
-def test_a_wrapper_wraps_the_windows_and_the_orientation_of_its_prior() -> None:
-    wrapper = Clipped(Own())
-    windows, turned = wrapper.windows([(0, 0, 4, 4)] * 2, 3), wrapper.turned((True, 1))
-    assert isinstance(windows, Clipped)
-    assert isinstance(turned, Clipped)
-    assert (windows.prior.place, turned.prior.place) == ("2 windows of 3", "turned (True, 1)")
-    assert wrapper.prior.place == "whole"
+def test_a_wrapper_moves_the_model_and_maps_its_range() -> None:
+    prior = ModelConfig(NETWORK, VE(), EDM(), (0.0, 2.0), image_size=8).build()
+    wrapper = Clipped(Tiled(prior, 8, 0))
+    assert wrapper.to(torch.bfloat16) is wrapper
+    assert {weight.dtype for weight in prior.network.parameters()} >= {torch.bfloat16}
+    assert wrapper.to(device="cpu").device == prior.device == torch.device("cpu")
+    assert wrapper.to_model(torch.tensor([0.5, 1.0])).tolist() == [1.0, 2.0]
+    assert wrapper.to_image(torch.tensor([1.0, 2.0])).tolist() == [0.5, 1.0]
 
 
 def test_what_is_no_prior_is_named() -> None:
@@ -80,8 +75,7 @@ def test_pictures_and_states_have_the_same_black_and_white(data_range: tuple[flo
 
 def test_all_of_a_network_is_evaluated_in_float64() -> None:
     """Below float32 some layers stay as they are; above it none."""
-    network = NCSNppConfig(width=8, multipliers=(1,), blocks=1, dropout=0.0, init_scale=1.0)
-    prior = ModelConfig(network, VE(), EDM(), image_size=8).build()
+    prior = ModelConfig(NETWORK, VE(), EDM(), image_size=8).build()
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         single, double = prior.noise(x, 0.5), prior.to(device="cpu", dtype=torch.float64).noise(x.double(), 0.5)
@@ -96,4 +90,3 @@ def test_a_prior_that_takes_no_constraint_leaves_states_as_they_are() -> None:
     prior, x = gaussian(SDES["ve"]), torch.ones(1, 3, 2, 2)
     assert prior.constrain(x, torch.tensor(0.5), 2 * x) is x
     assert prior.finish(x) is x
-    assert prior.windows([], 1) is prior.turned((True, 0)) is prior

@@ -28,6 +28,7 @@ from scipy import ndimage
 from scoreinv.analysis.jpeg_quantisation import FROM_YCC, TO_YCC, Coding, chroma_samples, coding_of, evidence
 from scoreinv.imaging.colour import with_luma
 from scoreinv.imaging.picture import Fill, Picture, colour_planes
+from scoreinv.imaging.resizing import touched_blocks
 from scoreinv.operators.luma import luma
 
 RIM = 8  # width in pixels of the rim: a block's side
@@ -82,7 +83,7 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
         scene_ycc = _estimate_scene(before_ycc, hidden, coding)
         change, scene = scene_ycc - before_ycc, scene_ycc @ FROM_YCC.T
         beside, middle, rim = (_dilate(hidden, by) & ~hidden for by in (2, RIM - 2, RIM))
-        in_touched_block = _touched_blocks(hidden)
+        in_touched_block = [touched_blocks(each, 8).repeat(8, 0).repeat(8, 1) for each in hidden]
         for number, tile in enumerate(tiles):
             at = (number, *tile.inside)
             at_end = rim[at] & ~middle[at]
@@ -90,7 +91,7 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
             chroma_at_end.append(change[at][at_end][:, 1:])
             weight = _ringing_weight(change[at][beside[at]][:, 0], change[at][at_end][:, 0])
             ringing |= weight > 0
-            kept_luma = luma(before[at]) + weight * in_touched_block[at] * change[at][..., 0]
+            kept_luma = luma(before[at]) + weight * in_touched_block[number][tile.inside] * change[at][..., 0]
             box = (tile.place[0].start, tile.place[1].start, *rim[at].shape)
             where, colour = rim[at].copy(), (scene[at] / 255).astype(np.float32)
             cleaned.append(Fill(box, where, colour))
@@ -125,13 +126,6 @@ def _ringing_weight(beside: np.ndarray, at_end: np.ndarray) -> float:
         return 0.0
     change_beside, usual = (float(np.square(changes).mean()) for changes in (beside, at_end))
     return 1 - usual / (2 * change_beside) if change_beside - usual > _VISIBLE_RINGING**2 else 0.0
-
-
-def _touched_blocks(hole: np.ndarray) -> np.ndarray:
-    """Return the pixels of the 8x8 blocks that contain part of holes NxHxW of whole blocks."""
-    count, height, width = hole.shape
-    blocks = hole.reshape(count, height // 8, 8, width // 8, 8).any((2, 4))
-    return blocks.repeat(8, 1).repeat(8, 2)
 
 
 @dataclass(frozen=True)

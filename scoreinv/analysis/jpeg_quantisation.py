@@ -134,7 +134,7 @@ def coding_of(picture: Picture) -> Coding | None:
             if min(chroma.shape[1:]) < 16:
                 continue
             samples = chroma_samples(chroma, cell)
-            ratios = _ratios(samples)
+            ratios = _sums(_counts(_binned(samples).reshape(-1, 64)))
             if (score := float(_gains(ratios).sum())) > best:
                 best, found, chroma_steps = score, cell, _steps(ratios, _CHROMA_TABLE, scale)[0]
                 best_samples = samples
@@ -210,11 +210,6 @@ def _luma_ratios(ycc: list[np.ndarray], clipped: list[np.ndarray]) -> np.ndarray
         counts += [_counts(bins), _counts(bins[~blocks.swapaxes(1, 2).reshape(-1, 64).any(1)])]
     ratios = _sums(np.stack(counts)).reshape(len(ycc), 2, 64, -1)
     return np.take_along_axis(ratios, _gains(ratios).sum(2).argmax(1)[:, None, None, None], axis=1)[:, 0]
-
-
-def _ratios(planes: np.ndarray) -> np.ndarray:
-    """Return L(q) of the blocks of planes NxHxW for each frequency and q = 1, 2, ...: (64, `_LARGEST`)."""
-    return _sums(_counts(_binned(planes).reshape(-1, 64)))
 
 
 def _counts(bins: np.ndarray) -> np.ndarray:

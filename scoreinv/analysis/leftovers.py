@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import clusters
-from scoreinv.imaging.resizing import mask_of_blocks, means_of_blocks
+from scoreinv.imaging.resizing import means_of_blocks
 from scoreinv.windows.boxes import Box, crop
 
 WIDEST = 6  # maximum width of a leftover in pixels
@@ -53,39 +53,19 @@ class Leftover:
     Attributes:
         share: share of the hole's rim, in (0, 1].
         grow: pixels by which to enlarge the hole.
-        box, pixels: its bounding box and mask with soft edge, hxw bool.
     """
 
     share: float
     grow: int
-    box: Box
-    pixels: np.ndarray
 
 
 def find_leftover(picture: Picture, hole: np.ndarray) -> Leftover | None:
     """Return the leftover with the largest share of its hole's rim, among all holes (HxW bool), or None."""
-    return max(_leftovers(picture, hole), key=lambda leftover: leftover.share, default=None)
-
-
-def take_in_leftovers(picture: Picture, hole: np.ndarray) -> np.ndarray:
-    """Return the holes (HxW bool) extended by all leftovers, for a mask that was not painted by hand."""
-    grown = hole.copy()
-    for leftover in _leftovers(picture, hole):
-        crop(grown, leftover.box)[leftover.pixels] = True
-    return grown
-
-
-def _leftovers(picture: Picture, hole: np.ndarray) -> list[Leftover]:
-    """Return the leftovers beside each hole, and within its outline."""
-    margin = int(_GROUND_DISTANCES[-1]) + 1
-    found = []
-    for box, alone, around in wide_holes(hole, margin):
+    found: list[Leftover | None] = []
+    for box, alone, around in wide_holes(hole, int(_GROUND_DISTANCES[-1]) + 1):
         rgb = picture.rgb(box)
-        for find in (_leftover_on_rim, _leftover_slivers):
-            if (finding := find(rgb, alone, around)) is not None:
-                share, grow, pixels = finding
-                found.append(Leftover(share, grow, box, pixels & ~around))
-    return found
+        found += _leftover_on_rim(rgb, alone, around), _leftover_slivers(rgb, alone, around)
+    return max(filter(None, found), key=lambda leftover: leftover.share, default=None)
 
 
 def wide_holes(hole: np.ndarray, margin: int, relative: float = 0) -> Iterator[tuple[Box, np.ndarray, np.ndarray]]:
@@ -109,18 +89,12 @@ def wide_holes(hole: np.ndarray, margin: int, relative: float = 0) -> Iterator[t
             yield (y, x, *around.shape), alone, around
 
 
-_Finding = tuple[float, int, np.ndarray]
-"""Share, pixels to grow and mask of a `Leftover` in the box of its hole; the mask may overlap holes."""
-
-
-def _leftover_slivers(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Finding | None:
+def _leftover_slivers(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> Leftover | None:
     """Return the slivers of the object within the outline of one hole; `hole` includes the other holes."""
     if (step := max(hole.shape) // _SIDE) > 1:
         small = (means_of_blocks(mask, step) > 0 for mask in (own, hole))
-        if (finding := _leftover_slivers(means_of_blocks(rgb, step), *small)) is None:
-            return None
-        share, grow, pixels = finding
-        return share, step * grow, mask_of_blocks(pixels, step, hole.shape)
+        found = _leftover_slivers(means_of_blocks(rgb, step), *small)
+        return found and Leftover(found.share, step * found.grow)
     # The padding keeps gaps open at the picture's border.
     outline = ndimage.binary_fill_holes(_distance(~np.pad(_near(own, _GAP), _GAP))[_GAP:-_GAP, _GAP:-_GAP] > _GAP) | own
     slivers, count = ndimage.label(outline & ~hole, np.ones((3, 3)))
@@ -130,7 +104,7 @@ def _leftover_slivers(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Fi
     ground = rgb[(away > _SOFT) & (away <= _GROUND_DISTANCES[-1]) & ~hole]
     if len(ground) < _LEAST_SAMPLES:
         return None
-    found = np.zeros_like(own)
+    missed = np.zeros_like(own)
     for number, place in enumerate(ndimage.find_objects(slivers), start=1):
         wider = tuple(slice(max(0, part.start - _INSIDE), part.stop + _INSIDE) for part in place)
         sliver, inside = slivers[wider] == number, own[wider]
@@ -140,13 +114,12 @@ def _leftover_slivers(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Fi
         known = _share_alike(colours, ground) >= _RARE
         of_object = _share_alike(colours, rgb[wider][inside & _near(sliver, _INSIDE)]) >= _RARE
         if (of_object & ~known).mean() > _SLIVER_SHARE:
-            found[wider] |= sliver
-    if not found.any():
+            missed[wider] |= sliver
+    if not missed.any():
         return None
     rim = _near(own, 1.5) & ~own
-    share = (rim & found).sum() / max(1, (rim & ~hole).sum())
-    grow = int(np.ceil(_distance(hole)[found].max())) + _SOFT
-    return float(share), grow, _near(found, _SOFT)
+    share = (rim & missed).sum() / max(1, (rim & ~hole).sum())
+    return Leftover(float(share), int(np.ceil(_distance(hole)[missed].max())) + _SOFT)
 
 
 def _share_alike(colours: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -167,7 +140,7 @@ def _near(hole: np.ndarray, pixels: float) -> np.ndarray:
     return _distance(hole) <= pixels
 
 
-def _leftover_on_rim(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Finding | None:
+def _leftover_on_rim(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> Leftover | None:
     """Return the leftover beside one hole; `hole` includes the other holes."""
     points, outwards = _rim(own, hole)
     if not len(points):
@@ -180,8 +153,7 @@ def _leftover_on_rim(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> _Fin
     confirmed = has_leftover & ((beside & has_leftover).sum(1) > beside.sum(1) / 2)
     if confirmed.mean() < _LEAST_SHARE:
         return None
-    pixels = _disks(points[confirmed], widths[confirmed] + _SOFT, hole.shape)
-    return float(confirmed.mean()), int(np.percentile(widths[confirmed], 90)) + _SOFT, pixels
+    return Leftover(float(confirmed.mean()), int(np.percentile(widths[confirmed], 90)) + _SOFT)
 
 
 def _colours_along_normals(
@@ -216,16 +188,6 @@ def _leftover_widths(colours: np.ndarray, known: np.ndarray, apart: np.ndarray) 
         ends = rare[:, :width].all(1) & ~rare[:, width + _SOFT - 1 :].any(1)
         widths[ends & jumps & known[:, :band].all(1)] = width
     return widths
-
-
-def _disks(centres: np.ndarray, radii: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the mask of the pixels in disks around N centres, Nx2."""
-    mask = np.zeros(shape, dtype=bool)
-    for (down, across), radius in zip(centres, radii, strict=True):
-        near = np.s_[max(0, down - radius) : down + radius + 1, max(0, across - radius) : across + radius + 1]
-        at = np.ogrid[near]
-        mask[near] |= np.hypot(at[0] - down, at[1] - across)[: mask[near].shape[0], : mask[near].shape[1]] <= radius
-    return mask
 
 
 def _rim(own: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

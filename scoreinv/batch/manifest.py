@@ -76,7 +76,7 @@ class Table:
     def _columns_of(self, file: BinaryIO) -> tuple[str, ...]:
         """Return the columns of an existing file; if its header is unfinished, those of a new file."""
         first, ended, _ = file.read(_TAIL).partition(b"\n")
-        if not ended and _line(self.columns, dict(zip(self.columns, self.columns, strict=True))).startswith(first):
+        if not ended and _header(self.columns).startswith(first):
             return self.columns
         found = tuple(next(csv.reader([first.decode("utf-8", "surrogateescape")]), ()))
         if set(found) - set(self.columns) or found[:1] != self.columns[:1]:
@@ -94,8 +94,7 @@ class Table:
                 _lock(file)
                 _remove_unfinished_row(file)
                 end = file.seek(0, os.SEEK_END)
-                header = b"" if end else _line(self.columns, dict(zip(self.columns, self.columns, strict=True)))
-                file.write(header + _line(self.columns, row))
+                file.write((b"" if end else _header(self.columns)) + _line(self.columns, row))
         except OSError as error:
             if not self.lost:
                 _log.warning("%s: is not writable (%s): the work continues without it", self.path, error.strerror)
@@ -144,6 +143,10 @@ def manifest_of(plan: Plan) -> Iterator[Manifest | None]:
             if path.exists():
                 when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
                 write_url(f"{plan.store}/manifests/{when}-{secrets.token_hex(4)}.csv", path.read_bytes())
+
+
+def _header(columns: tuple[str, ...]) -> bytes:
+    return _line(columns, dict(zip(columns, columns, strict=True)))
 
 
 def _line(columns: tuple[str, ...], row: dict[str, Any]) -> bytes:

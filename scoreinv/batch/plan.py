@@ -281,33 +281,30 @@ class Planner:
         if options.quality is not None:
             files.check_quality(outputs, "-o or --format")
         left_out: dict[str, str] = {}
-        if auxiliary.mask is not None:
-            masks = self._masks("--mask", auxiliary.mask, found)
-            jobs = [replace(job, mask=masks.get(job.source)) for job in jobs]
+        for name, masks in (("mask", auxiliary.mask), ("avoid", auxiliary.avoid)):
+            if masks is not None:
+                of = self._masks(f"--{name}", masks, found)
+                jobs = [_with(job, name, of.get(job.source)) for job in jobs]
+        if auxiliary.mask is not None:  # a photo without a mask to avoid is filled from all its known pixels
             missing = {job.source: job.inside / Path(job.source).stem for job in jobs if job.mask is None}
             left_out = {source: f"{auxiliary.mask} has no mask named {stem}" for source, stem in missing.items()}
-        if auxiliary.avoid is not None:  # a photo without such a mask is filled from all its known pixels
-            masks = self._masks("--avoid", auxiliary.avoid, found)
-            jobs = [replace(job, avoid=masks.get(job.source)) for job in jobs]
         matched = {path: "a mask" for job in jobs for path in (job.mask, job.avoid) if path is not None}
         inputs = {**matched, **auxiliary.inputs(), **self.models}
         # A single photo's own files may be replaced like any other; a model serves other photos, too.
         files.refuse_inputs("-o", outputs, inputs if found.batch else self.models)
         inputs |= {job.source: "a photo" for job in jobs}
-        if auxiliary.uncertainty is not None:
-            maps = self._auxiliary_paths("--uncertainty", auxiliary.uncertainty, jobs, inputs, batch=found.batch)
-            jobs = [replace(job, uncertainty=path) for job, (path,) in zip(jobs, maps, strict=True)]
-        if options.changes is not None:
-            if lossy := next((path for path in outputs if files.is_lossy(path, options.quality)), None):
-                _log.warning("%s: its compression alters every pixel: --changes shows those altered before", lossy)
-            masks_of = self._auxiliary_paths("--changes", options.changes, jobs, inputs, batch=found.batch)
-            jobs = [replace(job, changes=path) for job, (path,) in zip(jobs, masks_of, strict=True)]
-        if auxiliary.steps_to is not None:
-            ends = auxiliary.endings
-            steps = self._auxiliary_paths(
-                "--steps-to", auxiliary.steps_to, jobs, inputs, batch=found.batch, endings=ends
-            )
-            jobs = [replace(job, steps=paths) for job, paths in zip(jobs, steps, strict=True)]
+        lossy = (path for path in outputs if options.changes is not None and files.is_lossy(path, options.quality))
+        if altered := next(lossy, None):
+            _log.warning("%s: its compression alters every pixel: --changes shows those altered before", altered)
+        for name, option, path, endings in (
+            ("uncertainty", "--uncertainty", auxiliary.uncertainty, ()),
+            ("changes", "--changes", options.changes, ()),
+            ("steps", "--steps-to", auxiliary.steps_to, auxiliary.endings),
+        ):
+            if path is not None:
+                named = self._auxiliary_paths(option, path, jobs, inputs, batch=found.batch, endings=endings)
+                pairs = zip(jobs, named, strict=True)
+                jobs = [_with(job, name, paths if endings else paths[0]) for job, paths in pairs]
         return replace(found, jobs=_shard(options.shard, jobs), left_out=left_out)
 
     def _on_disk(self) -> Plan:
@@ -383,16 +380,13 @@ class Planner:
 
         A result is named by the photo's stem, or by its whole file name if two photos in a folder share the stem.
         """
-        names = [str(folder / Path(job.source).stem) for job, folder in zip(jobs, folders, strict=True)]
-        named = [
-            f"{name}{ending(job.source, self.suffix, self.options, self.kind)}"
-            for job, name in zip(jobs, names, strict=True)
-        ]
-        counts = Counter(named)
-        outputs: dict[str, Job] = {}
-        for job, folder, output in zip(jobs, folders, named, strict=True):
-            whole = str(folder / f"{Path(job.source).name}{ending(job.source, self.suffix, self.options, self.kind)}")
-            name = whole if counts[output] > 1 else output
+        endings = [ending(job.source, self.suffix, self.options, self.kind) for job in jobs]
+        named = [f"{Path(job.source).stem}{end}" for job, end in zip(jobs, endings, strict=True)]
+        places = list(zip(folders, named, strict=True))
+        counts, outputs = Counter(places), dict[str, Job]()
+        for job, end, place in zip(jobs, endings, places, strict=True):
+            folder, usual = place
+            name = str(folder / (f"{Path(job.source).name}{end}" if counts[place] > 1 else usual))
             real = os.path.realpath(name)  # a folder may be given by two paths
             if real in outputs:
                 sources = f"{outputs[real].source} and {job.source}"
@@ -598,6 +592,11 @@ def expand(item: str, *, recursive: bool) -> list[str]:
     if kinds:
         _log.warning("%s: %s, left out: convert them first", item, kinds)
     return found
+
+
+def _with(job: Job, name: str, value: Any) -> Job:
+    """Return a job with another value of a field."""
+    return replace(job, **{name: value})
 
 
 def _shard(text: str | None, jobs: list[Job]) -> list[Job]:

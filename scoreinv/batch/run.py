@@ -39,8 +39,9 @@ def run(plan: Plan, work: Work, progress: Progress = lambda *_: None) -> Generat
         from scoreinv.batch.workers import choose_workers
 
         workers = choose_workers(wanted, work)
-    if not work.dry_run:
-        _remove_leftovers_of(plan)
+    written = [path for job in plan.jobs for path in (*job.outputs, *job.auxiliary) if path != STREAM]
+    for folder in {Path(path).parent for path in written if not (work.dry_run or is_url(path))}:
+        remove_leftovers(folder)
     done = 0
     for job, row in rows.items():
         if row is not None:
@@ -51,13 +52,6 @@ def run(plan: Plan, work: Work, progress: Progress = lambda *_: None) -> Generat
             done += 1
     if workers != 1:
         yield from _run_parallel(wanted, work, workers, progress)
-
-
-def _remove_leftovers_of(plan: Plan) -> None:
-    """Remove unfinished files of killed runs from the folders of a plan's outputs."""
-    written = {path for job in plan.jobs for path in (*job.outputs, *job.auxiliary) if path != STREAM}
-    for folder in {Path(path).parent for path in written if not is_url(path)}:
-        remove_leftovers(folder)
 
 
 def _report_part(progress: Progress, done: int, count: int, name: str, part: float) -> None:

@@ -16,7 +16,8 @@ import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent import futures
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -76,7 +77,7 @@ def process_in_workers(jobs: list[Job], work: Work, count: int) -> Generator[Row
     records = context.Queue()
     listener = logging.handlers.QueueListener(records, *logging.getLogger("scoreinv").handlers)
     level = logging.getLogger("scoreinv").getEffectiveLevel()
-    make = partial(ProcessPoolExecutor, 1, context, _begin, (machine.threads, records, level))
+    make = partial(futures.ProcessPoolExecutor, 1, context, _begin, (machine.threads, records, level))
     pools = []  # of one process each, so that the others continue if one is killed
 
     def start() -> tuple[ProcessPoolExecutor, Future[Machine]]:
@@ -134,7 +135,8 @@ def spread(
     for _ in range(count):
         add()
     while waiting or any(job is not None for _, job in running.values()):
-        future = next(filter(wait(running, return_when=FIRST_COMPLETED).done.__contains__, running))
+        done = futures.wait(running, return_when=futures.FIRST_COMPLETED).done
+        future = next(filter(done.__contains__, running))
         worker, job = running.pop(future)
         try:
             answer = future.result()

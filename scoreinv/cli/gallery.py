@@ -96,7 +96,7 @@ def warn_of_completing(source: ModelSource, result: str) -> None:
     Args:
         result: a clause about the expected result, for the warning.
     """
-    from scoreinv.conditional.prior import trained_task
+    from scoreinv.conditional.colour import trained_task
 
     if trained_task(source.load()) is not None:
         warn(f"{source.name}: was trained to complete pictures; {result}")

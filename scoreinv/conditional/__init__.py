@@ -1,3 +1,1 @@
-"""Networks that take an observation: `prior.given(Observation(operator, y))` is again a prior."""
-
-from scoreinv.conditional.observation import Observation as Observation
+"""Networks that take an observation, and their inputs; `guidance.given` conditions them on one."""

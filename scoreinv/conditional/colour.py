@@ -1,16 +1,101 @@
-"""The inputs of a prior that colours a grey picture: luma at several sizes, and features."""
+"""Priors that colour grey pictures, and their inputs: luma at several sizes, and features."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior
-from scoreinv.prior import Prior
+from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.networks.chroma import CHROMA_STRIDE, ChromaNetwork
+from scoreinv.networks.encoder import STRIDES, Encoder
+from scoreinv.operators import ObservedComponents
+from scoreinv.prior import Network, Prior, RecommendedSampler
+from scoreinv.sdes import SDE
+from scoreinv.system.errors import InputError
+
+
+class ColourPrior(ConditionalPrior):
+    """A conditional prior whose network also takes features of whole grey pictures, and so predicts colours.
+
+    Args:
+        network, sde, preconditioning, data_range, image_size, sampler: see `ScorePrior`.
+        encoder: computes the features.
+        encoder_scale: ratio of the sizes of the encoder's input and of the picture.
+        chroma: computes the mean chroma of grey pictures; its encoder is `encoder`. None: the initial estimate of a
+            grey picture's colours is the grey picture.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        sde: SDE,
+        preconditioning: ResidualPreconditioning,
+        data_range: tuple[float, float],
+        image_size: int,
+        sampler: RecommendedSampler | None,
+        encoder: Encoder,
+        encoder_scale: int,
+        chroma: ChromaNetwork | None = None,
+    ) -> None:
+        super().__init__(network, sde, preconditioning, data_range, image_size, sampler)
+        self.encoder = encoder
+        self.encoder_scale = encoder_scale
+        self.chroma = chroma
+        if chroma is not None:
+            chroma.encoder = encoder
+
+    def maps(
+        self,
+        operator: ObservedComponents,
+        y: Tensor,
+        coarse: Tensor | None = None,
+        fine: Tensor | None = None,
+        features: tuple[Tensor, ...] | None = None,
+        mean_chroma: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        if self.chroma is not None and features is not None:
+            mean_chroma, features = features[0], features[1:]
+        return super().maps(operator, y, coarse, fine, features, mean_chroma)
+
+    def parts(self) -> dict[str, nn.Module]:
+        return super().parts() | ({} if self.chroma is None else {"chroma.": self.chroma})
+
+    def encoder_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size of the luma for `gray_features`: `encoder_scale` times the picture's, in multiples of 32."""
+        coarsest = STRIDES[-1]
+        high, wide = (coarsest * max(1, round(self.encoder_scale * side / coarsest)) for side in (height, width))
+        return high, wide
+
+    def gray_features(self, luma: Tensor) -> tuple[Tensor, ...]:
+        """Return the feature maps of grey pictures for an `Observation`, by one evaluation of the encoder.
+
+        The first is the mean chroma, if the prior has a network for it. The others are the encoder's coarsest maps, one
+        for each level of the score network that has features as input.
+
+        Args:
+            luma: (B, 1, H, W) in [0, 1] of whole pictures, with sides in multiples of 32 (`encoder_size`).
+        """
+        count = len(self.network.config.feature_channels)
+        with torch.no_grad():
+            if self.chroma is None:
+                return self.encoder.of_gray(luma)[-count:]
+            chroma, maps = self.chroma(luma)
+        return chroma, *maps[-count:]
+
+    def feature_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
+        """Return (C, h, w) of each map that `gray_features` computes for a luma of height x width."""
+        channels = self.network.config.feature_channels
+        maps = [*zip(channels, STRIDES[-len(channels) :], strict=True)]
+        if self.chroma is not None:
+            maps.insert(0, (2, CHROMA_STRIDE))
+        return [(count, height // stride, width // stride) for count, stride in maps]
+
 
 LumaAt = Callable[[int, int], np.ndarray]
 """Resizes the luma of a picture to a height and a width: HxW float32 in [0, 1]."""
@@ -49,8 +134,22 @@ def view_gray(prior: Prior, luma_at: LumaAt, full: tuple[int, int], size: tuple[
         luma = fine.reshape(height, scale, width, scale).mean((1, 3))
     else:
         luma = luma_at(height, width)
-    if isinstance(prior, ConditionalPrior) and prior.encoder is not None:
+    if isinstance(prior, ColourPrior):
         encoder_luma = torch.from_numpy(luma_at(*prior.encoder_size(height, width)))
         encoder_luma = encoder_luma.to(prior.device, torch.float32)[None, None]
         features = prior.gray_features(encoder_luma)
     return GrayView(luma, fine, features, encoder_luma)
+
+
+def trained_task(prior: object) -> Literal["fill", "colour"] | None:
+    """Return the task that a conditional prior was trained for; None for other models."""
+    if isinstance(prior, ColourPrior):
+        return "colour"
+    return "fill" if isinstance(prior, ConditionalPrior) else None
+
+
+def check_references(prior: Prior) -> ColourPrior:
+    """Return the prior. Raise InputError if it has no network of the mean chroma, which references need."""
+    if not isinstance(prior, ColourPrior) or prior.chroma is None:
+        raise InputError("this model has no support for reference photos: use the model scene")
+    return prior

@@ -15,9 +15,8 @@ around a pixel, or that of the coarser level if there are none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -34,38 +33,17 @@ _LEAST_ACTIVITY = 0.02  # least expected activity, because flat surroundings may
 _STEPS = 10  # conjugate gradient steps at full size; further steps change the error by less than 1 %
 _COARSE_STEPS = 6  # conjugate gradient steps on coarser levels
 
-Transform = Callable[[Tensor], Tensor]
 
-
-@dataclass(frozen=True)
-class InitialEstimate:
+class InitialEstimate(NamedTuple):
     """A smooth interpolation of observed values.
 
     Attributes:
         mean: (B, C, H, W); equal to known values, smooth between them, and 0 in a channel without known values.
         variance: expected variance of the error, the shape of `mean`; 0 at known values.
-        fine: the first channel at a multiple s of the size, (B, 1, sH, sW), NaN where unknown; None if unknown
-            everywhere.
-        features: feature maps of whole pictures, (B or 1, D, h, w); None if there are none. Zeros stand for a picture
-            without features.
     """
 
     mean: Tensor
     variance: Tensor
-    fine: Tensor | None = None
-    features: tuple[Tensor, ...] | None = None
-
-    def transformed(self, transform: Transform, of_fine: Transform, of_features: Transform) -> InitialEstimate:
-        """Return the estimate of a turned or cropped picture.
-
-        Args:
-            transform: applied to `mean` and `variance`.
-            of_fine: applied to `fine`.
-            of_features: applied to each of `features`.
-        """
-        fine = None if self.fine is None else of_fine(self.fine)
-        features = None if self.features is None else tuple(map(of_features, self.features))
-        return InitialEstimate(transform(self.mean), transform(self.variance), fine, features)
 
 
 def smooth_estimate(

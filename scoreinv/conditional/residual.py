@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scoreinv.conditional.initial_estimate import InitialEstimate
 from scoreinv.operators.luma import colour_basis, luma_weights
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.preconditioning import Range, centre, noise_level
@@ -40,7 +39,7 @@ class ResidualPreconditioning:
             chroma less that of a grey of the same luma. Fitted on photographs. On held-out ones the squared error of
             the initial estimate is 0.8 to 1.6 times the expected one, for each component and all kinds of holes.
         gray_weights: name of the grey weights of the basis.
-        luma_scale: ratio of the sizes of the luma in `InitialEstimate.fine` and of the picture. Fine texture
+        luma_scale: ratio of the sizes of the finer luma and of the picture. Fine texture
             distinguishes leaves from stone. 1: the network has no input of finer luma.
     """
 
@@ -70,57 +69,42 @@ class ResidualPreconditioning:
         """Return the channels of the condition: four per axis of colour, and the finer luma's detail and strength."""
         return 12 if self.luma_scale == 1 else 12 + self.luma_scale**2 + 1
 
-    def noise(
-        self,
-        network: nn.Module,
-        x: Tensor,
-        t: Tensor,
-        sde: SDE,
-        data_range: Range,
-        initial: InitialEstimate | None = None,
-        condition: Tensor | None = None,
-    ) -> Tensor:
+    def noise(self, network: nn.Module, x: Tensor, t: Tensor, sde: SDE, data_range: Range, *maps: Tensor) -> Tensor:
         """Return -sigma(t) grad log p_t(x | y), the shape of x.
 
-        Args:
-            initial: initial estimate from y; None if nothing is observed.
-            condition: `condition(initial)` if it was computed before.
+        maps: `ConditionalPrior.maps` of y; none if nothing is observed.
         """
         s = noise_level(t, sde, data_range)
         level, basis = broadcast(s, x), self.basis
-        mean = torch.zeros_like(x) if initial is None else initial.mean
-        variance = self.total_variance(x).expand_as(x) if initial is None else initial.variance
+        count = 2 if self.luma_scale == 1 else 3
+        mean, variance = maps[:2] or (torch.zeros_like(x), self.total_variance(x).expand_as(x))
+        condition = self.condition(*maps[:count]).expand(len(x), -1, -1, -1) if maps else None
         residual = rotated(centre(x / broadcast(sde.alpha(t), x), data_range), basis) - mean
         norm = (level.square() + variance).sqrt()
         free = (variance > 0).to(x.dtype)
-        if initial is not None:
-            condition = (self.condition(initial) if condition is None else condition).expand(len(x), -1, -1, -1)
         # Observed components are known without noise, so their noisy state carries no information.
         scaled = residual * free * variance**0.25 / norm**1.5
-        features = None if initial is None else initial.features
-        output = network(scaled, s, condition) if features is None else network(scaled, s, condition, features)
+        features = maps[count:]
+        output = network(scaled, s, condition, features) if features else network(scaled, s, condition)
         return rotated(level * residual / norm.square() - variance.sqrt() / norm * output, basis.T)
 
-    def condition(self, initial: InitialEstimate) -> Tensor:
-        """Return the network's condition, (B, `condition_channels`, H, W)."""
-        mean, variance = initial.mean, initial.variance
+    def condition(self, mean: Tensor, variance: Tensor, fine: Tensor | None = None) -> Tensor:
+        """Return the network's condition, (B, `condition_channels`, H, W), from the first `ConditionalPrior.maps`."""
         # Difference from 5x5 means, divided by its rms over 9x9 pixels: faint detail counts as much as strong.
         detail = mean - _box(mean, 2)
         contrast = detail / (_box(detail.square(), 4) + 3e-4).sqrt()
         known = (variance == 0).to(mean.dtype)
         parts = [mean, known, 1 - (variance / self.total_variance(mean)).sqrt(), contrast]
-        if self.luma_scale > 1:
-            parts.append(self._texture(mean, initial.fine))
+        if fine is not None:
+            parts.append(self._texture(fine).expand(len(mean), -1, -1, -1))
         return torch.cat(parts, dim=1)
 
-    def expected_error(
-        self, x: Tensor, t: Tensor, sde: SDE, data_range: Range, initial: InitialEstimate | None = None
-    ) -> Tensor:
+    def expected_error(self, x: Tensor, t: Tensor, sde: SDE, data_range: Range, *maps: Tensor) -> Tensor:
         """Return the mean of v / (s^2 + v), (B,): the expected squared error of the noise prediction with F = 0.
 
         x serves for its shape, (B, 3, H, W), dtype and device.
         """
-        variance = self.total_variance(x).expand_as(x) if initial is None else initial.variance
+        variance = maps[1] if maps else self.total_variance(x).expand_as(x)
         level = broadcast(noise_level(t, sde, data_range), x)
         return (variance / (level.square() + variance)).flatten(1).mean(1)
 
@@ -148,15 +132,12 @@ class ResidualPreconditioning:
         beyond = torch.tensor(self.details, dtype=like.dtype, device=like.device).sum(1)[None, :, None, None]
         return beyond + self.gray_chroma(like).square() * beyond[:, :1]
 
-    def _texture(self, mean: Tensor, fine: Tensor | None) -> Tensor:
+    def _texture(self, fine: Tensor) -> Tensor:
         """Return the finer luma's detail within each pixel in units of its local strength, and the strength's log.
 
         The strength is the rms over 9x9 pixels; unknown pixels count as flat.
         """
-        scale = self.luma_scale
-        if fine is None:
-            return mean.new_zeros(len(mean), scale**2 + 1, *mean.shape[2:])
-        blocks = F.pixel_unshuffle(fine, scale)
+        blocks = F.pixel_unshuffle(fine, self.luma_scale)
         known = blocks.isfinite().all(1, keepdim=True)
         detail = torch.where(known, blocks - blocks.mean(1, keepdim=True), 0.0)
         strength = (_box(detail.square().mean(1, keepdim=True), 4) + 3e-4).sqrt()

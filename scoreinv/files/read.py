@@ -26,7 +26,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import (
@@ -151,23 +151,17 @@ def decode(
 
 
 def stated_pixels(path: str) -> int:
-    """Return the number of pixels that the header of a local file states; 0 if there is none.
-
-    Only the header is read, except of WebP, HEIC and AVIF.
-    """
+    """Return the number of pixels that a local file states, without decoding them; 0 if it is no picture."""
     stated = 0
 
     def check_size(width: int, height: int, needed: int) -> None:
         nonlocal stated
         stated = width * height
-        raise InputError("the header is enough")
+        raise InputError("no pixel is needed")
 
-    if Path(path).is_file():  # opening a pipe could block forever
-        with suppress(OSError, InputError), _BoundedFile(path) as stream:
-            kind = check_kind(stream.read(PREFIX_BYTES), path)
-            stream.seek(0)
-            with guarded(path, f"damaged or incomplete {kind} file"):
-                _decoder(kind)(cast(BinaryIO, stream), path, 0, check_size)
+    if Path(path).is_file():  # not a URL, which would be fetched
+        with suppress(InputError):
+            decode(path, 0, check_size=check_size)
     return stated
 
 
@@ -227,14 +221,6 @@ def is_picture(path: PurePath) -> bool:
 
 
 # --- sources of bytes -------------------------------------------------------------------------------------------------
-
-
-class _BoundedFile(io.FileIO):
-    """A file whose reads allocate no more than its length, whatever number of bytes a decoder requests."""
-
-    def read(self, size: int | None = -1) -> bytes:
-        left = max(0, os.fstat(self.fileno()).st_size - self.tell())
-        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 def _read_bytes(path: str | os.PathLike[str] | bytes, name: str) -> tuple[str, bytes]:

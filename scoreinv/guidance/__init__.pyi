@@ -1,8 +1,13 @@
 from .base import LikelihoodGuidance as LikelihoodGuidance
 from .classifier import ClassifierGuidance as ClassifierGuidance
+from .conditioned import Conditioned as Conditioned
+from .conditioned import given as given
+from .conditioned import refusal as refusal
 from .diffpir import DiffPIR as DiffPIR
 from .dps import DPS as DPS
 from .mmps import MMPS as MMPS
+from .observation import GivenObservation as GivenObservation
+from .observation import Observation as Observation
 from .pigdm import PiGDM as PiGDM
 from .replacement import ConstrainedPC as ConstrainedPC
 from .solvers.ddrm import DDRM as DDRM

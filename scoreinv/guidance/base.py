@@ -18,8 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scoreinv.conditional.observation import GivenObservation, Observation
-from scoreinv.operators import Operator
+from scoreinv.guidance.observation import GivenObservation, Observation
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import ScoreinvError
@@ -37,21 +36,21 @@ class LikelihoodGuidance(GivenObservation):
     `noise` raises ScoreinvError if the guidance diverges: each overlong step along a gradient makes the next longer.
     """
 
-    def __init__(self, prior: Prior, operator: Operator, y: Tensor, noise_std: float = 0.0) -> None:
-        super().__init__(prior, Observation(operator, y, noise_std))
+    def __init__(self, prior: Prior, observation: Observation) -> None:
+        super().__init__(prior, observation)
         self.vjps_per_noise = prior.vjps_per_noise + 1
 
     @abstractmethod
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         """Return A^T S^-1 (y - A mean) for the denoised mean D(x_t) and times t (B,)."""
 
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+    def noise(self, x: Tensor, t: float | Tensor, *maps: Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():
             probe = x if differentiable and x.requires_grad else x.detach().requires_grad_()
-            noise = self.prior.noise(probe, t)
+            noise = self.prior.noise(probe, t, *maps)
             mean = (probe - sigma * noise) / alpha
 
             def transpose(v: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,7 +12,6 @@ from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import GUIDANCE, check, require
-from scoreinv.windows.boxes import Box
 
 Classifier = Callable[[Tensor, Tensor], Tensor]
 """Maps states (B, C, H, W) and times (B,) to logits (B, classes)."""
@@ -29,6 +28,8 @@ class ClassifierGuidance(PriorWrapper):
     `noise` raises InputError for labels that the classifier does not have, or if their number is not 1 or B.
     """
 
+    of_whole_pictures = True
+
     def __init__(self, prior: Prior, classifier: Classifier, label: int | Tensor, scale: float = 1.0) -> None:
         super().__init__(prior)
         check("scale", scale, GUIDANCE)
@@ -37,13 +38,10 @@ class ClassifierGuidance(PriorWrapper):
         self.scale = scale
         self.vjps_per_noise = prior.vjps_per_noise + 1
 
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        raise InputError("a class is of the whole picture: put the tiles inside, ClassifierGuidance(Tiled(...), ...)")
-
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+    def noise(self, x: Tensor, t: float | Tensor, *maps: Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
         gradient = self.log_likelihood_gradient(x, t)
-        return self.prior.noise(x, t) - broadcast(self.scale * self.sde.sigma(t), x) * gradient
+        return self.prior.noise(x, t, *maps) - broadcast(self.scale * self.sde.sigma(t), x) * gradient
 
     def log_likelihood_gradient(self, x: Tensor, t: Tensor) -> Tensor:
         """Return grad_x log p_t(label | x), the shape of x; differentiable in x if gradients are enabled."""

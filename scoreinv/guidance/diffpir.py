@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoreinv.conditional.observation import GivenObservation, Observation
-from scoreinv.operators import Operator
+from scoreinv.guidance.observation import GivenObservation, Observation
 from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
@@ -28,16 +27,14 @@ class DiffPIR(GivenObservation):
         strength: the paper's lambda, above 0; a larger value means more weight of the prior.
     """
 
-    def __init__(
-        self, prior: Prior, operator: Operator, y: Tensor, noise_std: float = 0.0, strength: float = 1.0
-    ) -> None:
-        super().__init__(prior, Observation(operator, y, noise_std))
+    def __init__(self, prior: Prior, observation: Observation, strength: float = 1.0) -> None:
+        super().__init__(prior, observation)
         check("strength", strength, Number(None))
         self.strength = strength
 
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+    def noise(self, x: Tensor, t: float | Tensor, *maps: Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
-        noise = self.prior.noise(x, t)
+        noise = self.prior.noise(x, t, *maps)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
         predicted, operator = self.operator.linearised((x - sigma * noise) / alpha)
         residual = observation_like(self.y, predicted) - predicted

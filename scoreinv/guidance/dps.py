@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
-from scoreinv.operators import Operator
+from scoreinv.guidance.observation import Observation
 from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior
 from scoreinv.system.options import require
@@ -22,9 +22,9 @@ class DPS(LikelihoodGuidance):
     Raises InputError unless noise_std is positive.
     """
 
-    def __init__(self, prior: Prior, operator: Operator, y: Tensor, noise_std: float) -> None:
-        super().__init__(prior, operator, y, noise_std)
-        require(noise_std > 0, "DPS divides by the observation's noise: give a positive noise_std, such as 0.05")
+    def __init__(self, prior: Prior, observation: Observation) -> None:
+        super().__init__(prior, observation)
+        require(self.noise_std > 0, "DPS divides by the observation's noise: give a positive noise_std, such as 0.05")
 
     def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
         predicted, operator = self.operator.linearised(mean)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
-from scoreinv.operators import Operator
+from scoreinv.guidance.observation import Observation
 from scoreinv.operators.base import observation_like
 from scoreinv.operators.linalg import gmres
 from scoreinv.prior import Prior
@@ -26,10 +26,8 @@ class MMPS(LikelihoodGuidance):
         iterations: iterations of GMRES, at least 1.
     """
 
-    def __init__(
-        self, prior: Prior, operator: Operator, y: Tensor, noise_std: float = 0.0, iterations: int = 3
-    ) -> None:
-        super().__init__(prior, operator, y, noise_std)
+    def __init__(self, prior: Prior, observation: Observation, iterations: int = 3) -> None:
+        super().__init__(prior, observation)
         check("iterations", iterations, Whole(1))
         self.iterations = iterations
         self.vjps_per_noise = prior.vjps_per_noise + 1 + iterations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoreinv.guidance.base import LikelihoodGuidance, Transpose
-from scoreinv.operators import Operator
+from scoreinv.guidance.observation import Observation
 from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior
 from scoreinv.sdes import broadcast
@@ -24,10 +24,8 @@ class PiGDM(LikelihoodGuidance):
         variance: v, variance of the data's values in the model's range; the paper's is 1.
     """
 
-    def __init__(
-        self, prior: Prior, operator: Operator, y: Tensor, noise_std: float = 0.0, variance: float = 1.0
-    ) -> None:
-        super().__init__(prior, operator, y, noise_std)
+    def __init__(self, prior: Prior, observation: Observation, variance: float = 1.0) -> None:
+        super().__init__(prior, observation)
         check("variance", variance, Number(None))
         self.variance = variance
 

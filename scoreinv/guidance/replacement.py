@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scoreinv.conditional.observation import GivenObservation, Observation
-from scoreinv.operators import LinearOperator, Operator
+from scoreinv.guidance.observation import GivenObservation, Observation
+from scoreinv.operators import LinearOperator
 from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
@@ -24,10 +24,11 @@ class ConstrainedPC(GivenObservation):
     Raises InputError if A is not linear: noise on its observation would not be Gaussian.
     """
 
-    def __init__(self, prior: Prior, operator: Operator, y: Tensor) -> None:
-        super().__init__(prior, Observation(operator, y))
-        linear = isinstance(operator, LinearOperator)
-        require(linear, f"ConstrainedPC needs a linear operator, not {operator}: use guidance.MMPS, or the method dpir")
+    def __init__(self, prior: Prior, observation: Observation) -> None:
+        super().__init__(prior, observation)
+        linear, named = isinstance(self.operator, LinearOperator), self.operator
+        require(linear, f"ConstrainedPC needs a linear operator, not {named}: use guidance.MMPS, or the method dpir")
+        require(not self.noise_std, "ConstrainedPC assumes an exact observation, without noise: use guidance.MMPS")
         self.constrains = True
 
     def constrain(self, x: Tensor, t: float | Tensor, z: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class Denoiser(deepinv.models.Denoiser):
     first shrunk towards mid-grey. Sides that are not multiples of the prior's stride are padded.
 
     Args:
-        prior: an unconditional prior; wrap it to use windows (`Tiled`) or orientations (`SelfEnsemble`).
+        prior: an unconditional prior; wrap it to use windows and orientations (`Tiled`).
     """
 
     def __init__(self, prior: Prior) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from torch import nn
 
-from scoreinv.conditional.prior import ConditionalPrior, trained_task
+from scoreinv.conditional.colour import ColourPrior
+from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.blur_estimator import BlurNetwork
 from scoreinv.models.catalogue import FixedKind
@@ -166,12 +167,13 @@ class ModelConfig(PriorConfig):
 class FillConfig(PriorConfig):
     """Configuration of a conditional prior, whose network takes an observation."""
 
-    makes = ConditionalPrior
+    makes: ClassVar[type[Model]] = ConditionalPrior
 
     network: Annotated[NCSNppConfig, {None: NCSNppConfig, "ncsnpp": NCSNppConfig}]
     preconditioning: Annotated[ResidualPreconditioning, {"residual_edm": ResidualPreconditioning}]
     kind: Literal["fill", "colour"] = field(default="fill", kw_only=True)
 
+    encoder_scale: ClassVar[int] = 0
     removed_fields: ClassVar[tuple[str, ...]] = ("encoder_scale", "chroma", "s_noise", "inflation")
 
     def __post_init__(self) -> None:
@@ -195,7 +197,9 @@ class ColourConfig(FillConfig):
         chroma: whether a `ChromaNetwork`, stored in the same file, predicts the mean chroma.
     """
 
-    encoder_scale: Annotated[int, Whole(1, 64)] = field(kw_only=True)
+    makes = ColourPrior
+
+    encoder_scale: Annotated[int, Whole(1, 64)] = field(kw_only=True)  # type: ignore[misc]  # 0 without an encoder
     chroma: bool = False
     kind: Literal["colour"] = field(default="colour", kw_only=True)
 
@@ -216,11 +220,8 @@ class ColourConfig(FillConfig):
         return replace(super().of(model), chroma=model.chroma is not None)
 
     def settings(self) -> dict[str, Any]:
-        encoder, chroma = load_encoder(), None
-        if self.chroma:
-            chroma = ChromaNetwork()
-            chroma.encoder = encoder
-        return super().settings() | {"encoder": encoder, "chroma": chroma}
+        chroma = ChromaNetwork() if self.chroma else None
+        return super().settings() | {"encoder": load_encoder(), "chroma": chroma}
 
 
 @dataclass(frozen=True)
@@ -333,16 +334,16 @@ class FixedConfig(Checked):
 
 
 KINDS: dict[str, Any] = {
-    "prior": ModelConfig,
-    "fill": FillConfig,
     "colour": ColourConfig,
+    "fill": FillConfig,
+    "prior": ModelConfig,
     "classifier": ClassifierConfig,
     "damage": DetectorConfig,
     "upscale": UpscalerConfig,
     "noise": NoiseEstimatorConfig,
     **dict.fromkeys(FIXED, FixedConfig),
 }
-"""Classes of configurations by the kinds of models."""
+"""Classes of configurations by the kinds of models; those of subclasses come first."""
 
 
 def decode_model(data: Any) -> Any:
@@ -380,6 +381,4 @@ AnyModel = ScorePrior | NoiseClassifier | DamageDetector | Upscaler | NoiseEstim
 
 def config_of(model: Model) -> Any:
     """Return the configuration of a model; raise InputError if it cannot be stored in a file."""
-    if (task := trained_task(model)) is not None:
-        return KINDS[task].of(model)
     return next(config for config in KINDS.values() if isinstance(model, config.makes)).of(model)

@@ -4,6 +4,7 @@ from .base import Sampler as Sampler
 from .base import Samples as Samples
 from .base import State as State
 from .base import constrain as constrain
+from .base import last_state as last_state
 from .dpmpp_2m import DPMpp2M as DPMpp2M
 from .heun import Heun as Heun
 from .ode import ODE as ODE

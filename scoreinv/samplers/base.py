@@ -1,4 +1,4 @@
-"""The sampling loop, from noise to a picture; a sampler defines the `step` from one time to the next.
+"""Samplers, from noise to a picture: generators of states (t, x).
 
 A grid of N times t_1 > ... > t_N takes N steps: N - 1 between the times, and a last one to the denoised mean (Tweedie's
 formula), which is the sample. A time higher than the previous one is a jump up by the forward process (resampling,
@@ -12,8 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,9 +76,6 @@ Callback = Callable[[Progress], bool | None]
 class Sampler(Checked, ABC):
     """Base of samplers for any prior, conditional or not: a subclass is a frozen dataclass of settings with `draw`."""
 
-    constrainable: ClassVar[bool] = True
-    """Whether it takes priors that constrain the state; solvers that hold the observation themselves do not."""
-
     @torch.no_grad()
     def sample(
         self,
@@ -100,8 +96,6 @@ class Sampler(Checked, ABC):
         Raises InputError if the settings do not fit the prior or the start, Cancelled if the callback stopped the work.
         """
         check_callback(callback)
-        unsuited = f"{type(self).__name__} holds the observation itself: give it a prior without constraints"
-        require(self.constrainable or not prior.constrains, unsuited)
         return self.draw(prior, shape, rng, callback, start)
 
     @abstractmethod
@@ -110,17 +104,20 @@ class Sampler(Checked, ABC):
     ) -> Samples:
         """Draw samples, without gradients, and report each step to the callback (`reported`)."""
 
-
-class Stepper(Protocol):
-    """Moves a state from one time to the next: a predictor, a sampler, or a trajectory of a multistep sampler."""
-
-    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
-        """Return the state at time s < t from the state x at time t; t and s are float64 of shape ()."""
-        ...
+    def initial_state(
+        self, prior: Prior, shape: tuple[int, ...], t: Tensor, rng: NoiseStream, start: State | None
+    ) -> Tensor:
+        """Return the unconstrained state at the first time t: the given one, or a sample of the SDE's prior."""
+        if start is not None:
+            if tuple(start.x.shape) != tuple(shape):
+                raise InputError(f"the starting state has shape {tuple(start.x.shape)}, not {tuple(shape)}")
+            return start.x
+        require(bool(t >= 1), f"a sampler that begins at t = {float(t)} needs a start state")
+        return prior.sde.prior_std * rng.normal(shape)
 
 
 class GridSampler(Sampler):
-    """Base of samplers on a time grid: a subclass is a frozen dataclass of settings with a `step`.
+    """Base of samplers on a time grid: a subclass is a frozen dataclass of settings with the generator `states`.
 
     Attributes:
         steps: number of times in the grid, if `times` is not given.
@@ -133,62 +130,39 @@ class GridSampler(Sampler):
     times: Times
 
     @abstractmethod
-    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
-        """Return the state at time s < t from the state x at time t; t and s are float64 of shape ()."""
+    def states(self, prior: Prior, x: Tensor, times: Tensor, rng: NoiseStream) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (t, x) after each step; the last x is the sample.
 
-    @property
-    def deterministic(self) -> bool:
-        """Whether the sampler solves an ODE; constraints then use the same noise throughout."""
-        return False
-
-    def trajectory(self) -> Stepper:
-        """Return the stepper used from the start, or from a jump up: the sampler itself, or an object with memory."""
-        return self
-
-    def begin(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-        """Return the state before the first step: the initial state x at the first time t, constrained."""
-        return constrain(prior, x, t, rng)
-
-    def end(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-        """Return the sample, the denoised mean of the state x at the last time t."""
-        return prior.denoise(x, t)
+        Args:
+            prior: counts its evaluations.
+            x: the state at the first time, (B, C, H, W), not constrained.
+            times: the grid, float64 (N,).
+        """
 
     def draw(
         self, prior: Prior, shape: tuple[int, ...], rng: NoiseStream, callback: Callback | None, start: State | None
     ) -> Samples:
         times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
-        counted = CountedPrior(prior)
-        stream = rng.with_fixed_noise() if self.deterministic else rng  # of steps and constraints
-        x = initial_state(prior, shape, times[0], rng, start)
+        counted, x = CountedPrior(prior), self.initial_state(prior, shape, times[0], rng, start)
         with reported(callback, len(times), float(times[0]), x) as report:
-            x = self.begin(counted, x, times[0], stream)
-            trajectory = self.trajectory()
-            for t, s in pairwise(times):
-                if s < t:
-                    x = trajectory.step(counted, x, t, s, stream)
-                else:
-                    x = prior.sde.diffuse(x, t, s, rng.like(x))
-                    trajectory = self.trajectory()
-                x = constrain(counted, x, s, stream)
-                report(float(s), x, counted.nfe)
-            x0 = prior.finish(self.end(counted, x, times[-1], stream))
-            report(0.0, x0, counted.nfe)
-        return counted.samples(x0)
-
-
-def initial_state(prior: Prior, shape: tuple[int, ...], t: Tensor, rng: NoiseStream, start: State | None) -> Tensor:
-    """Return the unconstrained state at the first time t: the given one, or a sample of the SDE's prior."""
-    if start is not None:
-        if tuple(start.x.shape) != tuple(shape):
-            raise InputError(f"the starting state has shape {tuple(start.x.shape)}, not {tuple(shape)}")
-        return start.x
-    require(bool(t >= 1), f"a sampler that begins at t = {float(t)} needs a start state")
-    return prior.sde.prior_std * rng.normal(shape)
+            for t, state in self.states(counted, x, times, rng):
+                report(float(t), state, counted.nfe)
+        return counted.samples(state)
 
 
 def constrain(prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
     """Replace the observed components of the state x at time t by the observation; draw noise only if needed."""
     return prior.constrain(x, t, rng.like(x)) if prior.constrains else x
+
+
+def jump(prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+    """Return the state at time s > t by the forward process, with fresh noise."""
+    return prior.sde.diffuse(x, t, s, rng.normal(x.shape, x.device, x.dtype))
+
+
+def last_state(prior: Prior, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the last state of a sampler: the finished denoised mean of the state x at time t, at time 0."""
+    return torch.zeros_like(t), prior.finish(prior.denoise(x, t))
 
 
 class CountedPrior(PriorWrapper):
@@ -198,9 +172,9 @@ class CountedPrior(PriorWrapper):
         super().__init__(prior)
         self.calls = 0
 
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+    def noise(self, x: Tensor, t: float | Tensor, *maps: Tensor) -> Tensor:
         self.calls += 1
-        return self.prior.noise(x, t)
+        return self.prior.noise(x, t, *maps)
 
     @property
     def nfe(self) -> int:

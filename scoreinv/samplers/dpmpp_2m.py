@@ -13,14 +13,16 @@ enter, so the sampler works with any SDE.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import GridSampler
+from scoreinv.samplers.base import GridSampler, constrain, jump, last_state
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, karras_times
 from scoreinv.sdes import broadcast
@@ -49,36 +51,27 @@ class DPMpp2M(GridSampler):
     times: Times = None
     s_noise: Annotated[float, Number(None)] = 1.0
 
-    @property
-    def deterministic(self) -> bool:
-        return self.eta == 0
-
-    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
-        """Take a first-order step, without memory."""
-        return self.trajectory().step(prior, x, t, s, rng)
-
-    def trajectory(self) -> _Trajectory:
-        return _Trajectory(self.eta, self.s_noise)
-
-
-class _Trajectory:
-    """The steps of one trajectory, with the denoised mean of the previous step."""
-
-    def __init__(self, eta: float, s_noise: float) -> None:
-        self.eta, self.s_noise = eta, s_noise
-        self.before: tuple[Tensor, Tensor] | None = None  # lambda(r), D_r
-
-    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+    def states(self, prior: Prior, x: Tensor, times: Tensor, rng: NoiseStream) -> Iterator[tuple[Tensor, Tensor]]:
         sde, eta = prior.sde, self.eta
-        here, there = (-sde.noise_to_signal(time).log() for time in (t, s))  # lambda
-        h = there - here
-        mean = current = prior.denoise(x, t)
-        if self.before is not None:
-            last, previous = self.before
-            mean = current + broadcast(h / (2 * (here - last)), x) * (current - previous)
-        self.before = here, current
-        x = broadcast(sde.sigma(s) / sde.sigma(t) * (-eta * h).exp(), x) * x
-        x = x - broadcast(sde.alpha(s) * torch.expm1(-(1 + eta) * h), x) * mean
-        if eta > 0:
-            x = x + broadcast(self.s_noise * sde.sigma(s) * (-torch.expm1(-2 * eta * h)).sqrt(), x) * rng.like(x)
-        return x
+        noise = rng if eta else rng.with_fixed_noise()  # for the constraints of an ODE
+        x = constrain(prior, x, times[0], noise)
+        before: tuple[Tensor, Tensor] | None = None  # lambda(r), D_r
+        for t, s in pairwise(times):
+            if s > t:
+                x, before = jump(prior, x, t, s, rng), None
+            else:
+                here, there = (-sde.noise_to_signal(time).log() for time in (t, s))  # lambda
+                h = there - here
+                mean = current = prior.denoise(x, t)
+                if before is not None:
+                    last, previous = before
+                    mean = current + broadcast(h / (2 * (here - last)), x) * (current - previous)
+                before = here, current
+                x = broadcast(sde.sigma(s) / sde.sigma(t) * (-eta * h).exp(), x) * x
+                x = x - broadcast(sde.alpha(s) * torch.expm1(-(1 + eta) * h), x) * mean
+                if eta:
+                    added = self.s_noise * sde.sigma(s) * (-torch.expm1(-2 * eta * h)).sqrt()
+                    x = x + broadcast(added, x) * rng.like(x)
+            x = constrain(prior, x, s, noise)
+            yield s, x
+        yield last_state(prior, x, times[-1])

@@ -12,13 +12,15 @@ l (1 + gamma), gamma = min(S_churn / N, sqrt(2) - 1). This erases earlier errors
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated
 
 from torch import Tensor
 
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import GridSampler, constrain
+from scoreinv.samplers.base import GridSampler, constrain, jump, last_state
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, karras_times
 from scoreinv.sdes import broadcast, time_at
@@ -53,27 +55,29 @@ class Heun(GridSampler):
         if self.s_tmax != math.inf:
             check("s_tmax", self.s_tmax, Number(self.s_tmin))
 
-    @property
-    def deterministic(self) -> bool:
-        return self.s_churn == 0
-
-    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
-        x, t = self.churn(prior, x, t, rng)
+    def states(self, prior: Prior, x: Tensor, times: Tensor, rng: NoiseStream) -> Iterator[tuple[Tensor, Tensor]]:
         sde = prior.sde
-        a = sde.alpha(s) / sde.alpha(t)
-        kept, change = broadcast(a, x) * x, broadcast(sde.sigma(s) - a * sde.sigma(t), x)
-        d = prior.noise(x, t)
-        euler = constrain(prior, kept + change * d, s, rng)
-        return kept + change * (d + prior.noise(euler, s)) / 2
+        noise = rng if self.s_churn else rng.with_fixed_noise()  # for the constraints of an ODE
+        x = constrain(prior, x, times[0], noise)
+        for t, s in pairwise(times):
+            if s > t:
+                x = jump(prior, x, t, s, rng)
+            else:
+                x, t = self.churn(prior, x, t, len(times), rng)
+                a = sde.alpha(s) / sde.alpha(t)
+                kept, change = broadcast(a, x) * x, broadcast(sde.sigma(s) - a * sde.sigma(t), x)
+                d = prior.noise(x, t)
+                euler = constrain(prior, kept + change * d, s, noise)
+                x = kept + change * (d + prior.noise(euler, s)) / 2
+            x = constrain(prior, x, s, noise)
+            yield s, x
+        yield last_state(prior, *self.churn(prior, x, times[-1], len(times), rng))
 
-    def churn(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> tuple[Tensor, Tensor]:
-        """Add noise to the state; return it with its new time."""
+    def churn(self, prior: Prior, x: Tensor, t: Tensor, count: int, rng: NoiseStream) -> tuple[Tensor, Tensor]:
+        """Add noise to the state x at a time t of `count`; return it with its new time."""
         level = prior.sde.noise_to_signal(t)
         if self.s_churn == 0 or not self.s_tmin <= level <= self.s_tmax:
             return x, t
-        gamma = min(self.s_churn / (self.steps if self.times is None else len(self.times)), math.sqrt(2) - 1)
+        gamma = min(self.s_churn / count, math.sqrt(2) - 1)
         later = time_at(prior.sde, level * (1 + gamma))  # at most 1
         return (prior.sde.diffuse(x, t, later, self.s_noise * rng.like(x)), later) if later > t else (x, t)
-
-    def end(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-        return prior.denoise(*self.churn(prior, x, t, rng))

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.prior import Prior, check_prior
-from scoreinv.samplers.base import Callback, Sampler, Samples, State, initial_state, reported
+from scoreinv.samplers.base import Callback, Sampler, Samples, State, reported
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.runge_kutta import Solution, rk4, rk45
 from scoreinv.samplers.times import time_grid, uniform_times
@@ -62,7 +62,7 @@ class ODE(Sampler):
         self, prior: Prior, shape: tuple[int, ...], rng: NoiseStream, callback: Callback | None, start: State | None
     ) -> Samples:
         times = time_grid(prior.sde, uniform_times, 2, start=None if start is None else start.t)
-        x = initial_state(prior, shape, times[0], rng, start)
+        x = self.initial_state(prior, shape, times[0], rng, start)
         z = rng.like(x) if prior.constrains else None
         begin, end = times.tolist()
         found, _, nfe = self.flow(prior, x, begin, end, callback, constraint=z)

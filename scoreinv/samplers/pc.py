@@ -19,14 +19,16 @@ The factor k in their step size e is 1 - beta_i of the *training* grid of N time
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import GridSampler, Stepper, constrain
+from scoreinv.samplers.base import GridSampler, constrain, jump, last_state
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, uniform_times
 from scoreinv.sdes import DDPM, SDE, VE, VP, broadcast
@@ -124,6 +126,14 @@ class NoPredictor:
         return x
 
 
+class Predictor(Protocol):
+    """Moves a state from one time to the next."""
+
+    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
+        """Return the state at time s < t from the state x at time t; t and s are float64 of shape ()."""
+        ...
+
+
 class Corrector(Protocol):
     """Moves a state towards p_t at a constant time t."""
 
@@ -197,7 +207,7 @@ class PC(GridSampler):
         times: the grid; an increasing pair of times is a jump up by the forward process (resampling).
     """
 
-    predictor: Stepper = field(default_factory=ReverseDiffusion)
+    predictor: Predictor = field(default_factory=ReverseDiffusion)
     corrector: Corrector = field(default_factory=Langevin)
     corrector_steps: Annotated[int, Whole()] = 1
     snr: Annotated[float, Number()] = 0.16
@@ -205,14 +215,19 @@ class PC(GridSampler):
     spacing: Spacing = uniform_times
     times: Times = None
 
-    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
-        return self.predictor.step(prior, self.correct(prior, x, t, rng), t, s, rng)
+    def states(self, prior: Prior, x: Tensor, times: Tensor, rng: NoiseStream) -> Iterator[tuple[Tensor, Tensor]]:
+        x = constrain(prior, x, times[0], rng)
+        for t, s in pairwise(times):
+            if s > t:
+                x = jump(prior, x, t, s, rng)
+            else:
+                x = self.predictor.step(prior, self.correct(prior, x, t, rng), t, s, rng)
+            x = constrain(prior, x, s, rng)
+            yield s, x
+        yield last_state(prior, self.correct(prior, x, times[-1], rng), times[-1])
 
     def correct(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
         """Apply the corrector's steps to the state x at time t."""
         for _ in range(self.corrector_steps):
             x = constrain(prior, self.corrector.step(prior, x, t, self.snr, rng), t, rng)
         return x
-
-    def end(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-        return prior.denoise(self.correct(prior, x, t, rng), t)

@@ -23,16 +23,10 @@ import torch
 from PIL import Image
 
 from scoreinv.analysis.kind import Kind, untinted
-from scoreinv.conditional import Observation
-from scoreinv.conditional.colour import GrayView, view_gray
-from scoreinv.conditional.prior import (
-    ConditionalPrior,
-    check_references,
-    known_gray_weights,
-    resized_like,
-    trained_task,
-)
+from scoreinv.conditional.colour import ColourPrior, GrayView, check_references, trained_task, view_gray
+from scoreinv.conditional.prior import known_gray_weights, resized_like
 from scoreinv.conditional.references import ColourPlaces, GrayPlaces, ReferenceColours, match_references, similarity_to
+from scoreinv.guidance import Observation, refusal
 from scoreinv.imaging.colour import FINER, ChromaAlongEdges, reach
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.resizing import resized, scaled
@@ -300,7 +294,7 @@ def _with_mean(sampling: Sampling) -> list[Sampling]:
 
 def accepts_gray(prior: ScorePrior, request: ColorizeRequest) -> bool:
     """Return whether the prior accepts the luma by these grey weights as an observation."""
-    return prior.accepts(Observation(gray(request.gray_weights, 1, 1), torch.zeros(1, 3, 1, 1))) is None
+    return refusal(prior, Observation(gray(request.gray_weights, 1, 1), torch.zeros(1, 3, 1, 1))) is None
 
 
 @dataclass(frozen=True)
@@ -432,8 +426,8 @@ class _Gray:
         return gray + prior_weight * (drawn - gray) + chroma
 
 
-def _compares_places(prior: ScorePrior) -> TypeGuard[ConditionalPrior]:
-    return isinstance(prior, ConditionalPrior) and prior.chroma is not None
+def _compares_places(prior: ScorePrior) -> TypeGuard[ColourPrior]:
+    return isinstance(prior, ColourPrior) and prior.chroma is not None
 
 
 def _draw_hinted(

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.conditional.initial_estimate import block_means
-from scoreinv.conditional.observation import Observation
+from scoreinv.guidance import Observation, given
 from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
@@ -151,14 +151,13 @@ def _drawn_by_patches(
         scales = [*scales, coarser]
     estimates, nfe = {}, 0
     for number in range(first, len(scales)):
-        tiled = _windows(scales[number], MEAN_WINDOW * prior.image_size).around(
-            prior.given(_observation(prior, scales[number])), prior.device
-        )
+        windows = _windows(scales[number], MEAN_WINDOW * prior.image_size)
+        conditioned = given(windows.around(prior), _observation(prior, scales[number]))
         z = noise(len(scales) + number - first).normal(_three_channels(scales[number].values).shape)
         with torch.no_grad(), limit_threads(1):  # the sum's order, and so the choice of patches, is then fixed
-            mean = tiled.finish(tiled.denoise(z * prior.sde.prior_std, 1.0))
+            mean = conditioned.finish(conditioned.denoise(z * prior.sde.prior_std, 1.0))
         estimates[number] = prior.to_image(finite(mean))
-        nfe += tiled.evaluations_per_noise
+        nfe += conditioned.evaluations_per_noise
     elsewhere = drawn_elsewhere(observed, noise(len(scales) + len(estimates)))
     elsewhere[typical] = 0
     return continue_surroundings(scales, estimates, elsewhere, noise, callback), nfe
@@ -185,14 +184,14 @@ def _drawn_by_network(
     drawn, nfe = None, 0
     callbacks = split(callback, [scale.observed.numel() for scale in reversed(found)])
     for (number, scale), part in zip(reversed(list(enumerate(found))), callbacks, strict=True):
-        given = prior.given(_observation(prior, scale, drawn))
-        tiled = _windows(scale, prior.image_size).around(given, prior.device)
+        conditioned = given(_windows(scale, prior.image_size).around(prior), _observation(prior, scale, drawn))
         stream, start, steps, shape = noise(number), None, sampling.steps, _three_channels(scale.values).shape
         if drawn is not None:
             time, steps = start_time(prior, _NETWORK_START), _NETWORK_STEPS
             z = stream.normal(shape)
-            start = None if time is None else State(prior.sde.perturb(given.initial_picture(), as_time(time), z), time)
-        drawn, evaluations = sampled(DPMpp2M(eta=1.0, steps=steps), tiled, prior, shape, stream, part, start)
+            initial = conditioned.initial_picture()
+            start = None if time is None else State(prior.sde.perturb(initial, as_time(time), z), time)
+        drawn, evaluations = sampled(DPMpp2M(eta=1.0, steps=steps), conditioned, prior, shape, stream, part, start)
         nfe += evaluations
     assert drawn is not None
     return drawn, nfe

@@ -50,7 +50,7 @@ from scoreinv.tasks.noise import LEAST, Noise, given_or_estimated, std_of
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome, for_each
 from scoreinv.tasks.requests import DENOISING_STEPS, DenoiseRequest, Estimate, Inputs, SolveRequest
-from scoreinv.windows.ensemble import ALL, SelfEnsemble
+from scoreinv.windows.ensemble import ALL
 from scoreinv.windows.placement import covering_tile, grid
 from scoreinv.windows.tiled import Tiled, blended
 from scoreinv.windows.transforms import crop, turn, turn_back
@@ -271,7 +271,7 @@ class _NoisyPicture:
     def _denoised(self, y: Tensor, orientations: int, callback: Callback) -> Tensor:
         """Return the mean given y without clipped values, in [0, 1], by one evaluation in each orientation."""
         windows = wide_tile(self.prior, *y.shape[-2:])
-        tiled = Tiled(SelfEnsemble(self.prior, ALL[:orientations]), *windows, limits().pixels_at_once)
+        tiled = Tiled(self.prior, *windows, limits().pixels_at_once, orientations=ALL[:orientations])
         with reporting(partial(notify, callback)):
             x = self.prior.to_image(tiled.denoise(self.alpha * self.prior.to_model(y), self.time))
         notify(callback, 1.0)

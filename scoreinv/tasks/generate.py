@@ -14,7 +14,7 @@ from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.prior import Clipped, Prior, RecommendedSampler, ScorePrior
 from scoreinv.samplers import PC
 from scoreinv.samplers import Sampler as Solver
-from scoreinv.samplers.base import Stepper
+from scoreinv.samplers.pc import Predictor as SamplerPredictor
 from scoreinv.sdes import DDPM, VE
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import pixels_at_once
@@ -211,7 +211,7 @@ def recommended(prior: ScorePrior) -> RecommendedSampler:
     return RecommendedSampler("ancestral" if isinstance(prior.sde, DDPM) else "euler_maruyama")
 
 
-_PREDICTORS: dict[Predictor, Stepper] = {
+_PREDICTORS: dict[Predictor, SamplerPredictor] = {
     "reverse_diffusion": samplers.ReverseDiffusion(),
     "euler_maruyama": samplers.EulerMaruyama(),
     "ancestral": samplers.Ancestral(),

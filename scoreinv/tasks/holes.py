@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from scoreinv.analysis.fragments import find_fragments
-from scoreinv.analysis.leftovers import find_leftover, take_in_leftovers
+from scoreinv.analysis.leftovers import find_leftover
 from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import Models
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.notes import Note, warning
@@ -33,7 +34,7 @@ def mask_notes(hole: np.ndarray, picture: Picture | None = None) -> list[Note]:
         return notes
     if (leftover := find_leftover(picture, hole)) is not None:
         notes.append(warning("object_left", grow=leftover.grow, share=leftover.share))
-        hole = take_in_leftovers(picture, hole)
+        hole = dilate(hole, leftover.grow)
     if places := find_fragments(picture, hole):
         shown = " ".join(f"{x},{y}" for x, y in places[:_MOST_PLACES])
         notes.append(warning("fragments_left", count=len(places), places=shown))

@@ -24,9 +24,9 @@ import torch
 from scoreinv.analysis.faces import people_beside
 from scoreinv.analysis.jpeg import RIM, without_smears
 from scoreinv.analysis.nearby_colours import foreign
-from scoreinv.conditional import Observation
+from scoreinv.conditional.colour import trained_task
 from scoreinv.conditional.initial_estimate import smooth_estimate
-from scoreinv.conditional.prior import trained_task
+from scoreinv.guidance import Observation
 from scoreinv.imaging.picture import Fill, Picture
 from scoreinv.imaging.regions import Region, extent, overlap, regions_to_fill, widened
 from scoreinv.inputs.arrays import pictures_from_api

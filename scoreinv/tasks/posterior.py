@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scoreinv.conditional import Observation
-from scoreinv.conditional.prior import Conditioned
-from scoreinv.guidance import ConstrainedPC, PosteriorFlow
+from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.guidance import Conditioned, ConstrainedPC, Observation, PosteriorFlow, given, refusal
 from scoreinv.guidance.solvers.posterior_flow import Correction
 from scoreinv.imaging.regions import narrow_tile
 from scoreinv.operators import mask
@@ -26,8 +25,9 @@ from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
 from scoreinv.tasks.common import finite, start_time
 from scoreinv.tasks.detail import with_detail
 from scoreinv.tasks.requests import NARROW_FILL_STEPS, START_LEVEL, Sampling
-from scoreinv.windows.ensemble import UPRIGHT, Orientation, SelfEnsemble
+from scoreinv.windows.ensemble import UPRIGHT
 from scoreinv.windows.tiled import Tiled
+from scoreinv.windows.transforms import Orientation
 
 MEAN_WINDOW = 2
 """Side of the windows of posterior means, in training sizes. Few evaluations allow large windows. They gain 0.7 dB in
@@ -65,9 +65,10 @@ class Windows:
     needed: Tensor | None = None
     orientations: tuple[Orientation, ...] = UPRIGHT
 
-    def around(self, prior: Prior, device: torch.device) -> Tiled:
+    def around(self, prior: ScorePrior) -> Tiled:
         """Return the prior evaluated in these windows."""
-        return Tiled(prior, self.tile, self.overlap, pixels_at_once(device), self.needed)
+        pixels = pixels_at_once(prior.device)
+        return Tiled(prior, self.tile, self.overlap, pixels, self.needed, self.orientations)
 
     def reduced_to(self, needed: Tensor, prior: ScorePrior) -> Windows:
         """Return windows around `needed` alone, pixels of narrow holes (H, W) bool, of the side with the least work."""
@@ -77,7 +78,7 @@ class Windows:
 
 def accepts_holes(prior: ScorePrior) -> bool:
     """Return whether the prior accepts the pixels around holes as an observation."""
-    return prior.accepts(Observation(mask(torch.ones(1, 1, 1, 1)), torch.zeros(1, 3, 1, 1))) is None
+    return refusal(prior, Observation(mask(torch.ones(1, 1, 1, 1)), torch.zeros(1, 3, 1, 1))) is None
 
 
 Sampled = tuple[Tensor, int]
@@ -108,57 +109,49 @@ def draw_given(
 
     Raises InputError if the prior does not accept the observation, and ScoreinvError for values that are not finite.
     """
-    shape = observation.y.shape
+    shape, upright = observation.y.shape, replace(windows, orientations=UPRIGHT)
     if sampling.method == "pc":
         assert initial is not None
         start = _pc_start(sampling, prior, initial, noise)
-        constrained = ConstrainedPC(windows.around(prior, prior.device), observation.operator, observation.y)
+        constrained = ConstrainedPC(upright.around(prior), observation)
         return sampled(pc_sampler(prior, sampling.steps), constrained, prior, shape, noise, callback, start)
     preparing, callback = split(callback, [1, _DRAWING])
     with reporting(partial(notify, preparing)):
-        conditioned = prior.given(observation)
-    assert isinstance(conditioned, Conditioned)
+        conditioned = given(windows.around(prior), observation)
     if sampling.mean:
-        return posterior_mean(prior, conditioned, shape, windows, noise, callback)
-    tiled = windows.around(conditioned, prior.device)
+        return posterior_mean(prior, conditioned, shape, noise, callback)
+    conditioned = Conditioned(upright.around(prior), observation, conditioned.maps)
+    sampler = _sampler(sampling, prior, conditioned, narrow)
     if sampling.estimate == "sample":
-        return sampled(_sampler(sampling, conditioned, narrow), tiled, prior, shape, noise, callback)
+        return sampled(sampler, conditioned, prior, shape, noise, callback)
     first, rest = split(callback, [1, NARROW_FILL_STEPS if narrow else sampling.steps])
-    mean, once = posterior_mean(prior, conditioned, shape, replace(windows, orientations=UPRIGHT), noise, first)
+    mean, once = posterior_mean(prior, conditioned, shape, noise, first)
     assert known is not None
-    sampler = _sampler(sampling, conditioned, narrow)
     if isinstance(sampler, PosteriorFlow):
-        sampler = _detail_sampler(sampler, mean, known, prior, conditioned, windows)
-    sample, nfe = sampled(sampler, tiled, prior, shape, noise, rest)
+        sampler = _detail_sampler(sampler, mean, known, prior, conditioned, upright)
+    sample, nfe = sampled(sampler, conditioned, prior, shape, noise, rest)
     return with_detail(mean, sample, known), once + nfe
 
 
 def posterior_mean(
-    prior: ScorePrior,
-    conditioned: Conditioned,
-    shape: Sequence[int],
-    windows: Windows,
-    noise: NoiseStream,
-    callback: Callback | None,
+    prior: ScorePrior, conditioned: Conditioned, shape: Sequence[int], noise: NoiseStream, callback: Callback | None
 ) -> Sampled:
     """Return the posterior mean: the prediction at the largest noise, by one evaluation in each orientation."""
-    given = windows.around(SelfEnsemble(conditioned, windows.orientations), prior.device)
     z = noise.normal(tuple(shape))
     with torch.no_grad(), reporting(partial(notify, callback)):
-        x0 = given.finish(given.denoise(z * prior.sde.prior_std, 1.0))
+        x0 = conditioned.finish(conditioned.denoise(z * prior.sde.prior_std, 1.0))
     notify(callback, 1.0)
-    return prior.to_image(finite(x0)), given.evaluations_per_noise
+    return prior.to_image(finite(x0)), conditioned.evaluations_per_noise
 
 
-def _sampler(sampling: Sampling, conditioned: Conditioned, narrow: bool) -> Sampler:
+def _sampler(sampling: Sampling, prior: ScorePrior, conditioned: Conditioned, narrow: bool) -> Sampler:
     """Return the sampler of a conditional prior."""
     if not narrow:
         return DPMpp2M(eta=1.0, steps=sampling.steps)
-    low, high = conditioned.data_range
-    share = torch.tensor(_ERROR_SHARE).to(conditioned.initial.variance)[:, None, None]
-    variance = share * conditioned.initial.variance * ((high - low) / 2) ** 2
-    basis = conditioned.prior.preconditioning.basis
-    return PosteriorFlow(variance, basis, min(sampling.steps, NARROW_FILL_STEPS), _ERROR_REACH)
+    assert isinstance(prior, ConditionalPrior)  # as `given` checked
+    (low, high), (_, variance, *_) = prior.data_range, conditioned.maps
+    variance = torch.tensor(_ERROR_SHARE).to(variance)[:, None, None] * variance * ((high - low) / 2) ** 2
+    return PosteriorFlow(variance, prior.preconditioning.basis, min(sampling.steps, NARROW_FILL_STEPS), _ERROR_REACH)
 
 
 def _detail_sampler(
@@ -170,7 +163,7 @@ def _detail_sampler(
     if windows.needed is not None:
         windows = windows.reduced_to(wide.any(0)[0], prior)
     steps = sampler.steps if wide.any() else min(2, sampler.steps)
-    correction = Correction(wide, windows.around(conditioned, prior.device))
+    correction = Correction(wide, Conditioned(windows.around(prior), conditioned.observation, conditioned.maps))
     start = prior.to_model(mean)
     return replace(sampler, steps=steps, reach=_DETAIL_REACH, mean=start, last=_DETAIL_LEVEL, correction=correction)
 

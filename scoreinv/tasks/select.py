@@ -25,7 +25,6 @@ from scipy.special import expit
 from scoreinv.analysis.colour_evidence import bins_of, explained_share
 from scoreinv.analysis.fragments import fragments_beside
 from scoreinv.analysis.guided_upsampling import upsampled_mask
-from scoreinv.analysis.leftovers import take_in_leftovers
 from scoreinv.analysis.shadows import propose_shadow
 from scoreinv.imaging.picture import Picture, picture_of_hole
 from scoreinv.imaging.regions import extent
@@ -203,7 +202,7 @@ def select_picture(
     prompt = Prompt.of(request.at, request.not_at, request.box)
     found = Selection(picture, SegmentAnything(models.machine.threads)).select(prompt, request.size, callback)
     fragments = found.fragments & request.fragments
-    mask = with_rim(picture, found.mask | fragments, request.grow)
+    mask = with_rim(found.mask | fragments, request.grow)
     shadow = propose_shadow(picture, found.mask) if request.shadow else None
     if shadow is not None:
         mask |= shadow
@@ -224,13 +223,9 @@ def usual_grow(size: tuple[int, int]) -> int:
     return 1 + round(CELL * max(size) / SIDE)
 
 
-def with_rim(picture: Picture, mask: np.ndarray, grow: int | None = None) -> np.ndarray:
-    """Return a selection (HxW bool) dilated by `grow` pixels, with visible remnants of the object beside it.
-
-    If `grow` is 0, return the mask unchanged.
-    """
-    grow = usual_grow(picture.size) if grow is None else grow
-    return take_in_leftovers(picture, dilate(mask, grow)) if grow else mask
+def with_rim(mask: np.ndarray, grow: int | None = None) -> np.ndarray:
+    """Return a selection (HxW bool) dilated by `grow` pixels, or by default by `usual_grow`."""
+    return dilate(mask, usual_grow(mask.shape) if grow is None else grow)
 
 
 class Selection:

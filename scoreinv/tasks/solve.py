@@ -17,7 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoreinv.guidance import DDRM, DPIR, DPS, MMPS, ConstrainedPC, DiffPIR, PiGDM
+from scoreinv.guidance import (
+    DDRM,
+    DPIR,
+    DPS,
+    MMPS,
+    ConstrainedPC,
+    DiffPIR,
+    GivenObservation,
+    Observation,
+    PiGDM,
+)
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import (
     Form,
@@ -44,8 +54,9 @@ from scoreinv.tasks.outcome import ImageLike, Outcome, in_form
 from scoreinv.tasks.posterior import pc_sampler
 from scoreinv.tasks.requests import LEAST_STEPS, DenoiseRequest, Estimate, RestorationMethod, SolveRequest
 from scoreinv.windows.boxes import Box
-from scoreinv.windows.ensemble import ALL, SelfEnsemble
-from scoreinv.windows.tiled import Tiled, crop
+from scoreinv.windows.ensemble import ALL
+from scoreinv.windows.tiled import Tiled
+from scoreinv.windows.transforms import crop
 
 _log = logging.getLogger(__name__)
 
@@ -291,31 +302,32 @@ class _Method:
 
     def guided(self, problem: Problem, prior: ScorePrior) -> tuple[Prior, Sampler]:
         """Return the guided prior and the sampler; raise InputError if the method does not suit the problem."""
-        operator, y, noise = problem.operator, problem.y, problem.noise_std
+        noise, observation = problem.noise_std, Observation(problem.operator, problem.y, problem.noise_std)
         scale = prior.data_range[1] - prior.data_range[0]
         tiled = Tiled(prior, prior.image_size, prior.image_size // 8, limits().pixels_at_once)
         solver = DPMpp2M(eta=1.0, steps=self.steps, s_noise=prior.s_noise)
         if self.name == "dpir":
-            averaged = SelfEnsemble(prior, ALL[: self.orientations])
-            tiled = Tiled(averaged, *wide_tile(prior, *problem.shape[1:]), limits().pixels_at_once)
+            windows, orientations = wide_tile(prior, *problem.shape[1:]), ALL[: self.orientations]
+            tiled = Tiled(prior, *windows, limits().pixels_at_once, orientations=orientations)
             times = self._dpir_times(problem, prior)
             strength = _BLIND_STRENGTH if problem.initial is None else _MEAN_STRENGTH
-            return tiled, DPIR(operator, y, noise, strength, times=times, complete=self.complete)
+            return GivenObservation(tiled, observation), DPIR(strength, times=times, complete=self.complete)
         if self.name == "ddrm":
-            return tiled, DDRM(operator, y, noise, steps=self.steps)
+            problem.operator.spectral()  # raises if it has no decomposition
+            return GivenObservation(tiled, observation), DDRM(steps=self.steps)
         if self.name == "pc":
-            if not isinstance(operator, LinearOperator):
+            if not isinstance(problem.operator, LinearOperator):
                 raise InputError("pc needs a linear operator: choose another method")
             if noise:
                 raise InputError("pc assumes an exact observation, and this one has noise: choose another method")
-            return ConstrainedPC(tiled, operator, y), pc_sampler(prior, self.steps)
+            return ConstrainedPC(tiled, observation), pc_sampler(prior, self.steps)
         if self.name == "diffpir":
-            return DiffPIR(tiled, operator, y, noise), solver
+            return DiffPIR(tiled, observation), solver
         if self.name == "pigdm":
-            return PiGDM(tiled, operator, y, noise, (_PICTURE_STD * scale) ** 2), solver
+            return PiGDM(tiled, observation, (_PICTURE_STD * scale) ** 2), solver
         if self.name == "dps":
-            return DPS(tiled, operator, y, max(noise, _LEAST_DPS_NOISE * scale)), solver
-        return MMPS(tiled, operator, y, noise), solver
+            return DPS(tiled, replace(observation, noise_std=max(noise, _LEAST_DPS_NOISE * scale))), solver
+        return MMPS(tiled, observation), solver
 
     def drawn(self, problem: Problem, prior: ScorePrior, noise: NoiseStream, callback: Callback) -> tuple[Tensor, int]:
         """Draw one picture per noise stream, in the model's range; return them with the evaluations for each."""

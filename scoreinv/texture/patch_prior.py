@@ -114,7 +114,7 @@ class PatchPrior(Prior):
         hidden = 1 - observed
         return bool(_wholly_known(hidden, _SIDE).sum() <= _MAX_UNOBSERVED * hidden.sum())
 
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+    def noise(self, x: Tensor, t: float | Tensor, *maps: Tensor) -> Tensor:
         """Return -sigma(t) grad log p_t(x); raise InputError if its gradient is requested: the estimate has none."""
         t = as_time(t)
         return (x - broadcast(self.sde.alpha(t), x) * self.denoise(x, t)) / broadcast(self.sde.sigma(t), x)

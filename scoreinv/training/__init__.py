@@ -1,4 +1,4 @@
-"""Training: the loop, losses, moving average, data and states; `train` is the entry point.
+"""Training: learners, the loop, runs and their states, and data; `train` is the entry point.
 
 The names in `__init__.pyi` are imported on first use, because importing torch takes long.
 """

@@ -35,9 +35,10 @@ import torch.nn.functional as F
 from scipy import special
 from torch import Tensor, nn
 
-from scoreinv.conditional import Observation
+from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.initial_estimate import block_means
-from scoreinv.conditional.prior import ConditionalPrior, expected_error, resized_like
+from scoreinv.conditional.prior import ConditionalPrior, resized_like
+from scoreinv.guidance import Conditioned, Observation, given
 from scoreinv.models.config import (
     AnyConfig,
     AnyModel,
@@ -58,7 +59,7 @@ from scoreinv.sdes import DDPM, SDE, TRAINING_START, VE, time_at
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import BELOW_ONE, Number, check, check_settings, require
 from scoreinv.training.data.batches import COLOUR_FILM, DAMAGE, FILM, OBSERVED, TIMES, Batch, PictureSource
-from scoreinv.training.data.prints import on_colour_film, on_old_print, on_other_film
+from scoreinv.training.data.prints import Generator, on_colour_film, on_old_print, on_other_film
 from scoreinv.training.data.synthetic_damage import DamageDrawing, draw_hints, draw_hole, draw_scan
 
 CROSS_ENTROPY = 20.0
@@ -149,7 +150,7 @@ class NoiseLearner(Learner[Trained, Drawn]):
         grid = self.times == "continuous" or isinstance(model.sde, VE | DDPM)
         require(grid, "discrete times need the VE SDE (SMLD) or the DDPM chain (DDPM)")
 
-    def draw_times(self, sde: SDE, data_range: Range, count: int, generator: np.random.Generator) -> Tensor:
+    def draw_times(self, sde: SDE, data_range: Range, count: int, generator: Generator) -> Tensor:
         """Draw times (count,), float64: uniform or focused on [1e-5, 1], or on the grid i / (steps - 1).
 
         Stratified times are (offset + i / count) mod 1, mapped to the interval (Kingma et al. 2021, appendix I.1).
@@ -171,7 +172,6 @@ class NoiseLearner(Learner[Trained, Drawn]):
     def _noisy(self, source: PictureSource, step: int, rows: range) -> NoisyBatch:
         """Draw pictures, times and noise."""
         model = source.model
-        assert model.sde is not None
         times = self.draw_times(model.sde, model.data_range, source.batch_size, source.stream(TIMES, step))
         return NoisyBatch(source.images(step, rows), times[rows.start : rows.stop], source.noise(step, rows))
 
@@ -346,53 +346,56 @@ class ConditionalLearner(NoiseLearner[ConditionalPrior, ObservedBatch]):
     def trains(self, model: AnyConfig) -> bool:
         return isinstance(model, FillConfig)
 
-    def drawn_scale(self, model: AnyConfig) -> int:
+    def drawn_scale(self, model: Any) -> int:
         """Return the scale of the finest luma that the model takes."""
-        assert isinstance(model, FillConfig)
-        return max(model.preconditioning.luma_scale, model.encoder_scale if isinstance(model, ColourConfig) else 1)
+        return max(model.preconditioning.luma_scale, model.encoder_scale)
 
     def draw(self, source: PictureSource, step: int, rows: range) -> ObservedBatch:
         """Draw observations, and put some pictures on another film."""
         model, shares = source.model, self.observations
-        assert isinstance(model, FillConfig)
-        batch, weights = self._noisy(source, step, rows), model.preconditioning.gray_weights
-        low, high = model.data_range
+        batch, scale = self._noisy(source, step, rows), self.drawn_scale(model)
         streams = [source.stream(OBSERVED, step, index) for index in rows]
         drawn = [draw_observed(shares, model.image_size, stream) for stream in streams]
-        observed, refined = zip(*drawn, strict=True)
+        observed, refined = (torch.from_numpy(np.stack(values)) for values in zip(*drawn, strict=True))
         for picture, components, index in zip(batch.images, observed, rows, strict=True):
-            colours, film = source.stream(COLOUR_FILM, step, index), source.stream(FILM, step, index)
-            renderings = [(on_colour_film, colours)] if colours.random() < shares.colour_films else []
-            if components[0].any():
-                if film.random() < shares.other_films:
-                    renderings.append((on_other_film, film))
-                elif film.random() < shares.old_prints:
-                    renderings.append((on_old_print, film))
-            for rendering, generator in renderings:
-                rgb = ((picture - low) / (high - low)).permute(1, 2, 0).clamp(0, 1).numpy()
-                changed = torch.from_numpy(rendering(rgb, weights, generator)).permute(2, 0, 1)
-                picture.copy_(changed * (high - low) + low)
-        scale, fine, luma = self.drawn_scale(model), None, None
+            generators = source.stream(COLOUR_FILM, step, index), source.stream(FILM, step, index)
+            self._put_on_films(picture, bool(components[0].any()), model, *generators)
+        fine = luma = None
         if model.preconditioning.luma_scale > 1:
             withheld = torch.tensor([stream.random() < _FINE_WITHHELD for stream in streams])
             fine = _reduced(batch.images, scale // model.preconditioning.luma_scale)
             fine = torch.where(withheld[:, None, None, None], torch.nan, fine)
-        if isinstance(model, ColourConfig):
+        if model.encoder_scale:
+            weights = torch.from_numpy(luma_weights(model.preconditioning.gray_weights)).float()
             reduced = _reduced(batch.images, scale // model.encoder_scale)
-            luma = torch.einsum("c,bchw->bhw", torch.from_numpy(luma_weights(weights)).float(), reduced)[:, None]
-            luma = (luma - low) / (high - low)
-        components, halved = torch.from_numpy(np.stack(observed)), torch.tensor(refined)
-        images = _reduced(batch.images, scale)
-        return ObservedBatch(images, batch.times, batch.noise, components, halved, fine, luma)
+            low, high = model.data_range
+            luma = (torch.einsum("c,bchw->bhw", weights, reduced)[:, None] - low) / (high - low)
+        return ObservedBatch(_reduced(batch.images, scale), batch.times, batch.noise, observed, refined, fine, luma)
+
+    def _put_on_films(self, picture: Tensor, shows_luma: bool, model: Any, colours: Generator, film: Generator) -> None:
+        """Replace a picture (3, H, W) by its rendering on a colour film, another film or an old print."""
+        shares, renderings = self.observations, []
+        if colours.random() < shares.colour_films:
+            renderings.append((on_colour_film, colours))
+        if shows_luma and film.random() < shares.other_films:
+            renderings.append((on_other_film, film))
+        elif shows_luma and film.random() < shares.old_prints:
+            renderings.append((on_old_print, film))
+        low, high = model.data_range
+        for rendering, generator in renderings:
+            rgb = ((picture - low) / (high - low)).permute(1, 2, 0).clamp(0, 1).numpy()
+            changed = rendering(rgb, model.preconditioning.gray_weights, generator)
+            picture.copy_(torch.from_numpy(changed).permute(2, 0, 1) * (high - low) + low)
 
     def losses(self, model: ConditionalPrior, batch: ObservedBatch) -> Tensor:
         operator = ObservedComponents(batch.observed, model.preconditioning.basis)
         features, luma = None, batch.encoder_luma
         if luma is not None:
+            assert isinstance(model, ColourPrior)
             features = luma_features(model, batch.observed, luma)
         coarse = torch.where(batch.refined[:, None, None, None], block_means(batch.images), torch.nan)
         observation = Observation(operator, operator(batch.images), 0.0, coarse, batch.fine, features)
-        return self.relative_losses(model.given(observation), batch)
+        return self.relative_losses(given(model, observation), batch)
 
     def measures(self, model: ConditionalPrior, batch: ObservedBatch) -> dict[str, Tensor]:
         return super().measures(model, batch) | {"unconditional": self.relative_losses(model, batch)}
@@ -400,10 +403,10 @@ class ConditionalLearner(NoiseLearner[ConditionalPrior, ObservedBatch]):
     def baseline_loss(self, model: ConditionalPrior, batch: ObservedBatch) -> float:
         return 1.0
 
-    def relative_losses(self, prior: Prior, batch: NoisyBatch) -> Tensor:
+    def relative_losses(self, prior: ConditionalPrior | Conditioned, batch: NoisyBatch) -> Tensor:
         """Return the error of each picture relative to that of its initial estimate, (B,)."""
         losses = denoising_loss(prior, batch.images, batch.times, batch.noise, self.reduction)
-        return losses / expected_error(prior, batch.images, batch.times)
+        return losses / prior.expected_error(batch.images, batch.times)
 
 
 @dataclass(frozen=True)
@@ -417,6 +420,7 @@ class ChromaLearner(ConditionalLearner):
         return isinstance(model, ColourConfig) and model.chroma
 
     def network(self, model: ConditionalPrior) -> ChromaNetwork:
+        assert isinstance(model, ColourPrior)
         assert model.chroma is not None
         model.chroma.train_last_stages()
         return model.chroma
@@ -426,6 +430,7 @@ class ChromaLearner(ConditionalLearner):
 
         Plain squared errors are dominated by vivid pictures, and a network trained on them oversaturates pale ones.
         """
+        assert isinstance(model, ColourPrior)
         assert model.chroma is not None
         predicted, _ = model.chroma(batch.encoder_luma)
         truth = self._truth(model, batch)
@@ -473,8 +478,7 @@ class ClassifierLearner(NoiseLearner[NoiseClassifier, LabelledBatch]):
         return isinstance(model, ClassifierConfig)
 
     def draw(self, source: PictureSource, step: int, rows: range) -> LabelledBatch:
-        assert source.pictures.labels is not None  # checked when the pictures were loaded
-        labels = torch.from_numpy(source.pictures.labels[source.chosen(step, rows)])
+        labels = torch.from_numpy(source.pictures.labels)[source.chosen(step, rows)]
         return LabelledBatch(**vars(self._noisy(source, step, rows)), labels=labels)
 
     def losses(self, model: NoiseClassifier, batch: LabelledBatch) -> Tensor:
@@ -498,10 +502,12 @@ class ScanBatch(Batch):
     """Scans of damaged prints.
 
     Attributes:
-        damaged: (B, 1, H, W), 1 for damaged pixels, 0 for healthy ones, NaN for faint damage.
+        damaged: (B, 1, H, W), 1 for damaged pixels, else 0.
+        certain: (B, 1, H, W), 0 for faint damage, else 1.
     """
 
     damaged: Tensor
+    certain: Tensor
 
 
 @dataclass(frozen=True)
@@ -525,34 +531,27 @@ class DamageLearner(Learner[DamageDetector, ScanBatch]):
         for picture, index in zip(images, rows, strict=True):
             scan = draw_scan(picture.permute(1, 2, 0).numpy(), self.damage, source.stream(DAMAGE, step, index))
             picture.copy_(torch.from_numpy(scan.damaged).permute(2, 0, 1))
-            masks.append(np.where(scan.faint, np.float32(np.nan), scan.mask.astype(np.float32)))
-        return ScanBatch(
-            images, torch.zeros(len(rows), dtype=torch.float64), torch.from_numpy(np.stack(masks))[:, None]
-        )
+            masks.append(np.stack([scan.mask, ~scan.faint]))
+        damaged, certain = torch.from_numpy(np.stack(masks, 1)[:, :, None]).float()
+        return ScanBatch(images, torch.zeros(len(rows), dtype=torch.float64), damaged, certain)
 
     def losses(self, model: DamageDetector, batch: ScanBatch) -> Tensor:
-        damaged, certain = self._masks(batch)
-        logits = model.logits(batch.images).float()
+        damaged, certain, logits = batch.damaged, batch.certain, model.logits(batch.images).float()
         entropy = F.binary_cross_entropy_with_logits(logits, damaged, certain, reduction="none").flatten(1).mean(1)
         p, y = (certain * logits.sigmoid()).flatten(1), damaged.flatten(1)
         overlap = (2 * (p * y).sum(1) + _DICE_OFFSET) / (p.sum(1) + y.sum(1) + _DICE_OFFSET)
         return CROSS_ENTROPY * entropy + 1 - overlap
 
     def measures(self, model: DamageDetector, batch: ScanBatch) -> dict[str, Tensor]:
-        damaged, certain = self._masks(batch)
-        found = certain * (model.logits(batch.images) > 0)
+        damaged, found = batch.damaged, batch.certain * (model.logits(batch.images) > 0)
         shares = {"damaged": damaged, "missed": damaged * (1 - found), "wrong": found * (1 - damaged)}
         return super().measures(model, batch) | {name: value.flatten(1).mean(1) for name, value in shares.items()}
 
     def baseline_loss(self, model: DamageDetector, batch: ScanBatch) -> float:
         """Return the loss of one probability for all pixels."""
-        share = self._masks(batch)[0].mean().clamp(1e-6, 1 - 1e-6)
+        share = batch.damaged.mean().clamp(1e-6, 1 - 1e-6)
         entropy = -(share * share.log() + (1 - share) * (1 - share).log())
         return float(CROSS_ENTROPY * entropy + 1 - share)
-
-    def _masks(self, batch: ScanBatch) -> tuple[Tensor, Tensor]:
-        """Return the damaged pixels, and those with certain labels: 1 or 0, (B, 1, H, W)."""
-        return batch.damaged.nan_to_num(0.0), batch.damaged.isfinite().float()
 
 
 LEARNERS: dict[str, type[Any]] = {
@@ -562,7 +561,7 @@ LEARNERS: dict[str, type[Any]] = {
 """Learners by their names in files."""
 
 
-def draw_observed(config: ObservationConfig, side: int, generator: np.random.Generator) -> tuple[np.ndarray, bool]:
+def draw_observed(config: ObservationConfig, side: int, generator: Generator) -> tuple[np.ndarray, bool]:
     """Draw an observation of a picture.
 
     Returns:
@@ -589,8 +588,8 @@ def _reduced(pictures: Tensor, factor: int) -> Tensor:
     return F.avg_pool2d(pictures, factor) if factor > 1 else pictures
 
 
-def luma_features(model: ConditionalPrior, observed: Tensor, luma: Tensor) -> tuple[Tensor, ...]:
-    """Return `ConditionalPrior.gray_features` of the pictures with all luma observed, and zeros for the others.
+def luma_features(model: ColourPrior, observed: Tensor, luma: Tensor) -> tuple[Tensor, ...]:
+    """Return `ColourPrior.gray_features` of the pictures with all luma observed, and zeros for the others.
 
     Features are returned even if they are all zeros: distributed processes wait for a gradient of the layers that use
     them.

@@ -106,7 +106,9 @@ def train(
         stack.callback(log.close)
         part = world.part(config.batch_size, config.accumulate)
         trained, average, state = new_state(config, init, world.device)
-        saved = _restored(config, run, world, state, init, resume=resume, overwrite=overwrite)
+        saved = _restored(config, run, world, state, resume=resume, overwrite=overwrite)
+        if saved is None and config.frozen_norms and init is None:
+            raise InputError("frozen_norms needs the statistics of trained weights: give a model to start from")
         record, pictures, held_out = _data(config, run, world, saved)
         report = Report(config, run, world, log, state, average, record, clock)
         if world.leads and len(held_out) and config.validation_images:
@@ -116,7 +118,9 @@ def train(
         signals = report.signals = stack.enter_context(deferred_signals())
         source = config.source(pictures, config.batch_size, config.seed)
         draw = partial(config.learner.draw, source, rows=range(config.batch_size)[part])
-        loss_of = _parallel(BatchLoss(state.network, partial(config.learner.losses, trained)), world)
+        loss_of: nn.Module = BatchLoss(state.network, partial(config.learner.losses, trained))
+        if world.size > 1:
+            loss_of = DistributedDataParallel(loss_of)
         pool = stack.enter_context(ThreadPoolExecutor(1))
         drawn = pool.submit(draw, step=state.step)
 
@@ -164,19 +168,11 @@ def _refuse_named_sde(config: TrainingConfig, out: Path | str) -> None:
 
 
 def _restored(
-    config: TrainingConfig,
-    run: TrainingRun,
-    world: World,
-    state: TrainingState,
-    init: AnyModel | None,
-    *,
-    resume: bool,
-    overwrite: bool,
+    config: TrainingConfig, run: TrainingRun, world: World, state: TrainingState, *, resume: bool, overwrite: bool
 ) -> RunRecord | None:
     """Load the last state to resume from and return its record; None if the run starts at step 0.
 
-    Raises InputError if that state belongs to another run, or if a new run would replace files of others or freeze
-    norms of random weights.
+    Raises InputError if that state belongs to another run, or if a new run would replace files of others.
     """
     saved = load_state(run.states, state) if resume else None
     step = torch.tensor(-1 if saved is None else saved.step, dtype=torch.float64)
@@ -186,8 +182,6 @@ def _restored(
         saved.refuse_change(config, run.path)
         if world.leads:
             run.refuse_model_of_others(saved, overwrite=overwrite)
-    elif config.frozen_norms and init is None:
-        raise InputError("frozen_norms needs the statistics of trained weights: give a model to start from")
     elif world.leads:
         run.refuse_files(config, resume=resume, overwrite=overwrite)
         if resume:
@@ -226,11 +220,6 @@ class BatchLoss(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         return self.losses(batch).mean()
-
-
-def _parallel(loss: BatchLoss, world: World) -> nn.Module:
-    """Return the module with an exchange of gradients between several processes."""
-    return DistributedDataParallel(loss) if world.size > 1 else loss
 
 
 def add_batch_gradients(
@@ -427,14 +416,9 @@ class Report:
         data, learner = self.held_out, self.config.learner
         if data is None:
             return
+        measures, size, device = partial(learner.measures, self.model), self.config.batch_size, self.world.device
         with _precision(self.world, bfloat16=self.record.bfloat16):
-            found = evaluate(
-                partial(learner.measures, self.model),
-                data,
-                batch_size=self.config.batch_size,
-                device=self.world.device,
-                callback=self._may_continue,
-            )
+            found = evaluate(measures, data, batch_size=size, device=device, callback=self._may_continue)
         self.validation = found["validation"]
         self.baseline_loss = learner.baseline_loss(self.model, data)
         line = {"validated": len(data.times), "ignorant": self.baseline_loss}

@@ -43,7 +43,7 @@ from scoreinv.web.body import Content
 from scoreinv.web.frame import add_frame
 from scoreinv.web.jobs import BusyError, Job, JobQueue
 from scoreinv.web.many import add_many
-from scoreinv.web.objects import Objects, boxed_bits, missing_extra
+from scoreinv.web.objects import Objects, boxed_bits
 from scoreinv.web.photo import GoneError, Photo
 from scoreinv.web.sessions import ConflictError
 from scoreinv.web.task_jobs import TaskJobs
@@ -72,7 +72,7 @@ _STATUS = {GoneError: 404, ConflictError: 409, BusyError: 503, InputError: 422}
 def serve(listener: socket.socket, models: Models, access: Access) -> None:
     """Serve the page until a signal arrives, which is then raised."""
     config = uvicorn.Config(
-        make_app(models, access, JobQueue(prepare=models.filler)),
+        make_app(models, access, JobQueue(prepare=models.filler), Objects()),
         http="h11",
         ws="none",
         lifespan="on",
@@ -125,9 +125,9 @@ class _ServerLog(logging.Handler):
             _log.error("%s", message, exc_info=error)
 
 
-def make_app(models: Models, access: Access, queue: JobQueue) -> ASGIApp:
-    """Return the application. It holds its photographs, and closes the queue when it ends."""
-    album, objects = Album(), Objects()
+def make_app(models: Models, access: Access, queue: JobQueue, objects: Objects) -> ASGIApp:
+    """Return the application. It holds its photographs, and closes queue and objects when it ends."""
+    album = Album()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -174,7 +174,7 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
     @app.get("/api/limits")
     async def page_limits() -> dict[str, Any]:
         """Return the maximum size of an upload, and how to install the packages for selection (null: installed)."""
-        return {"bytes": limits().upload_bytes, "objects": missing_extra()}
+        return {"bytes": limits().upload_bytes, "objects": objects.missing_extra}
 
     @app.post("/api/photos", status_code=201)
     async def open_photo(
@@ -190,7 +190,7 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         if keep:
             photo = replace(photo, session=await run_in_threadpool(album.sessions.begin))
         await run_in_threadpool(album.add, photo)
-        if look and missing_extra() is None:
+        if look and objects.missing_extra is None:
             objects.encode(photo)
         queue.expect()
         return photo.describe()
@@ -304,7 +304,7 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
 
         def answer() -> dict[str, Any]:
             mask = found.mask | found.fragments if fragments else found.mask
-            bits = boxed_bits(with_rim(photo.picture, mask) if rim else mask)
+            bits = boxed_bits(with_rim(mask) if rim else mask)
             return bits | {"size": found.size, "fragments": boxed_bits(found.fragments)}
 
         return await run_in_threadpool(answer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
@@ -28,32 +29,37 @@ if TYPE_CHECKING:
 _MOST_ENCODED = 2  # photographs; each encoding takes some tens of megabytes
 
 
-def missing_extra() -> str | None:
-    """Return how to install the packages for selection; None if they are installed."""
-    if find_spec("onnxruntime") is not None:
-        return None
-    return "To select objects, install ONNX Runtime: pip install 'scoreinv[select]'"
-
-
 class Objects:
-    """The encoded photographs, of which the latest are kept, and the selections in them."""
+    """The encoded photographs, of which the latest are kept, and the selections in them.
 
-    def __init__(self) -> None:
+    Attributes:
+        encoder: encodes a picture for selections; None: the bundled network.
+    """
+
+    def __init__(self, encoder: Callable[[Picture], Any] | None = None) -> None:
+        self.encoder = encoder
         # Weak, so that a forgotten photograph leaves nothing here.
         self._selections: WeakKeyDictionary[Photo, Future[Selection]] = WeakKeyDictionary()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scoreinv-objects")
         self._closed = threading.Event()
+
+    @property
+    def missing_extra(self) -> str | None:
+        """How to install the packages for selection; None if they are installed."""
+        if self.encoder is not None or find_spec("onnxruntime") is not None:
+            return None
+        return "To select objects, install ONNX Runtime: pip install 'scoreinv[select]'"
 
     def encode(self, photo: Photo) -> Future[Selection]:
         """Encode a photograph in the background, once, and again after a failure.
 
         Raises InputError if the extra is not installed.
         """
-        if (remedy := missing_extra()) is not None:
+        if (remedy := self.missing_extra) is not None:
             raise InputError(remedy)
         selection = self._selections.pop(photo, None)
         if selection is None or (selection.done() and selection.exception() is not None):  # memory may be free by now
-            selection = self._thread.submit(_encode, photo.picture)
+            selection = self._thread.submit(self.encoder or _encode, photo.picture)
         self._selections[photo] = selection  # the latest is last
         for old in list(self._selections)[:-_MOST_ENCODED]:
             self._selections.pop(old).cancel()
@@ -73,7 +79,7 @@ class Objects:
 
         def run() -> Selected:
             # Photographs that were opened meanwhile may have cancelled it.
-            encoded = _encode(photo.picture) if selection.cancelled() else selection.result()
+            encoded = (self.encoder or _encode)(photo.picture) if selection.cancelled() else selection.result()
             chosen = encoded.next_size(prompt, size, goes_on) if another else size
             return encoded.select(prompt, chosen, goes_on)
 

@@ -16,28 +16,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from scoreinv.prior import Prior, PriorWrapper
+from scoreinv.prior import Prior, PriorWrapper, layers
 from scoreinv.sdes import as_time
 from scoreinv.system.errors import InputError
 from scoreinv.system.part_progress import part
 from scoreinv.windows.boxes import Box
+from scoreinv.windows.ensemble import UPRIGHT, averaged
 from scoreinv.windows.placement import grid, windows_around
-from scoreinv.windows.transforms import Orientation, crop, turn
-
-_CACHE_PIXELS = 1 << 21  # limit of the window pixels whose crops of an observation are cached, to bound memory
+from scoreinv.windows.transforms import Orientation, crops
 
 
 class Tiled(PriorWrapper):
     """A model on pictures of any size, by blended noise estimates of windows.
 
-    Guidance needs the whole picture, so it wraps the tiled prior: `MMPS(Tiled(prior, 64, 8), operator, y)`. A
-    conditional prior is tiled itself, and its observation cropped: `Tiled(prior.given(observation), 64, 8)`. The
-    backward pass evaluates each group of windows again, so that it needs the memory of one group only.
+    A condition needs the whole picture, so it wraps the tiled prior: `MMPS(Tiled(prior, 64, 8), observation)`. The
+    maps of a conditional prior are cropped like x. The backward pass evaluates each group of windows again, so that it
+    needs the memory of one group only.
 
     Args:
         prior: the model.
@@ -47,15 +47,27 @@ class Tiled(PriorWrapper):
         pixels_at_once: maximum number of pixels of windows in one evaluation, to bound memory.
         needed: (H, W) bool, the pixels whose estimate is used; None for all. Each is at least half the overlap from the
             border of a window, except at the picture's border. Outside the windows the estimate is 0.
+        orientations: orientations of the windows, over which estimates are averaged; see `ensemble`. Pictures of the
+            prior must be equally likely in all of them.
 
-    Raises InputError for a tile or overlap out of range; `noise` does for a picture of another size than `needed`, and
-    for an observation that cannot be cropped.
+    Raises InputError for a tile or overlap out of range, and for a prior that needs whole pictures; `noise` does for a
+    picture of another size than `needed`.
     """
 
     def __init__(
-        self, prior: Prior, tile: int, overlap: int, pixels_at_once: int = 1 << 18, needed: Tensor | None = None
+        self,
+        prior: Prior,
+        tile: int,
+        overlap: int,
+        pixels_at_once: int = 1 << 18,
+        needed: Tensor | None = None,
+        orientations: tuple[Orientation, ...] = UPRIGHT,
     ) -> None:
         super().__init__(prior)
+        for inner in layers(prior):
+            if isinstance(inner, PriorWrapper) and inner.of_whole_pictures:
+                name = type(inner).__name__
+                raise InputError(f"{name} needs the whole picture: put the tiles inside, {name}(Tiled(...), ...)")
         if tile < 1 or tile % prior.stride:
             raise InputError(f"the tile's side must be a multiple of {prior.stride}, not {tile}")
         if not 0 <= overlap < tile:
@@ -68,17 +80,11 @@ class Tiled(PriorWrapper):
         self._needed_windows = (
             None if needed is None else windows_around(needed.cpu().numpy(), tile, overlap, prior.stride)
         )
-        # An observation is cropped once for all steps of a sampler, as far as memory allows.
-        self._crops: dict[tuple[tuple[Box, ...], int], Prior] = {}
+        self.orientations = orientations
+        self.evaluations_per_noise *= len(orientations)
+        self.vjps_per_noise *= len(orientations)
 
-    def around(self, prior: Prior) -> Tiled:
-        return Tiled(prior, self.tile, self.overlap, self.pixels_at_once, self.needed)
-
-    def turned(self, orientation: Orientation) -> Tiled:
-        needed = None if self.needed is None else turn(self.needed, orientation)
-        return Tiled(self.prior.turned(orientation), self.tile, self.overlap, self.pixels_at_once, needed)
-
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+    def noise(self, x: Tensor, t: float | Tensor, *maps: Tensor) -> Tensor:
         t = as_time(t).expand(x.shape[0])
         height, width = x.shape[-2:]
         if self.needed is not None and self.needed.shape != (height, width):
@@ -88,31 +94,27 @@ class Tiled(PriorWrapper):
         if boxes is None:
             boxes = grid(height, width, self.tile, self.overlap, self.prior.stride)
         if boxes == [(0, 0, height, width)]:
-            return self.prior.noise(x, t)
+            return averaged(self.prior, x, t, maps, self.orientations)
         if not boxes:
             return torch.zeros_like(x)
-        return blended(boxes, self._estimates(x, t, boxes), self.overlap, (height, width))
+        return blended(boxes, self._estimates(x, t, maps, boxes), self.overlap, (height, width))
 
-    def _estimates(self, x: Tensor, t: Tensor, boxes: list[Box]) -> Iterator[Tensor]:
+    def _estimates(self, x: Tensor, t: Tensor, maps: tuple[Tensor, ...], boxes: list[Box]) -> Iterator[Tensor]:
         """Yield the noise estimate of each box, in order."""
-        samples = x.shape[0]
+        samples, (height, width) = x.shape[0], x.shape[-2:]
         most = max(1, self.pixels_at_once // (samples * boxes[0][2] * boxes[0][3]))
         count = math.ceil(len(boxes) / most)
         group_size = math.ceil(len(boxes) / count)  # equal groups: a small last one would take longer
 
-        def evaluate(prior: Prior, windows: Tensor, times: Tensor, number: int) -> Tensor:
+        def evaluate(number: int, times: Tensor, windows: Tensor, *cropped: Tensor) -> Tensor:
             with part(number, count):
-                return prior.noise(windows, times)
+                return averaged(self.prior, windows, times, cropped, self.orientations)
 
         for number, first in enumerate(range(0, len(boxes), group_size)):
-            group = tuple(boxes[first : first + group_size])
-            windows = torch.cat([crop(x, box) for box in group])
-            if (prior := self._crops.get((group, samples))) is None:
-                prior = self.prior.windows(group, samples)
-                if len(self._crops) < max(1, _CACHE_PIXELS // self.pixels_at_once):
-                    self._crops[group, samples] = prior
-            arguments = prior, windows, t.repeat(len(group)), number
-            if count > 1 and windows.requires_grad and torch.is_grad_enabled():
+            group = boxes[first : first + group_size]
+            cropped = [crops(values, group, samples, (height, width)) for values in (x, *maps)]
+            arguments: tuple[Any, ...] = number, t.repeat(len(group)), *cropped
+            if count > 1 and cropped[0].requires_grad and torch.is_grad_enabled():
                 noise = checkpoint(evaluate, *arguments, use_reentrant=False, preserve_rng_state=False)
             else:
                 noise = evaluate(*arguments)

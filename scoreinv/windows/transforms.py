@@ -1,10 +1,11 @@
-"""Crops and orientations of pictures as tensors."""
+"""Crops and orientations of pictures, and of maps that cover them, as tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.windows.boxes import Box
@@ -40,10 +41,34 @@ def crop(picture: Tensor, box: Box) -> Tensor:
     return window[..., rows[:, None], columns]
 
 
-def crops(batch: Tensor, boxes: Sequence[Box], samples: int) -> Tensor:
-    """Return windows of one size, (len(boxes) samples, ...): for each box, those of all samples.
+def crops(values: Tensor, boxes: Sequence[Box], samples: int, size: tuple[int, int]) -> Tensor:
+    """Return windows of pictures or of maps that cover them, (len(boxes) samples, ...): for each box, all samples.
 
     Args:
-        batch: (samples, ..., H, W), or (1, ..., H, W) for a picture that all samples share.
+        values: (samples, ..., h, w), or (1, ..., h, w) if all samples share them. If h and w are multiples of the
+            pictures' sides, windows are exact; coarser maps are interpolated.
+        size: H and W of the pictures.
     """
-    return torch.cat([crop(batch, box).expand(samples, *[-1] * (batch.ndim - 1)) for box in boxes])
+    scale = values.shape[-2] // size[0]
+    if values.shape[-2:] == (scale * size[0], scale * size[1]):
+        windows = [crop(values, (scale * top, scale * left, scale * h, scale * w)) for top, left, h, w in boxes]
+    else:
+        windows = [crop_features(values, box, size) for box in boxes]
+    return torch.cat([window.expand(samples, *[-1] * (values.ndim - 1)) for window in windows])
+
+
+def crop_features(features: Tensor, box: Box, size: tuple[int, int]) -> Tensor:
+    """Return the part of a feature map that covers a window of a picture, by bilinear interpolation.
+
+    Args:
+        features: (B, C, h, w), of the whole picture.
+        box: the window in pixels; it may reach beyond the last row or column.
+        size: height and width of the picture.
+    """
+    top, left, tall, wide = box
+    height, width = features.shape[-2:]
+    rows, columns = max(1, round(tall * height / size[0])), max(1, round(wide * width / size[1]))
+    y = (2 * (top + tall * (torch.arange(rows) + 0.5) / rows) / size[0] - 1).to(features)
+    x = (2 * (left + wide * (torch.arange(columns) + 0.5) / columns) / size[1] - 1).to(features)
+    grid = torch.stack([x.expand(rows, -1), y[:, None].expand(-1, columns)], dim=-1)
+    return F.grid_sample(features, grid.expand(len(features), -1, -1, -1), "bilinear", "border", align_corners=False)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from scoreinv.analysis.leftovers import _leftover_slivers, _leftover_widths, find_leftover, take_in_leftovers
+from scoreinv.analysis.leftovers import _leftover_slivers, _leftover_widths, find_leftover
 from scoreinv.imaging.picture import Picture
 
 HEIGHT, WIDTH = 140, 180
@@ -91,46 +91,29 @@ def test_scratches_and_holes_at_the_border_and_of_nearly_all() -> None:
 SLIVERS = (np.abs(ACROSS - 82) < 3) & (DOWN < 64) | (np.abs(DOWN - 80) < 4) & (ACROSS > 98)
 
 
-def test_slivers_within_the_outline_are_noticed_and_taken_in() -> None:
+def test_slivers_within_the_outline_are_noticed() -> None:
     """The mask is large enough, but for two strips that it misses."""
     hole = disk(RADIUS + 4) & ~SLIVERS
     leftover = find_leftover(with_object(), hole)
     assert leftover is not None
     assert leftover.share < 0.6
     assert 3 <= leftover.grow <= 6
-    grown = take_in_leftovers(with_object(), hole)
-    assert (grown & hole == hole).all()
-    assert grown[disk(RADIUS)].all()
-    assert find_leftover(with_object(), grown) is None
-    assert not grown[~disk(RADIUS + 8)].any()
+    assert find_leftover(with_object(), ndimage.binary_dilation(hole, iterations=leftover.grow)) is None
 
 
 def test_slivers_of_a_large_object_are_searched_in_a_reduced_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     hole, picture = disk(RADIUS + 4) & ~SLIVERS, with_object()
-    grown = take_in_leftovers(picture, hole)
     monkeypatch.setattr("scoreinv.analysis.leftovers._SIDE", 60)
     twice = Picture(picture.pixels.repeat(2, 0).repeat(2, 1))
-    hole, grown = (each.repeat(2, 0).repeat(2, 1) for each in (hole, grown))
-    leftover = find_leftover(twice, hole)
+    leftover = find_leftover(twice, hole.repeat(2, 0).repeat(2, 1))
     assert leftover is not None
     assert leftover.grow in (8, 10, 12)
-    assert (take_in_leftovers(twice, hole) != grown).mean() < 0.001
 
 
 def test_gaps_through_which_the_ground_is_seen_are_no_slivers_of_the_object() -> None:
     share = ndimage.gaussian_filter((disk(RADIUS) & ~SLIVERS).astype(float), 0.7)[..., None]
     picture = as_picture(share * np.array([0.9, 0.6, 0.5]) + (1 - share) * ground())
     assert find_leftover(picture, ndimage.binary_dilation(disk(RADIUS) & ~SLIVERS, iterations=2)) is None
-
-
-def test_a_rim_is_taken_in_where_it_is_left_alone() -> None:
-    hole = np.hypot(DOWN - 70, ACROSS - 94) < RADIUS + 1
-    grown = take_in_leftovers(with_object(), hole)
-    assert (disk(RADIUS) & ~hole).sum() > 150
-    assert (disk(RADIUS) & ~grown).sum() < 20
-    assert not (grown & ~hole)[:, 110:].any()  # where the mask has room
-    good = disk(RADIUS + 4)
-    assert (take_in_leftovers(with_object(), good) == good).all()
 
 
 def test_another_hole_is_not_looked_into() -> None:
@@ -140,17 +123,6 @@ def test_another_hole_is_not_looked_into() -> None:
     values = ground()
     values[other] = 1.0
     assert find_leftover(as_picture(values), hole | other) is None
-
-
-@pytest.mark.parametrize("cut", [np.s_[37:], np.s_[:103], np.s_[:, 57:], np.s_[:, :123]])
-def test_a_rim_at_the_border_of_the_picture_is_taken_in(cut: slice | tuple[slice, ...]) -> None:
-    """The object touches the border; there it has no ground to compare with."""
-    pixels = np.ascontiguousarray(with_object().pixels[cut])
-    hole = np.ascontiguousarray(disk(RADIUS - 4)[cut])
-    grown = take_in_leftovers(Picture(pixels), hole)
-    missed = disk(RADIUS)[cut] & ~grown
-    assert missed[8:-8, 8:-8].sum() < 20
-    assert not grown[~disk(RADIUS + 8)[cut]].any()
 
 
 @pytest.mark.parametrize("width", [1, 3, 6])
@@ -176,7 +148,7 @@ def test_widths_end_by_a_jump_to_the_ground_that_goes_on(width: int) -> None:
 
 
 def test_points_count_if_most_of_their_neighbours_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nearly all of their widths give how much to grow; each point grows by its own, and a soft edge."""
+    """And nearly all of their widths give how much to grow."""
     hole, shares = disk(RADIUS), {}
     for together in (True, False):
         rng = np.random.default_rng(1)
@@ -193,12 +165,6 @@ def test_points_count_if_most_of_their_neighbours_do(monkeypatch: pytest.MonkeyP
     assert found is not None
     assert found.share == pytest.approx(0.4, abs=0.03)
     assert found.grow == 5
-    top, left, height, width = found.box
-    inside = hole[top : top + height, left : left + width]
-    assert not (found.pixels & inside).any()
-    away = ndimage.distance_transform_edt(~inside)[found.pixels]
-    assert 7 < away.max() <= 8
-    assert (away > 5).mean() < 0.4
 
 
 @pytest.mark.parametrize(("side", "found"), [(6, False), (7, True)])
@@ -222,9 +188,7 @@ def test_a_sliver_is_compared_with_the_object_on_all_its_sides(turn: int, axes: 
     colours = np.where(((ACROSS < 94) & (DOWN < 66))[..., None], (0.9, 0.6, 0.5), (0.1, 0.1, 0.9))
     scene = np.where(disk(RADIUS)[..., None], colours, ground())[30:110, 50:130]
     hole = (disk(RADIUS + 4) & ~gap)[30:110, 50:130][:, ::turn].transpose(axes)
-    found = _leftover_slivers(scene[:, ::turn].transpose(*axes, 2), hole, hole)
-    assert found is not None
-    assert found[2].sum() > 100
+    assert _leftover_slivers(scene[:, ::turn].transpose(*axes, 2), hole, hole) is not None
 
 
 def test_what_other_holes_hide_is_neither_ground_nor_rim() -> None:
@@ -237,5 +201,5 @@ def test_what_other_holes_hide_is_neither_ground_nor_rim() -> None:
     )
     assert found is not None
     assert alone is not None
-    assert found[0] > 1.1 * alone[0]
-    assert found[1] == alone[1]
+    assert found.share > 1.1 * alone.share
+    assert found.grow == alone.grow

@@ -228,7 +228,7 @@ def test_a_machine_without_the_files(ray, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     Processor(work(), "run").start()
     assert Path.cwd() == tmp_path / "run"
-    monkeypatch.setattr("scoreinv.batch.cluster.Path.cwd", lambda: tmp_path / "gone")
+    monkeypatch.setattr("pathlib.Path.cwd", lambda: tmp_path / "gone")
     with pytest.raises(InputError, match="gone: is not on"):
         list(process_on_ray(jobs(2), work()))
 

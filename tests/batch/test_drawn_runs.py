@@ -7,6 +7,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
@@ -20,7 +21,6 @@ import typer
 from PIL import Image
 
 from scoreinv import files
-from scoreinv.batch import workers
 from scoreinv.batch.manifest import MANIFEST
 from scoreinv.batch.plan import AuxiliaryFiles, Job, OutputOptions, Plan, Planner, Row
 from scoreinv.batch.work import Work
@@ -234,7 +234,7 @@ def run(monkeypatch, capsys) -> Callable[..., Run]:
     """Runs `same` by the front end of commands; a number interrupts it at that file."""
     shares: list[float] = []
     monkeypatch.setattr(photos, "progress_bar", lambda *_, **__: nullcontext(lambda share, *_: shares.append(share)))
-    monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(futures, "ProcessPoolExecutor", Pool)
     monkeypatch.setitem(REQUESTS, "same", Same)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     write = files.write_picture

@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
@@ -73,10 +74,13 @@ def test_folders_within_that_the_run_uses_are_not_missed(tmp_path, monkeypatch, 
     files = {name: given[name] for name in given.keys() & {field.name for field in fields(AuxiliaryFiles)}}
     photos, models = ["scans", *given.get("photos", [])], given.get("models", {})
     options = OutputOptions(output="out", changes=given.get("changes"))
-    Planner(photos, "_made", 1, options, AuxiliaryFiles(**files), models)._warn_of_subfolders(["scans"])
-    assert not caplog.records
-    Planner(["scans"], "_made", 1, OutputOptions(output="out"), AuxiliaryFiles(), {})._warn_of_subfolders(["scans"])
-    assert len(caplog.records) == 1
+    for plan, count in (
+        (Planner(photos, "_made", 1, options, AuxiliaryFiles(**files), models), 0),
+        (Planner(["scans"], "_made", 1, OutputOptions(output="out"), AuxiliaryFiles(), {}), 1),
+    ):
+        with suppress(InputError):  # not all of them are files that such a run may use
+            plan.plan()
+        assert sum("subfolders are left out" in record.getMessage() for record in caplog.records) == count
 
 
 def test_linked_folders_are_passed_over_and_named(scoreinv, scans, tmp_path):
@@ -150,9 +154,11 @@ def test_hidden_pictures_are_not_counted(tmp_path):
         (["s/a.png", "t/in/a_made.png"], {"output": "t", "recursive": True}, ["t/in/a_made.png"]),
     ],
 )
-def test_results_of_earlier_runs_among_the_photos(names, options, results):
-    planner = Planner(names, "_made", 1, OutputOptions(**options), AuxiliaryFiles(), {})
-    assert sorted(planner._results_among(names)) == results
+def test_results_of_earlier_runs_among_the_photos(tmp_path, monkeypatch, names, options, results):
+    monkeypatch.chdir(tmp_path)
+    plan = Planner(names, "_made", 1, OutputOptions(**options), AuxiliaryFiles(), {}).plan()
+    assert sorted({*names} - {job.source for job in plan.jobs}) == results
+    assert plan.results_skipped == len(results)
 
 
 def test_tiffs_of_a_folder_give_tiffs_and_masks_are_png(scoreinv, tmp_path):

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from shell import hole_array, photo_array
 
-from scoreinv.batch import work as batch_work
 from scoreinv.batch.plan import expand
+from scoreinv.files.read import stated_pixels
 
 fsspec = pytest.importorskip("fsspec")
 DEEP = "深" * 40
@@ -122,8 +122,8 @@ def test_masks_are_matched_by_name(scoreinv, store):
     assert left["input"] == f"{store}/scans/b.jpg"
 
 
-def test_a_dry_run_copies_nothing(run, store, monkeypatch):
-    monkeypatch.setattr("scoreinv.files.read.read_url", None)
+def test_a_dry_run_copies_nothing(run, store):
+    write(f"{store}/scans/b.jpg", b"no picture, which nobody reads")
     write(f"{store}/clean/a_denoised.png", b"of another")
     ended = run("--dry-run")
     assert (ended.code, ended.err) == (0, "")
@@ -133,17 +133,19 @@ def test_a_dry_run_copies_nothing(run, store, monkeypatch):
 
 
 @pytest.fixture
-def interrupted(run, monkeypatch):
-    """Runs `run`, interrupted at b.jpg."""
+def interrupted(run, store, monkeypatch):
+    """Runs `run`, interrupted when b.jpg is read."""
+    kind = type(fsspec.url_to_fs(store)[0])
+    read = kind.cat_file
 
-    def process(job, *more):
-        if job.source.endswith("b.jpg"):
+    def cat_file(self, path, *more, **options):
+        if path.endswith("b.jpg"):
             raise KeyboardInterrupt
-        return batch_work.process(job, *more)
+        return read(self, path, *more, **options)
 
     def ended():
         with monkeypatch.context() as patch:
-            patch.setattr("scoreinv.batch.run.process", process)
+            patch.setattr(kind, "cat_file", cat_file)
             return run()
 
     return ended
@@ -188,6 +190,10 @@ def test_other_files_of_a_run_stay_on_this_machine(scoreinv, store, tmp_path):
         ended = scoreinv(*words, option, f"{store}/more")
         assert (ended.code, option in ended.err, ended.err.count("\n")) == (2, True, 1)
     assert list(tmp_path.rglob("*more*")) == []
+
+
+def test_pictures_are_not_fetched_to_choose_the_number_of_workers(store):
+    assert stated_pixels(f"{store}/scans/a.png") == 0
 
 
 def test_a_slash_at_the_end_of_a_url_does_not_count(store):

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +26,7 @@ from scoreinv.batch import workers
 from scoreinv.batch.plan import BY_ANOTHER, EXISTS, Job, OutputOptions, Plan
 from scoreinv.batch.run import run
 from scoreinv.batch.work import Work
+from scoreinv.batch.workers import process_in_workers
 from scoreinv.models.loading import Machine, Models
 from scoreinv.tasks.outcome import DenoiseOutcome
 from scoreinv.tasks.requests import DenoiseRequest
@@ -96,61 +99,11 @@ def test_the_number_of_workers_follows_processors_photos_and_memory(
     jobs, work = [Job(str(photo), "out")] * wanted, some_work(asked, **machine)
     assert workers.choose_workers(jobs, work) == count
     as_asked = count if asked else 1
-    with monkeypatch.context() as patch:  # 16 megapixels take 4 GB
-        patch.setattr(workers, "stated_pixels", lambda path: 16_000_000)
-        assert workers.choose_workers(jobs, work) == as_asked
-    with monkeypatch.context() as patch:  # so does one of the largest files
-        patch.setattr(workers, "_file_bytes", int)
-        patch.setattr(workers, "stated_pixels", lambda path: 16_000_000 if path == "100" else 1)
-        many = [Job(str(number), "out") for number in (100, *range(wanted - 1))]
-        assert workers.choose_workers(many, work) == as_asked
+    large = tmp_path / "scans" / "large.pgm"  # 16 megapixels take 4 GB
+    large.write_bytes(b"P5 4000 4000 255\n" + bytes(16_000_000))
+    assert workers.choose_workers([Job(str(large), "out"), *jobs[1:]], work) == as_asked
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     assert workers.choose_workers(jobs, work) == as_asked
-
-
-@pytest.mark.parametrize("kind", [2, "ray"])
-def test_the_rows_and_the_pace_of_several_workers(monkeypatch, tmp_path, kind):
-    """Finished pictures are told first, and count neither for the share nor for the pace."""
-    now, told, closed = [0.0], [], []
-
-    def in_parallel(wanted, work, *count):
-        assert count == (() if kind == "ray" else (2,))
-        try:
-            for job in reversed(wanted):
-                now[0] += 6
-                yield {"input": job.source}
-        finally:
-            closed.append(True)
-
-    monkeypatch.setattr(workers, "choose_workers", lambda jobs, work: kind)
-    monkeypatch.setattr(workers, "process_in_workers", in_parallel)
-    monkeypatch.setitem(sys.modules, "scoreinv.batch.cluster", SimpleNamespace(process_on_ray=in_parallel))
-    monkeypatch.setattr("scoreinv.batch.run.time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(Work, "check", lambda _: None)
-    done = tmp_path / "done.png"
-    done.touch()
-    jobs = [Job(name, "out", outputs=(str(done if name == "b" else tmp_path / name),)) for name in "abc"]
-    rows = run(Plan(jobs), some_work(), lambda *progress: told.append(progress))
-    assert [(row["input"], row.get("skipped")) for row in rows] == [("b", EXISTS), ("c", None), ("a", None)]
-    assert told == [(0.5, 6, ""), (1, 0, "")]
-    next(stopped := run(Plan(jobs[:1]), some_work()))
-    stopped.close()
-    assert closed == [True, True]
-
-
-def test_work_in_this_process_tells_the_share_and_the_picture(monkeypatch, tmp_path):
-    def processed(job, work, callback):
-        callback(0.5)
-        return {"input": job.source}
-
-    monkeypatch.setattr("scoreinv.batch.run.process", processed)
-    monkeypatch.setattr(workers, "choose_workers", lambda jobs, work: 1)
-    monkeypatch.setattr(Work, "check", lambda _: None)
-    jobs = [Job(name, "out", outputs=(str(tmp_path / name),)) for name in "ab"]
-    told = []
-    assert len(list(run(Plan(jobs), some_work(), lambda *progress: told.append(progress)))) == 2
-    assert len(list(run(Plan(jobs[:1]), some_work(), lambda *progress: told.append(progress)))) == 1
-    assert told == [(0.25, None, "a"), (0.75, None, "b"), (0.5, None, "")]
 
 
 class Pool:
@@ -178,19 +131,58 @@ class Pool:
     def shutdown(self, *, cancel_futures: bool) -> None: ...
 
 
+def test_the_rows_and_the_pace_of_several_workers(monkeypatch, tmp_path):
+    """Finished pictures are told first, and count neither for the share nor for the pace."""
+    now, told, ended = [0.0], [], []
+
+    class Timed(Pool):
+        def submit(self, function: Callable[..., Any], job: Any, *given: Work) -> Future[Any]:
+            now[0] += 6 * len(given)
+            return super().submit(function, job, *given)
+
+        def shutdown(self, *, cancel_futures: bool) -> None:
+            ended.append(cancel_futures)
+
+    monkeypatch.setattr(futures, "ProcessPoolExecutor", Timed)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    work = some_work("2", precision="float32")
+    (tmp_path / "b").touch()
+    jobs = [Job(name, "out", outputs=(str(tmp_path / name),)) for name in "abc"]
+    rows = run(Plan(jobs), work, lambda *progress: told.append(progress))
+    assert [(row["input"], row["skipped"]) for row in rows] == [("b", EXISTS), ("a", "done"), ("c", "done")]
+    assert told == [(0.5, 12, ""), (1, 0, "")]
+    next(stopped := run(Plan(jobs), work))
+    next(stopped)
+    stopped.close()
+    assert ended == [True] * 4
+
+
+def test_work_in_this_process_tells_the_share_and_the_picture(tmp_path):
+    def half(inputs: Any, request: Any, models: Any, callback: Any) -> DenoiseOutcome:
+        callback(0.5)
+        return same_picture(inputs, request, models)
+
+    scans = [str(path) for path in sorted(pictures(tmp_path / "scans", 2).iterdir())]
+    jobs = [Job(scan, f"{scan}.out.png", outputs=(f"{scan}.out.png",)) for scan in scans]
+    work, told = replace(some_work("1"), task=half), []
+    assert len(list(run(Plan(jobs), work, lambda *progress: told.append(progress)))) == 2
+    Path(jobs[0].output).unlink()
+    assert len(list(run(Plan(jobs[:1]), work, lambda *progress: told.append(progress)))) == 1
+    assert told == [(0.25, None, scans[0]), (0.75, None, scans[1]), (0.5, None, "")]
+
+
 def test_a_photograph_whose_worker_is_killed_is_processed_again(monkeypatch):
-    monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(futures, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(Pool, "fragile", {"3": 9, "5": 1})
     jobs = [Job(str(number), "out", outputs=("out",)) for number in range(9)]
-    rows = list(workers.process_in_workers(jobs, some_work(), 2))
+    rows = list(process_in_workers(jobs, some_work(), 2))
     assert sorted(row["input"] for row in rows) == list("012345678")
     (failed,) = (row for row in rows if "error" in row)
     assert (failed["input"], "killed 4 times" in failed["error"]) == ("3", True)
     assert Pool.fragile == {"3": 5, "5": 0}
 
 
-@pytest.mark.parametrize(("fast", "precision"), [(True, "bfloat16"), (False, "float32")])
-def test_the_precision_is_chosen_once_for_all_workers(monkeypatch, fast, precision):
+def test_the_precision_is_chosen_once_for_all_workers(monkeypatch):
     sent = []
 
     class Recording(Pool):
@@ -198,11 +190,11 @@ def test_the_precision_is_chosen_once_for_all_workers(monkeypatch, fast, precisi
             sent.extend(work.models.machine for work in given)
             return super().submit(function, job, *given)
 
-    monkeypatch.setattr(workers, "ProcessPoolExecutor", Recording)
-    monkeypatch.setattr("scoreinv.models.loading.uses_bfloat16", lambda *_: fast)
+    monkeypatch.setattr(futures, "ProcessPoolExecutor", Recording)
     jobs = [Job(str(number), "out", outputs=("out",)) for number in range(4)]
-    assert len(list(workers.process_in_workers(jobs, some_work(), 2))) == 4
-    assert sent == [Machine(precision=precision, threads=1)] * 4
+    assert len(list(process_in_workers(jobs, some_work(), 2))) == 4
+    assert sent == [Machine(precision=sent[0].precision, threads=1)] * 4
+    assert sent[0].precision != "auto"
 
 
 @kinds_of_workers
@@ -220,7 +212,7 @@ def test_workers_return_the_rows_of_jobs(tmp_path, monkeypatch, kind):
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
         rows = list(process_on_ray(jobs, work))
     else:
-        rows = list(workers.process_in_workers(jobs, work, 2))
+        rows = list(process_in_workers(jobs, work, 2))
     assert sorted(row["input"] for row in rows) == [job.source for job in jobs]
     assert [row["input"] for row in rows if "error" in row] == [jobs[1].source]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0000.png", "0002.png", "0003.png"]

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scoreinv.guidance import DDRM, DPS, MMPS, DiffPIR, PiGDM, PosteriorFlow
+from scoreinv.guidance import DDRM, DPS, MMPS, DiffPIR, GivenObservation, Observation, PiGDM, PosteriorFlow
 from scoreinv.operators import Blur, LinearOperator, downsampling, kernels, mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import DPMpp2M, Sampler
@@ -66,11 +66,11 @@ def flow(posterior: Mixture, steps: int) -> PosteriorFlow:
 METHODS: dict[str, Method] = {
     "exact score": lambda p, q, a, y, s, n: (q, solver(n)),
     "posterior flow": lambda p, q, a, y, s, n: (q, flow(q, n)),
-    "MMPS": lambda p, q, a, y, s, n: (MMPS(p, a, y, s), solver(n)),
-    "DiffPIR": lambda p, q, a, y, s, n: (DiffPIR(p, a, y, s), solver(n)),
-    "PiGDM": lambda p, q, a, y, s, n: (PiGDM(p, a, y, s, variance=STD**2), solver(n)),
-    "DDRM": lambda p, q, a, y, s, n: (p, DDRM(a, y, s, steps=n)),
-    "DPS": lambda p, q, a, y, s, n: (DPS(p, a, y, s), solver(n)),
+    "MMPS": lambda p, q, a, y, s, n: (MMPS(p, Observation(a, y, s)), solver(n)),
+    "DiffPIR": lambda p, q, a, y, s, n: (DiffPIR(p, Observation(a, y, s)), solver(n)),
+    "PiGDM": lambda p, q, a, y, s, n: (PiGDM(p, Observation(a, y, s), variance=STD**2), solver(n)),
+    "DDRM": lambda p, q, a, y, s, n: (GivenObservation(p, Observation(a, y, s)), DDRM(steps=n)),
+    "DPS": lambda p, q, a, y, s, n: (DPS(p, Observation(a, y, s)), solver(n)),
 }
 
 

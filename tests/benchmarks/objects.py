@@ -161,7 +161,7 @@ def selected(path: Path, pointed: Pointed, network: SegmentAnything) -> Marked:
     picture = read_picture(str(path))
     mask = Selection(picture, network).select(Prompt.of(pointed.at, pointed.not_at, pointed.box)).mask
     shadow = propose_shadow(picture, mask)
-    hole = with_rim(picture, mask, pointed.grow) | (mask if shadow is None else shadow)
+    hole = with_rim(mask, pointed.grow) | (mask if shadow is None else shadow)
     avoid = np.zeros(picture.size, bool)
     for across, down, width, height in pointed.avoid:
         avoid[down : down + height, across : across + width] = True

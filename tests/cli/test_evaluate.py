@@ -161,10 +161,10 @@ def test_figures_by_inception(scoreinv, classes, monkeypatch):
     torch.save({}, "weights.pth")
     words = ("evaluate", classes / "day", "--reference", classes / "night", "--inception", "weights.pth", "--json")
     with monkeypatch.context() as patched:
-        patched.setattr("scoreinv.cli.evaluate.find_spec", lambda _: None)
+        patched.setitem(sys.modules, "torch_fidelity", None)
         assert scoreinv(*words).code == 2
-    monkeypatch.setattr("scoreinv.cli.evaluate.find_spec", lambda _: True)
-    monkeypatch.setitem(sys.modules, "torch_fidelity", SimpleNamespace(calculate_metrics=calculate_metrics))
+    fidelity = SimpleNamespace(calculate_metrics=calculate_metrics, __spec__=object())
+    monkeypatch.setitem(sys.modules, "torch_fidelity", fidelity)
     monkeypatch.setitem(sys.modules, "torch_fidelity.datasets", SimpleNamespace(ImagesPathDataset=list))
 
     def wrong_size(*_):

@@ -67,7 +67,7 @@ def test_gimp_is_not_there_or_old(install, versions):
 
 
 def test_without_the_web_server(install, monkeypatch):
-    monkeypatch.setattr("scoreinv.cli.serve.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
     told = install(versions=("3.0",))
     assert (told.code, "pip install 'scoreinv[web]'" in told.err) == (2, True)
 

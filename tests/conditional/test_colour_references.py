@@ -10,7 +10,7 @@ from small_chroma import chroma_prior
 from torch import Tensor
 
 from scoreinv.conditional import references as matching
-from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.references import ColourPlaces, GrayPlaces, match_references, resemblance, similarity_to
 from scoreinv.models.places import colour_places_of, gray_places_of, maps_of
 from scoreinv.models.weights import load_encoder
@@ -25,7 +25,7 @@ ANY = torch.full((48, 1), 1 / 48)
 
 
 @pytest.fixture(scope="module")
-def prior() -> ConditionalPrior:
+def prior() -> ColourPrior:
     return chroma_prior()
 
 
@@ -156,7 +156,7 @@ def test_neighbours_vote_by_distance_luma_and_features() -> None:
     )
 
 
-def test_places_are_compared_by_maps_of_the_picture_and_of_twice_its_size(prior: ConditionalPrior) -> None:
+def test_places_are_compared_by_maps_of_the_picture_and_of_twice_its_size(prior: ColourPrior) -> None:
     """The features behind the colours, the coarser maps of the prior's encoder, and those of the original one."""
     luma = torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -179,7 +179,7 @@ def test_several_references_tell_what_one_of_all_their_places_does() -> None:
     torch.testing.assert_close(once.prior_weight, twice.prior_weight)
 
 
-def test_a_picture_is_told_its_own_colours(prior: ConditionalPrior) -> None:
+def test_a_picture_is_told_its_own_colours(prior: ColourPrior) -> None:
     """Of blocks of colour that the grey tells apart, by networks of random weights."""
     rgb = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).repeat_interleave(8, 2)
     rgb = rgb.repeat_interleave(8, 3)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +14,11 @@ from small_chroma import chroma_prior
 from small_conditional import SMALL, conditional_prior, random_prior
 from torch import Tensor, nn
 
-from scoreinv.conditional import Observation
-from scoreinv.conditional.colour import view_gray
-from scoreinv.conditional.prior import (
-    ConditionalPrior,
-    Conditioned,
-    check_references,
-    known_gray_weights,
-    trained_task,
-)
+from scoreinv import guidance
+from scoreinv.conditional.colour import ColourPrior, check_references, trained_task, view_gray
+from scoreinv.conditional.prior import known_gray_weights
 from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.guidance import Conditioned, Observation
 from scoreinv.models.config import ColourConfig
 from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.networks.encoder import FEATURES, Encoder
@@ -38,7 +34,8 @@ from scoreinv.training.learners import ConditionalLearner, NoisyBatch, Observati
 from scoreinv.training.loop import train
 from scoreinv.training.presets import conditional_training
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import MIRRORED, SelfEnsemble, turn, turn_back
+from scoreinv.windows.ensemble import MIRRORED
+from scoreinv.windows.transforms import crops, turn, turn_back
 
 SHOWN = replace(SMALL, multipliers=(1, 1, 1), condition_channels=17, feature_channels=FEATURES)
 CONFIG = ColourConfig(SHOWN, VE(0.01, 20.0), ResidualPreconditioning(luma_scale=2), image_size=16, encoder_scale=4)
@@ -46,7 +43,7 @@ NOT_REFINED = torch.zeros(2, dtype=torch.bool)
 
 
 @pytest.fixture(scope="module")
-def prior() -> ConditionalPrior:
+def prior() -> ColourPrior:
     return random_prior(CONFIG)
 
 
@@ -68,10 +65,10 @@ def gray_picture(height: int, width: int, seed: int = 0) -> Tensor:
     return torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def given(prior: ConditionalPrior, height: int, width: int, luma: Tensor | None = None) -> Conditioned:
+def given(prior: ColourPrior, height: int, width: int, luma: Tensor | None = None) -> Conditioned:
     operator = gray("rec601", height, width)
     features = None if luma is None else prior.gray_features(luma)
-    return prior.given(Observation(operator, operator(draw(1, 3, height, width, seed=1)), features=features))
+    return guidance.given(prior, Observation(operator, operator(draw(1, 3, height, width, seed=1)), features=features))
 
 
 def training(folder: Path) -> TrainingConfig:
@@ -83,7 +80,7 @@ def training(folder: Path) -> TrainingConfig:
     return replace(config, model=CONFIG, learner=learner, **settings)
 
 
-def test_the_network_is_told_what_the_picture_shows(prior: ConditionalPrior) -> None:
+def test_the_network_is_told_what_the_picture_shows(prior: ColourPrior) -> None:
     x = draw(1, 3, 16, 16)
     one, other, none = (
         given(prior, 16, 16, shown).noise(x, 0.5)
@@ -92,11 +89,11 @@ def test_the_network_is_told_what_the_picture_shows(prior: ConditionalPrior) -> 
     assert not torch.allclose(one, other, atol=1e-3)
     assert not torch.allclose(one, none, atol=1e-3)
     nothing = given(prior, 16, 16, gray_picture(64, 64))
-    nothing.initial = replace(nothing.initial, features=tuple(torch.zeros_like(f) for f in nothing.initial.features))
+    nothing.maps = (*nothing.maps[:3], *map(torch.zeros_like, nothing.maps[3:]))
     torch.testing.assert_close(nothing.noise(x, 0.5), none)
 
 
-def test_a_picture_is_looked_at_in_multiples_of_the_coarsest_stride(prior: ConditionalPrior) -> None:
+def test_a_picture_is_looked_at_in_multiples_of_the_coarsest_stride(prior: ColourPrior) -> None:
     assert prior.encoder_size(64, 64) == (256, 256)
     assert prior.encoder_size(64, 85) == (256, 352)
     assert prior.encoder_size(3, 64) == (32, 256)
@@ -109,33 +106,41 @@ def test_a_network_of_few_levels_takes_the_coarsest_maps() -> None:
     assert given(model, 16, 16, gray_picture(64, 64)).noise(draw(1, 3, 16, 16), 0.5).isfinite().all()
 
 
-def test_windows_see_their_part_of_it(prior: ConditionalPrior) -> None:
-    whole = given(prior, 16, 32, gray_picture(64, 128))
-    windows = whole.windows([(0, 0, 16, 16), (0, 16, 16, 16)], 2)
-    assert [f.shape for f in windows.initial.features] == [
+def test_windows_see_their_part_of_it(prior: ColourPrior) -> None:
+    """Each row of a batch is a window of one sample, with its part of each map, also of those that samples share."""
+    whole, boxes = given(prior, 16, 32, gray_picture(64, 128)), [(0, 0, 16, 16), (0, 16, 16, 16)]
+    parts = [crops(values, boxes, 2, (16, 32)) for values in whole.maps]
+    assert [part.shape for part in parts[2:]] == [
+        (4, 1, 32, 32),
         (4, FEATURES[0], 8, 8),
         (4, FEATURES[1], 4, 4),
         (4, 320, 2, 2),
     ]
-    for part, all_of_it in zip(windows.initial.features, whole.initial.features, strict=True):
+    for part, all_of_it in zip(parts, whole.maps, strict=True):
         halves = all_of_it.chunk(2, dim=3)
         for row in range(4):
-            torch.testing.assert_close(part[row], halves[row // 2][0])
+            torch.testing.assert_close(part[row], halves[row // 2][0], equal_nan=True)
     x = draw(2, 3, 16, 32)
-    found = Tiled(whole, 16, 8).noise(x, 0.5)
-    torch.testing.assert_close(found[:, :, :, :8], windows.noise(torch.cat(x.chunk(2, 3)), 0.5)[:2, :, :, :8])
+    found = tiled(whole, 16, 8).noise(x, 0.5)
+    windows = prior.noise(crops(x, boxes, 2, (16, 32)), 0.5, *parts)
+    torch.testing.assert_close(found[:, :, :, :8], windows[:2, :, :, :8])
 
 
-def test_mirrored_pictures_show_the_same_mirrored(prior: ConditionalPrior) -> None:
+def tiled(condition: Conditioned, tile: int, overlap: int, **settings: Any) -> Conditioned:
+    return Conditioned(Tiled(condition.prior, tile, overlap, **settings), condition.observation, condition.maps)
+
+
+def test_mirrored_pictures_show_the_same_mirrored(prior: ColourPrior) -> None:
     condition = given(prior, 16, 16, gray_picture(64, 64))
     x = draw(1, 3, 16, 16)
     upright = condition.noise(x, 0.5)
-    turned = condition.initial.transformed(*3 * [lambda part: turn(part, MIRRORED[1])])
-    mirrored = turn_back(prior.noise(turn(x, MIRRORED[1]), 0.5, turned), MIRRORED[1])
-    torch.testing.assert_close(SelfEnsemble(condition, MIRRORED).noise(x, 0.5), (upright + mirrored) / 2)
+    turned = [turn(values, MIRRORED[1]) for values in (x, *condition.maps)]
+    mirrored = turn_back(prior.noise(turned[0], 0.5, *turned[1:]), MIRRORED[1])
+    both = tiled(condition, 16, 0, orientations=MIRRORED)
+    torch.testing.assert_close(both.noise(x, 0.5), (upright + mirrored) / 2)
 
 
-def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalPrior) -> None:
+def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ColourPrior) -> None:
     x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
     losses, batch = ConditionalLearner().relative_losses, NoisyBatch(x0, t, z)
     observed = torch.zeros(2, 3, 16, 16, dtype=torch.bool)
@@ -145,8 +150,10 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     y = operator(x0)
     pictures = [gray_picture(64, 64, seed).expand(2, -1, -1, -1) for seed in (0, 1)]
     shown = [luma_features(prior, observed, picture) for picture in pictures]
-    first, second = (losses(prior.given(Observation(operator, y, features=features)), batch) for features in shown)
-    unseen = losses(prior.given(Observation(operator, y)), batch)
+    first, second = (
+        losses(guidance.given(prior, Observation(operator, y, features=features)), batch) for features in shown
+    )
+    unseen = losses(guidance.given(prior, Observation(operator, y)), batch)
     assert abs(first[0] - second[0]) > 1e-4
     torch.testing.assert_close(first[1], second[1])
     torch.testing.assert_close(first[1], unseen[1])
@@ -155,7 +162,7 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ConditionalP
     assert not any(value.any() for value in none)
 
 
-def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ConditionalPrior) -> None:
+def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ColourPrior) -> None:
     """Also where no picture shows its whole luma: processes that train together wait for each other's."""
     x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
     batch = ObservedBatch(x0, t, z, torch.zeros(2, 3, 16, 16, dtype=torch.bool), NOT_REFINED)
@@ -198,7 +205,7 @@ def test_network_and_encoder_belong_together(change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("full", [(64, 96), (31, 48), (32, 47)])
-def test_a_grey_picture_is_viewed_at_the_sizes_that_the_prior_takes(prior: ConditionalPrior, full) -> None:
+def test_a_grey_picture_is_viewed_at_the_sizes_that_the_prior_takes(prior: ColourPrior, full) -> None:
     """Twice the size for the finer luma, if the picture has it; four times for the encoder, in multiples of 32."""
     asked = []
 
@@ -222,7 +229,7 @@ def test_a_grey_picture_is_viewed_at_the_sizes_that_the_prior_takes(prior: Condi
     assert (plain.fine, plain.features, plain.encoder_luma) == (None, None, None)
 
 
-def test_what_a_model_is_for_and_can_do(prior: ConditionalPrior) -> None:
+def test_what_a_model_is_for_and_can_do(prior: ColourPrior) -> None:
     fill, plain = conditional_prior(), gaussian(VE())
     assert [trained_task(model) for model in (prior, fill, plain)] == ["colour", "fill", None]
     assert [known_gray_weights(model) for model in (prior, plain)] == ["rec601", None]
@@ -233,7 +240,7 @@ def test_what_a_model_is_for_and_can_do(prior: ConditionalPrior) -> None:
             check_references(model)
 
 
-def test_the_encoder_is_run_once_a_picture(prior: ConditionalPrior) -> None:
+def test_the_encoder_is_run_once_a_picture(prior: ColourPrior) -> None:
     calls = []
     hook = prior.encoder.register_forward_hook(lambda module, inputs, output: calls.append(inputs[0].shape))
     colorize(gray_picture(48, 70)[0, 0].numpy(), prior=prior, steps=3, samples=2)

@@ -1,7 +1,9 @@
 """Luma known finer than the picture: its reading, windows and turns, training with it, and what colours gain."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,13 +12,13 @@ from scipy import ndimage
 from small_conditional import SMALL, random_prior
 from torch import Tensor
 
-from scoreinv.conditional import Observation
+from scoreinv import guidance
 from scoreinv.conditional.initial_estimate import block_means
-from scoreinv.conditional.prior import Conditioned
 from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.guidance import Conditioned, Observation
 from scoreinv.models.config import FillConfig
 from scoreinv.models.model_file import read_model, save
-from scoreinv.operators import gray, mask
+from scoreinv.operators import LinearOperator, gray, mask
 from scoreinv.operators.luma import luma
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import ScorePrior
@@ -28,7 +30,7 @@ from scoreinv.training.data.pictures import Pictures
 from scoreinv.training.learners import ConditionalLearner, ObservationConfig
 from scoreinv.training.presets import conditional_training
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import MIRRORED, SelfEnsemble
+from scoreinv.windows.ensemble import MIRRORED
 
 READING = ResidualPreconditioning(luma_scale=2)
 NETWORK = replace(SMALL, condition_channels=READING.condition_channels)
@@ -43,9 +45,10 @@ def picture(count: int = 1, height: int = 32, width: int = 32, seed: int = 0) ->
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def given(fine: Tensor | None, x0: Tensor) -> Conditioned:
-    operator = gray("rec601", *x0.shape[-2:])
-    return prior().given(Observation(operator, operator(x0), fine=fine))
+def given(fine: Tensor | None, x0: Tensor, operator: LinearOperator | None = None, **windows: Any) -> Conditioned:
+    operator = gray("rec601", *x0.shape[-2:]) if operator is None else operator
+    model = Tiled(prior(), **windows) if windows else prior()
+    return guidance.given(model, Observation(operator, operator(x0), fine=fine))
 
 
 def test_the_condition_has_the_details_and_their_strength() -> None:
@@ -65,18 +68,14 @@ def test_the_condition_has_the_details_and_their_strength() -> None:
 def test_where_luma_is_not_known_its_details_are_not() -> None:
     fine = picture()
     seen = (torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(3)) < 0.5).float()
-    operator = mask(seen)
-    condition = prior().given(Observation(operator, operator(block_means(fine)), fine=fine))
+    shown = partial(given, x0=block_means(fine), operator=mask(seen))
+    condition, x = shown(fine), picture(1, 16, 16, 1)
     known = seen.repeat_interleave(2, 2).repeat_interleave(2, 3) > 0
-    assert torch.equal(condition.initial.fine.isfinite(), known)
-    x = picture(1, 16, 16, 1)
-    elsewhere = prior().given(Observation(operator, operator(block_means(fine)), fine=torch.where(known, fine, 0.0)))
-    assert torch.equal(condition.noise(x, 0.5), elsewhere.noise(x, 0.5))
+    assert torch.equal(condition.maps[2].isfinite(), known)
+    assert torch.equal(condition.noise(x, 0.5), shown(torch.where(known, fine, 0.0)).noise(x, 0.5))
     assert condition.noise(x, 0.5).isfinite().all()
-    unknown = prior().given(Observation(operator, operator(block_means(fine)), fine=torch.full_like(fine, torch.nan)))
-    nothing = prior().given(Observation(operator, operator(block_means(fine))))
-    assert torch.equal(unknown.noise(x, 0.5), nothing.noise(x, 0.5))
-    assert not torch.equal(condition.noise(x, 0.5), nothing.noise(x, 0.5))
+    assert torch.equal(shown(torch.full_like(fine, torch.nan)).noise(x, 0.5), shown(None).noise(x, 0.5))
+    assert not torch.equal(condition.noise(x, 0.5), shown(None).noise(x, 0.5))
 
 
 def test_grey_weights_of_another_model_are_refused() -> None:
@@ -89,18 +88,16 @@ def test_windows_and_turns_take_the_finer_luma_along() -> None:
     fine = picture(2, 48, 64)
     x0, x = block_means(fine), picture(2, 24, 32, 1)
     condition = given(fine, x0)
-    part = condition.windows([(4, 8, 16, 24)], 2)
-    assert torch.equal(part.initial.fine, condition.initial.fine[..., 8:40, 16:64])
     seen: list[Tensor] = []
     condition.prior.network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[2]))
     condition.noise(x, 0.5)
-    Tiled(condition, 16, 8).noise(x, 0.5)
+    Conditioned(Tiled(condition.prior, 16, 8), condition.observation, condition.maps).noise(x, 0.5)
     whole, first = seen[0], seen[1][:2]  # strengths are of 9x9 pixels, fewer at a window's border
     torch.testing.assert_close(first[:, 12:, 4:12, 4:12], whole[:, 12:, 4:12, 4:12])
     shared = given(fine[:1], x0)
     torch.testing.assert_close(shared.noise(x, 0.5)[:1], condition.noise(x, 0.5)[:1], atol=1e-5, rtol=1e-4)
-    mirrored = SelfEnsemble(given(fine.flip(-1), x0.flip(-1)), MIRRORED)
-    both = SelfEnsemble(given(fine, x0), MIRRORED)
+    windows = {"tile": 32, "overlap": 0, "orientations": MIRRORED}
+    mirrored, both = given(fine.flip(-1), x0.flip(-1), **windows), given(fine, x0, **windows)
     torch.testing.assert_close(mirrored.noise(x.flip(-1), 0.5), both.noise(x, 0.5).flip(-1), atol=1e-5, rtol=1e-4)
 
 

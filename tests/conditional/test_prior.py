@@ -1,7 +1,6 @@
 """Networks that take an observation: their reading, the wrapper, what they are shown, and what they learn."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -15,16 +14,15 @@ from scipy import ndimage
 from small_conditional import SMALL, conditional_prior
 from torch import Tensor, nn
 
-from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.guidance import ConstrainedPC
+from scoreinv.guidance import ConstrainedPC, Observation, given, refusal
 from scoreinv.models.config import FillConfig, ModelConfig
 from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.operators.luma import colour_basis
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.preconditioning import EDM
-from scoreinv.prior import Clipped, Prior
+from scoreinv.prior import Clipped
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.system.errors import Cancelled, CheckpointError, InputError
@@ -70,14 +68,14 @@ def test_the_denoised_picture_is_the_formula(sde: SDE, t: float) -> None:
     x, operator = draw((2, 3, 16, 16)), holes()
     y = operator(draw((2, 3, 16, 16), 1))
     reading = prior.preconditioning
-    condition = prior.given(Observation(operator, y))
+    condition = given(prior, Observation(operator, y))
     time = torch.tensor(t, dtype=torch.float64)
     alpha, s = sde.alpha(time).float(), sde.noise_to_signal(time).float()
-    m, v = condition.initial.mean, condition.initial.variance
+    m, v = condition.maps[0], condition.maps[1]
     u = rotated(x / alpha, reading.basis)
     free = (v > 0).float()
-    nothing = prior.given(Observation(mask(torch.zeros(1, 1, 16, 16)), torch.zeros_like(y))).initial
-    total = nothing.variance
+    nothing = given(prior, Observation(mask(torch.zeros(1, 1, 16, 16)), torch.zeros_like(y)))
+    total = nothing.maps[1]
     known = torch.cat([m, 1 - free, 1 - (v / total).sqrt(), contrast(m)], 1)
     output = prior.network(free * (u - m) * v**0.25 / (s**2 + v) ** 0.75, s.double().expand(2), known)
     expected = rotated(m + v / (s**2 + v) * (u - m) + s * (v / (s**2 + v)).sqrt() * output, reading.basis.T)
@@ -92,7 +90,7 @@ def test_observed_components_of_the_estimate_are_the_observation() -> None:
         ObservedComponents((torch.rand(2, 3, 16, 16) < 0.5).float(), torch.from_numpy(colour_basis())),
     ]
     for operator in operators:
-        condition = prior.given(Observation(operator, operator(x0)))
+        condition = given(prior, Observation(operator, operator(x0)))
         for t in (0.1, 0.5, 1.0):
             estimate = condition.denoise(draw((2, 3, 16, 16)) * prior.sde.sigma(torch.tensor(t)), t)
             assert (operator(estimate) - operator(x0)).abs().max() < 2e-5
@@ -101,7 +99,7 @@ def test_observed_components_of_the_estimate_are_the_observation() -> None:
 
 def test_what_the_noisy_state_says_of_observed_components_is_not_looked_at() -> None:
     prior, operator = conditional_prior(), holes()
-    condition = prior.given(Observation(operator, operator(draw((2, 3, 16, 16), 3))))
+    condition = given(prior, Observation(operator, operator(draw((2, 3, 16, 16), 3))))
     x, other = draw((2, 3, 16, 16)), draw((2, 3, 16, 16), 1)
     changed = x + operator(other)
     unobserved = operator(torch.ones(2, 3, 16, 16)) == 0
@@ -112,17 +110,17 @@ def test_nothing_observed_is_the_unconditional_prior() -> None:
     prior, x = conditional_prior(), draw((2, 3, 16, 16))
     nothing = mask(torch.zeros(1, 1, 16, 16))
     for t in (0.1, 0.9):
-        given = prior.given(Observation(nothing, torch.zeros_like(x)))
-        torch.testing.assert_close(given.noise(x, t), prior.noise(x, t))
+        unseen = given(prior, Observation(nothing, torch.zeros_like(x)))
+        torch.testing.assert_close(unseen.noise(x, t), prior.noise(x, t))
 
 
 def test_the_initial_estimate_of_a_grey_pictures_colours_is_the_grey_picture() -> None:
     prior, shown = conditional_prior(), draw((2, 1, 16, 16)).clamp(-1, 1).expand(-1, 3, -1, -1)
     operator = gray("rec601", 16, 16)
-    condition = prior.given(Observation(operator, operator(shown)))
+    condition = given(prior, Observation(operator, operator(shown)))
     torch.testing.assert_close(condition.initial_picture(), shown)
-    assert (condition.initial.variance[:, 0] == 0).all()
-    assert (condition.initial.variance[:, 1:] > 0.02).all()
+    assert (condition.maps[1][:, 0] == 0).all()
+    assert (condition.maps[1][:, 1:] > 0.02).all()
 
 
 def test_chroma_known_without_luma_is_kept() -> None:
@@ -130,18 +128,18 @@ def test_chroma_known_without_luma_is_kept() -> None:
     observed = torch.zeros(1, 3, 16, 16)
     observed[:, 1:, :8] = 1
     operator = ObservedComponents(observed, torch.from_numpy(colour_basis()))
-    initial = prior.given(Observation(operator, operator(x0))).initial
-    torch.testing.assert_close(initial.mean[:, 1:, :8], rotated(x0, prior.preconditioning.basis)[:, 1:, :8])
-    assert (initial.variance[:, 1:, :8] == 0).all()
-    assert (initial.variance[:, 0] > 0).all()
-    assert (initial.mean[:, 1:, 8:] == 0).all()  # without luma it tells nothing of its surroundings
+    mean, variance = given(prior, Observation(operator, operator(x0))).maps
+    torch.testing.assert_close(mean[:, 1:, :8], rotated(x0, prior.preconditioning.basis)[:, 1:, :8])
+    assert (variance[:, 1:, :8] == 0).all()
+    assert (variance[:, 0] > 0).all()
+    assert (mean[:, 1:, 8:] == 0).all()  # without luma it tells nothing of its surroundings
 
 
 def test_another_range_of_values_is_the_same_prior() -> None:
     wide, unit = conditional_prior(VE(0.02, 20.0)), conditional_prior(VE(0.01, 10.0), (0.0, 1.0))
     x, x0, operator = draw((2, 3, 16, 16)), draw((2, 3, 16, 16), 1), holes()
-    one = wide.given(Observation(operator, operator(x0))).noise(x, 0.4)
-    other = unit.given(Observation(operator, operator((x0 + 1) / 2))).noise((x + 1) / 2, 0.4)
+    one = given(wide, Observation(operator, operator(x0))).noise(x, 0.4)
+    other = given(unit, Observation(operator, operator((x0 + 1) / 2))).noise((x + 1) / 2, 0.4)
     torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
@@ -149,7 +147,7 @@ def test_large_noise_keeps_its_digits_in_bfloat16() -> None:
     """Only the network may be rounded: at sigma 80 a noise prediction in bfloat16 would be wrong by whole pictures."""
     prior, operator = conditional_prior(VE(0.01, 80.0)), holes()
     x0, z = draw((2, 3, 16, 16), 3).clamp(-1, 1), draw((2, 3, 16, 16), 4)
-    condition = prior.given(Observation(operator, operator(x0)))
+    condition = given(prior, Observation(operator, operator(x0)))
     exact = condition.denoise(x0 + 80 * z, 1.0)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = condition.denoise(x0 + 80 * z, 1.0)
@@ -237,35 +235,31 @@ def test_narrow_holes_take_few_evaluations_and_each_its_own_way() -> None:
 
 
 def test_windows_see_the_same_initial_estimate() -> None:
+    """Of the whole picture, not of the window; and the observation stays exact."""
     prior, operator = conditional_prior(), holes(3, 32)
-    y = operator(draw((3, 3, 32, 32), 1))
-    condition = prior.given(Observation(operator, y))
-    box = (8, 4, 16, 24)
-    seen = condition.windows([box, box], 3)
-    assert torch.equal(seen.initial.mean, condition.initial.mean[..., 8:24, 4:28].repeat(2, 1, 1, 1))
-    assert torch.equal(seen.initial.variance, condition.initial.variance[..., 8:24, 4:28].repeat(2, 1, 1, 1))
-    tiled = Tiled(condition, 16, 4)
-    estimate = tiled.denoise(draw((3, 3, 32, 32)), 0.5)
-    assert (operator(estimate) - y).abs().max() < 2e-5
+    y, x = operator(draw((3, 3, 32, 32), 1)), draw((3, 3, 32, 32))
+    whole, tiled = (given(model, Observation(operator, y)) for model in (prior, Tiled(prior, 16, 4)))
+    part = [values[..., :16, :16] for values in (x, *whole.maps)]
+    torch.testing.assert_close(tiled.noise(x, 0.5)[..., :8, :8], prior.noise(part[0], 0.5, *part[1:])[..., :8, :8])
+    assert (operator(tiled.denoise(x, 0.5)) - y).abs().max() < 2e-5
 
 
 def test_any_sampler_draws_with_the_observation_exact() -> None:
     prior, operator, x0 = conditional_prior(), holes(2), draw((2, 3, 16, 16), 1)
-    condition = prior.given(Observation(operator, operator(x0)))
+    condition = given(prior, Observation(operator, operator(x0)))
     result = DPMpp2M(steps=4).sample(condition, (2, 3, 16, 16), rng=NoiseStream(0, 2))
     observed = operator(torch.ones_like(x0)) == 1
     assert torch.equal(result.x0[observed], x0[observed])
     assert list(result.nfe) == [4, 4]
 
 
-@pytest.mark.parametrize("wrap", [Clipped, partial(Tiled, tile=8, overlap=4)], ids=["clipped", "tiled"])
-def test_a_wrapper_given_an_observation_wraps_the_prior_given_it(wrap: Callable[[Prior], Prior]) -> None:
-    prior, observation = conditional_prior(), Observation(holes(), torch.zeros(2, 3, 16, 16))
-    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    assert wrap(prior).accepts(observation) is None
-    with torch.no_grad():
-        expected = wrap(prior.given(observation)).noise(x, 0.5)
-        assert torch.equal(wrap(prior).given(observation).noise(x, 0.5), expected)
+def test_estimates_given_an_observation_are_clipped() -> None:
+    prior, x, operator = conditional_prior(), draw((2, 3, 16, 16)), holes()
+    observation = Observation(operator, operator(2 * x))
+    assert refusal(Clipped(prior), observation) is None
+    whole, clipped = (given(model, observation).denoise(x, 0.5) for model in (prior, Clipped(prior)))
+    assert whole.abs().max() > 1
+    torch.testing.assert_close(clipped, whole.clamp(-1, 1), atol=1e-4, rtol=0)
 
 
 def test_priors_without_observations_and_other_operators_are_refused() -> None:
@@ -273,26 +267,24 @@ def test_priors_without_observations_and_other_operators_are_refused() -> None:
     plain = ModelConfig(network, VE(), EDM(), image_size=16).build()
     operator = holes()
     y = torch.zeros(2, 3, 16, 16)
-    once = conditional_prior().given(Observation(operator, y))
+    once = given(conditional_prior(), Observation(operator, y))
     for prior, reason in (
         (plain, "conditional training"),
         (Clipped(plain), "conditional training"),
-        (ConstrainedPC(conditional_prior(), operator, y), "given an observation"),
-        (Tiled(once, 16, 4), "given an observation"),
+        (ConstrainedPC(conditional_prior(), Observation(operator, y)), "given an observation"),
+        (once, "given an observation"),
     ):
         with pytest.raises(InputError, match=reason):
-            prior.given(Observation(operator, y))
-        assert prior.accepts(Observation(operator, y))
+            given(prior, Observation(operator, y))
+        assert refusal(prior, Observation(operator, y))
     with pytest.raises(InputError, match="rec601"):
-        conditional_prior().given(Observation(gray("average", 16, 16), y))
+        given(conditional_prior(), Observation(gray("average", 16, 16), y))
     channel = mask(torch.tensor([1.0, 0.0, 0.0])[None, :, None, None].expand(1, 3, 16, 16))
     with pytest.raises(InputError, match="whole pixels"):
-        conditional_prior().given(Observation(channel, y))
-    assert conditional_prior().accepts(Observation(operator, y)) is None
+        given(conditional_prior(), Observation(channel, y))
+    assert refusal(conditional_prior(), Observation(operator, y)) is None
     with pytest.raises(InputError, match="without noise"):
-        conditional_prior().given(Observation(operator, y, noise_std=0.1))
-    with pytest.raises(InputError, match="without an encoder"):
-        conditional_prior().gray_features(torch.zeros(1, 1, 64, 64))
+        given(conditional_prior(), Observation(operator, y, noise_std=0.1))
 
 
 def test_network_and_reading_belong_together() -> None:
@@ -309,23 +301,24 @@ def test_what_a_coarser_scale_drew_is_believed() -> None:
     smooth = ndimage.gaussian_filter(x0.numpy(), (0, 0, 2, 2)) * 4
     x0 = torch.from_numpy(smooth)
     y = operator(x0)
-    alone, helped = prior.given(Observation(operator, y)), prior.given(Observation(operator, y, coarse=block_means(x0)))
-    free = helped.initial.variance > 0
-    assert torch.equal(free, alone.initial.variance > 0)
-    assert helped.initial.variance.mean() < 0.9 * alone.initial.variance.mean()
+    alone, helped = (
+        given(prior, Observation(operator, y)),
+        given(prior, Observation(operator, y, coarse=block_means(x0))),
+    )
+    free = helped.maps[1] > 0
+    assert torch.equal(free, alone.maps[1] > 0)
+    assert helped.maps[1].mean() < 0.9 * alone.maps[1].mean()
     truth = rotated(x0, prior.preconditioning.basis)
     hole = torch.zeros(1, 1, 32, 32)
     hole[..., 4:28, 4:28] = 1
     nothing = mask(1 - hole)
     errors = [
-        (prior.given(Observation(nothing, nothing(x0), coarse=coarse)).initial.mean - truth).square().mean()
+        (given(prior, Observation(nothing, nothing(x0), coarse=coarse)).maps[0] - truth).square().mean()
         for coarse in (None, block_means(x0))
     ]
     assert errors[1] < 0.25 * errors[0]
     unknown = torch.full((2, 3, 16, 16), torch.nan)
-    same = prior.given(Observation(operator, y, coarse=unknown)).initial
-    torch.testing.assert_close(same.mean, alone.initial.mean)
-    torch.testing.assert_close(same.variance, alone.initial.variance)
+    torch.testing.assert_close(given(prior, Observation(operator, y, coarse=unknown)).maps, alone.maps)
 
 
 # --- what it is shown -------------------------------------------------------------------------------------------------
@@ -379,12 +372,13 @@ def test_the_loss_is_the_error_over_the_expected_one_of_the_initial_estimate() -
     observed = (torch.rand(2, 3, 16, 16) < 0.6).float()
     t = torch.ones(2, dtype=torch.float64)
     operator = ObservedComponents(observed, prior.preconditioning.basis)
-    initial = prior.initial_estimate(Observation(operator, operator(x0)))
-    error = (rotated(x0, prior.preconditioning.basis) - initial.mean).square().flatten(1).sum(1)
+    condition = given(prior, Observation(operator, operator(x0)))
+    mean, variance = condition.maps
+    error = (rotated(x0, prior.preconditioning.basis) - mean).square().flatten(1).sum(1)
     losses, batch = ConditionalLearner().relative_losses, NoisyBatch(x0, t, z)
-    loss = losses(prior.given(Observation(operator, operator(x0))), batch)
-    torch.testing.assert_close(loss, error / initial.variance.flatten(1).sum(1), rtol=0.02, atol=1e-3)
-    nothing = losses(prior.given(Observation(mask(0 * observed), 0 * x0)), batch)
+    loss = losses(condition, batch)
+    torch.testing.assert_close(loss, error / variance.flatten(1).sum(1), rtol=0.02, atol=1e-3)
+    nothing = losses(given(prior, Observation(mask(0 * observed), 0 * x0)), batch)
     torch.testing.assert_close(nothing, losses(prior, batch))
 
 
@@ -435,10 +429,10 @@ def test_a_trained_network_finds_the_posterior_mean_of_gaussian_pictures(tmp_pat
     exact = pictures.posterior_mean(truth, observed)
     operator = mask(observed)
     x0 = truth.float().expand(-1, 3, -1, -1)
-    condition = prior.given(Observation(operator, operator(x0)))
+    condition = given(prior, Observation(operator, operator(x0)))
     with torch.no_grad():
         estimate = condition.denoise(10 * draw(tuple(x0.shape), 5), 1.0).mean(1, keepdim=True)
-    initial = rotated(condition.initial.mean, condition.prior.preconditioning.basis.T).mean(1, keepdim=True)
+    initial = rotated(condition.maps[0], condition.prior.preconditioning.basis.T).mean(1, keepdim=True)
     hole = observed[0, 0] == 0
     error = [(value - exact)[..., hole].square().mean().sqrt() for value in (estimate, initial)]
     assert error[0] < 0.65 * error[1]

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import test_drawings
 import test_values
-
-from scoreinv.training.data import prints, synthetic_damage
+from PIL import ImageFont
 
 
 def write(path: Path, cases: Iterable[str], summary: Callable[[str], object]) -> None:
@@ -23,6 +22,5 @@ def write(path: Path, cases: Iterable[str], summary: Callable[[str], object]) ->
 
 if __name__ == "__main__":
     write(test_values.VALUES, test_values.CASES, test_values.summary)
-    for module in (prints, synthetic_damage):
-        module.font = test_drawings.no_font
+    ImageFont.load_default = test_drawings.no_font
     write(test_drawings.DRAWINGS, test_drawings.CASES, test_drawings.summary)

@@ -1,5 +1,6 @@
 """Decoders at work: whatever they raise is one error, and they say nothing."""
 
+import ctypes
 import io
 import logging
 import threading
@@ -93,5 +94,5 @@ def test_what_is_held_back_comes_again_after_the_last_thread(capfd):
     thread.join()
     assert warnings.filters == filters
     assert logging.getLogger("tifffile").filter(logging.makeLogRecord({"name": "tifffile"}))
-    if guard._LIBTIFF:
-        assert speak()
+    speaks = ctypes.CDLL(Image.core.__file__)  # Pillow's own libtiff may not be reached
+    assert speak() or not hasattr(speaks, "TIFFSetErrorHandler")

@@ -8,7 +8,18 @@ import torch
 from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
 from torch import Tensor
 
-from scoreinv.guidance import DDRM, DPIR, DPS, MMPS, ClassifierGuidance, ConstrainedPC, DiffPIR, PiGDM
+from scoreinv.guidance import (
+    DDRM,
+    DPIR,
+    DPS,
+    MMPS,
+    ClassifierGuidance,
+    ConstrainedPC,
+    DiffPIR,
+    GivenObservation,
+    Observation,
+    PiGDM,
+)
 from scoreinv.guidance.base import _DIVERGED, LikelihoodGuidance
 from scoreinv.operators import LinearOperator, gray, mask
 from scoreinv.prior import Prior
@@ -53,10 +64,10 @@ ANY = pytest.mark.parametrize(
 )
 NAMES = pytest.mark.parametrize("name", ["ve", "vp", "subvp"])
 METHODS: dict[str, Callable[[Prior, LinearOperator, Tensor], Prior]] = {
-    "dps": lambda prior, operator, y: DPS(prior, operator, y, 0.3),
-    "pigdm": lambda prior, operator, y: PiGDM(prior, operator, y, 0.1, 0.25),
-    "mmps": lambda prior, operator, y: MMPS(prior, operator, y, 0.1, 12),
-    "diffpir": lambda prior, operator, y: DiffPIR(prior, operator, y),
+    "dps": lambda prior, operator, y: DPS(prior, Observation(operator, y, 0.3)),
+    "pigdm": lambda prior, operator, y: PiGDM(prior, Observation(operator, y, 0.1), 0.25),
+    "mmps": lambda prior, operator, y: MMPS(prior, Observation(operator, y, 0.1), 12),
+    "diffpir": lambda prior, operator, y: DiffPIR(prior, Observation(operator, y)),
 }
 EVERY = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
@@ -71,7 +82,9 @@ def test_pigdm_is_exact_for_white_gaussian_data(name: str, operator: LinearOpera
     for t in (0.05, 0.4, 0.9):
         x = prior.sample(5, torch.Generator().manual_seed(4), t)
         exact = prior.conditional(operator, y, std).noise(x, t)
-        torch.testing.assert_close(PiGDM(prior, operator, y, std, 0.25).noise(x, t), exact, rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(
+            PiGDM(prior, Observation(operator, y, std), 0.25).noise(x, t), exact, rtol=1e-6, atol=1e-8
+        )
 
 
 class Linear(Prior):
@@ -100,7 +113,9 @@ def test_mmps_solves_for_any_jacobian(name: str, symmetric: bool, std: float) ->
     residual = (y - MIXED(prior.denoise(x, t))).flatten(1)
     gradient = torch.linalg.solve(scatter, residual.T).T @ a @ jacobian
     exact = prior.noise(x, t) - sigma * gradient.unflatten(1, SHAPE)
-    torch.testing.assert_close(MMPS(prior, MIXED, y, std, iterations=7).noise(x, t), exact, rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(
+        MMPS(prior, Observation(MIXED, y, std), iterations=7).noise(x, t), exact, rtol=1e-6, atol=1e-8
+    )
 
 
 @NAMES
@@ -111,7 +126,7 @@ def test_diffpir_corrects_the_mean_by_its_equation(name: str, strength: float) -
     a, mean = MIXED.matrix, prior.denoise(x, t)
     level = strength * (0.2 / prior.sde.noise_to_signal(t)) ** 2
     correction = torch.linalg.solve(a @ a.T + level * torch.eye(7), (y - MIXED(mean)).flatten(1).T).T @ a
-    corrected = DiffPIR(prior, MIXED, y, 0.2, strength).denoise(x, t)
+    corrected = DiffPIR(prior, Observation(MIXED, y, 0.2), strength).denoise(x, t)
     torch.testing.assert_close(corrected, mean + correction.unflatten(1, SHAPE), rtol=1e-5, atol=1e-7)
 
 
@@ -123,7 +138,7 @@ def test_dps_is_the_gradient_of_its_likelihood(name: str) -> None:
     log_likelihood = -(y - LEFT(mean)).square().sum() / (2 * 0.3**2)
     (gradient,) = torch.autograd.grad(log_likelihood, x)
     expected = prior.noise(x, t) - broadcast(prior.sde.sigma(t), x) * gradient
-    torch.testing.assert_close(DPS(prior, LEFT, y, 0.3).noise(x, t), expected)
+    torch.testing.assert_close(DPS(prior, Observation(LEFT, y, 0.3)).noise(x, t), expected)
 
 
 @pytest.mark.parametrize(("name", "operator"), [(name, A) for name in METHODS for A in (GRAY, MEANS, MIXED)])
@@ -150,7 +165,7 @@ def test_the_guided_noise_is_differentiable_in_the_state(name: str, operator: Li
 def test_samples_of_a_gaussian_posterior_have_its_moments(sampler: object) -> None:
     prior = correlated(SDES["ve"]).component(0)
     y = LEFT(prior.sample(1, torch.Generator().manual_seed(3)))
-    guided = MMPS(prior, LEFT, y, iterations=12)
+    guided = MMPS(prior, Observation(LEFT, y), iterations=12)
     x0 = sampler.sample(guided, (500, *SHAPE), rng=BatchStream(0, 500)).x0
     torch.testing.assert_close(LEFT(x0), y.expand_as(x0), rtol=0, atol=1e-9)
     mean, covariance = prior.conditional(LEFT, y).moments()
@@ -192,22 +207,22 @@ def test_an_observation_of_another_shape_is_refused(shape: tuple[int, ...]) -> N
         with pytest.raises(InputError, match="shape"):
             method(prior, MIXED, y).noise(x, 0.4)
     with pytest.raises(InputError, match="shape"):
-        ConstrainedPC(prior, MIXED, y).constrain(x, 0.4, x)
+        ConstrainedPC(prior, Observation(MIXED, y)).constrain(x, 0.4, x)
     with pytest.raises(InputError, match="shape"):
-        DPIR(MIXED, y).sample(prior, (3, *SHAPE), rng=noise)
+        DPIR().sample(GivenObservation(prior, Observation(MIXED, y)), (3, *SHAPE), rng=noise)
     with pytest.raises(InputError, match="shape"):
-        DDRM(LEFT, draw(1, 3, 2, 1)).sample(prior, (3, *SHAPE), rng=noise)
+        DDRM().sample(GivenObservation(prior, Observation(LEFT, draw(1, 3, 2, 1))), (3, *SHAPE), rng=noise)
 
 
 def test_settings_that_are_none() -> None:
     prior, y = gaussian(SDES["ve"]), torch.zeros(1, *SHAPE).double()
     for wrong in (
-        lambda: DPS(prior, LEFT, y, 0.0),
-        lambda: PiGDM(prior, LEFT, y[0], 0.1),
-        lambda: PiGDM(prior, LEFT, y, -1.0),
-        lambda: PiGDM(prior, LEFT, y, variance=0.0),
-        lambda: MMPS(prior, LEFT, y, iterations=0),
-        lambda: DiffPIR(prior, LEFT, y, -0.1),
+        lambda: DPS(prior, Observation(LEFT, y, 0.0)),
+        lambda: PiGDM(prior, Observation(LEFT, y[0], 0.1)),
+        lambda: PiGDM(prior, Observation(LEFT, y, -1.0)),
+        lambda: PiGDM(prior, Observation(LEFT, y), variance=0.0),
+        lambda: MMPS(prior, Observation(LEFT, y), iterations=0),
+        lambda: DiffPIR(prior, Observation(LEFT, y, -0.1)),
     ):
         with pytest.raises(InputError):
             wrong()
@@ -250,11 +265,11 @@ def test_means_far_beyond_the_range_and_its_noise_are_divergence(name: str, data
         most = _DIVERGED * (data_range[1] - data_range[0] + float(SDES[name].noise_to_signal(as_time(t))))
         for mean in (0.9 * most, -0.9 * most):
             prior = Known(mean)
-            torch.testing.assert_close(Pulled(prior, LEFT, y).noise(x, t), prior.noise(x, t))
+            torch.testing.assert_close(Pulled(prior, Observation(LEFT, y)).noise(x, t), prior.noise(x, t))
         for mean in (1.1 * most, -1.1 * most, math.nan):
             with pytest.raises(ScoreinvError, match="Pulled: the guidance diverges"):
-                Pulled(Known(mean), LEFT, y).noise(x, t)
+                Pulled(Known(mean), Observation(LEFT, y)).noise(x, t)
         Pulled.pull = math.inf
         with pytest.raises(ScoreinvError, match="diverges"):
-            Pulled(gaussian(SDES[name]), LEFT, y).noise(x, t)
+            Pulled(gaussian(SDES[name]), Observation(LEFT, y)).noise(x, t)
         Pulled.pull = 1.0

@@ -6,8 +6,7 @@ import pytest
 import torch
 from mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, energy_threshold, gaussian
 
-from scoreinv.conditional.observation import GivenObservation, Observation
-from scoreinv.guidance import ConstrainedPC
+from scoreinv.guidance import ConstrainedPC, GivenObservation, Observation
 from scoreinv.operators import InLight, gray, mask
 from scoreinv.operators.tones import srgb
 from scoreinv.prior import Prior, PriorWrapper
@@ -33,7 +32,9 @@ def test_constrained_pc_approaches_the_exact_conditional():
     distances = []
     for steps in (0, 4, 16):
         sampler = PC(corrector=AnnealedLangevin(), corrector_steps=steps, snr=0.3, steps=60)
-        result = sampler.sample(ConstrainedPC(prior, operator, y), (COUNT, *SHAPE), rng=BatchStream(3, COUNT))
+        result = sampler.sample(
+            ConstrainedPC(prior, Observation(operator, y)), (COUNT, *SHAPE), rng=BatchStream(3, COUNT)
+        )
         assert (operator(result.x0) - y).abs().max() < 1e-12
         distances.append(energy_distance(result.x0, exact))
     assert distances[1] < distances[0] / 3
@@ -51,7 +52,7 @@ def test_observed_components_are_at_the_time_that_the_state_is_at(name, sampler)
     operator = gray("rec601", 8, 8)
     y = operator(prior.sample(1, torch.Generator().manual_seed(0)))
     result = sampler.sample(
-        ConstrainedPC(prior, operator, y), (40, 3, 8, 8), rng=BatchStream(3, 40), callback=states.append
+        ConstrainedPC(prior, Observation(operator, y)), (40, 3, 8, 8), rng=BatchStream(3, 40), callback=states.append
     )
     assert len(states) == 8
     noises = []
@@ -115,7 +116,7 @@ def test_known_pixels_are_exact_and_unknown_ones_are_those_of_the_state():
     operator = mask((torch.rand(1, 1, 8, 8, generator=generator) > 0.5).float())
     picture = torch.rand(2, 3, 8, 8, generator=generator) * 2 - 1
     x0 = torch.randn(2, 3, 8, 8, generator=generator) * 100
-    prior = ConstrainedPC(gaussian(SDES["vp"], (3, 8, 8)), operator, operator(picture))
+    prior = ConstrainedPC(gaussian(SDES["vp"], (3, 8, 8)), Observation(operator, operator(picture)))
     observed = operator.observed.bool().expand(2, 3, 8, 8)
     finished = prior.finish(x0)
     assert torch.equal(finished[observed], picture[observed])
@@ -125,10 +126,14 @@ def test_known_pixels_are_exact_and_unknown_ones_are_those_of_the_state():
 def test_ode_samples_of_a_constrained_prior_keep_the_observation():
     prior = correlated(SDES["vp"])
     y = LEFT(prior.sample(3, torch.Generator().manual_seed(7)))
-    batch = ODE().sample(ConstrainedPC(prior, LEFT, y), (3, *SHAPE), rng=NoiseStream(0, 3, dtype=torch.float64))
+    batch = ODE().sample(
+        ConstrainedPC(prior, Observation(LEFT, y)), (3, *SHAPE), rng=NoiseStream(0, 3, dtype=torch.float64)
+    )
     assert torch.equal(LEFT(batch.x0), y)
     alone = ODE().sample(
-        ConstrainedPC(prior, LEFT, y[1:2]), (1, *SHAPE), rng=NoiseStream(0, 1, first=1, dtype=torch.float64)
+        ConstrainedPC(prior, Observation(LEFT, y[1:2])),
+        (1, *SHAPE),
+        rng=NoiseStream(0, 1, first=1, dtype=torch.float64),
     )
     assert torch.allclose(alone.x0[0], batch.x0[1], atol=1e-9)
 
@@ -140,8 +145,8 @@ def test_ode_solvers_agree_on_the_constrained_flow():
     adaptive, multistep, free = (
         sampler.sample(condition, (4, *SHAPE), rng=NoiseStream(0, 4, dtype=torch.float64)).x0
         for sampler, condition in (
-            (ODE(1e-6, 1e-6), ConstrainedPC(prior, GRAY, y)),
-            (DPMpp2M(steps=400), ConstrainedPC(prior, GRAY, y)),
+            (ODE(1e-6, 1e-6), ConstrainedPC(prior, Observation(GRAY, y))),
+            (DPMpp2M(steps=400), ConstrainedPC(prior, Observation(GRAY, y))),
             (ODE(1e-6, 1e-6), prior),
         )
     )
@@ -158,8 +163,8 @@ def test_two_observations_of_a_picture_both_hold(name):
     )
     above, both = (mask(torch.tensor(seen).double()[None, None]) for seen in ([[0, 1], [0, 0]], [[1, 1], [1, 0]]))
     y = gaussian(SDES[name]).sample(1, torch.Generator().manual_seed(1))
-    nested = ConstrainedPC(ConstrainedPC(prior, LEFT, LEFT(y)), above, above(y))
-    one, t = ConstrainedPC(prior, both, both(y)), torch.tensor(0.4, dtype=torch.float64)
+    nested = ConstrainedPC(ConstrainedPC(prior, Observation(LEFT, LEFT(y))), Observation(above, above(y)))
+    one, t = ConstrainedPC(prior, Observation(both, both(y))), torch.tensor(0.4, dtype=torch.float64)
     assert nested.constrains
     torch.testing.assert_close(nested.constrain(x, t, z), one.constrain(x, t, z))
     torch.testing.assert_close(nested.finish(x), one.finish(x))
@@ -169,6 +174,6 @@ def test_two_observations_of_a_picture_both_hold(name):
 
 def test_wrong_observation_is_named():
     with pytest.raises(InputError, match="shape"):
-        ConstrainedPC(gaussian(SDES["vp"]), LEFT, torch.zeros(3, 2, 2))
+        ConstrainedPC(gaussian(SDES["vp"]), Observation(LEFT, torch.zeros(3, 2, 2)))
     with pytest.raises(InputError, match="linear operator"):
-        ConstrainedPC(gaussian(SDES["vp"]), InLight(LEFT, srgb()), torch.zeros(1, *SHAPE))
+        ConstrainedPC(gaussian(SDES["vp"]), Observation(InLight(LEFT, srgb()), torch.zeros(1, *SHAPE)))

@@ -19,6 +19,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.web.access import Access
 from scoreinv.web.app import make_app
 from scoreinv.web.jobs import JobQueue
+from scoreinv.web.objects import Objects
 
 PORT = 8421
 ORIGIN = f"http://127.0.0.1:{PORT}"
@@ -41,12 +42,16 @@ def quick_models() -> Models:
     return Models(damage=bright_detector(), inpaint=prior, denoise=prior, colorize=prior)
 
 
-def client(host: str | None = None, raises: bool = True, models: Models | None = None) -> TestClient:
+def client(
+    host: str | None = None, raises: bool = True, models: Models | None = None, objects: Objects | None = None
+) -> TestClient:
     """Return a client on the loopback, without a token.
 
     raises: raise the application's unexpected errors.
+    objects: selections; None: photographs are not encoded when they are opened, which takes a second.
     """
-    app = make_app(models or quick_models(), Access.to(host, PORT), JobQueue(prepare=lambda: None))
+    objects = objects or Objects(lambda _: None)
+    app = make_app(models or quick_models(), Access.to(host, PORT), JobQueue(prepare=lambda: None), objects)
     return TestClient(app, base_url=ORIGIN, raise_server_exceptions=raises)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from small_conditional import SMALL, random_prior
 
-from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ColourConfig
 from scoreinv.networks.encoder import FEATURES
@@ -16,6 +16,6 @@ CONFIG = ColourConfig(
 )
 
 
-def chroma_prior(seed: int = 0) -> ConditionalPrior:
+def chroma_prior(seed: int = 0) -> ColourPrior:
     """A model whose networks of score and chroma have outputs that are not negligible."""
     return random_prior(CONFIG, seed, std=0.1)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import FillConfig
@@ -29,7 +30,7 @@ def random_prior(config: FillConfig, seed: int = 0, std: float = 0.3) -> Conditi
         torch.manual_seed(seed)
         prior = config.build()
         nn.init.normal_(prior.network.conv_out.weight, std=std)
-        if prior.chroma is not None:
+        if isinstance(prior, ColourPrior) and prior.chroma is not None:
             nn.init.normal_(prior.chroma.conv_out.weight, std=0.02)
     return prior
 

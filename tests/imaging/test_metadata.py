@@ -7,11 +7,11 @@ from itertools import product
 import numpy as np
 import pytest
 from picture_files import LONG, PIXELS, RATIONAL, SHORT, SIGNED_BYTE, plain, png_with, rare, refused, samples, saved
-from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 from PIL.TiffImagePlugin import IFDRational
 
 from scoreinv.files.read import read_picture
-from scoreinv.files.write import picture_bytes, write_picture
+from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.metadata import Metadata, metadata_of, tone_curve_of
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.tones import srgb
@@ -39,34 +39,6 @@ def exif_of(block: bytes | None) -> tuple[dict, dict]:
 
 def long_profile(size: int) -> bytes:
     return bytes(16) + b"RGB " + np.random.default_rng(0).integers(0, 4, size - 20, np.uint8).tobytes()
-
-
-@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
-def test_text_beyond_ascii_and_directories_within_exif_are_kept(tmp_path, suffix):
-    exif = Image.Exif()
-    exif[270], exif[33432] = "Großmutter 1932".encode(), "© Müller".encode()
-    exif[34665] = {36867: "2020:01:02 03:04:05", 40965: {1: "R98"}}
-    picture = read_picture(saved(Image.fromarray(samples("RGB")), "JPEG", exif=exif))
-    write_picture(tmp_path / f"b.{suffix}", picture)
-    with Image.open(tmp_path / f"b.{suffix}") as image:
-        kept = image.getexif()
-        assert [kept[tag].encode("latin-1").decode() for tag in (270, 33432)] == ["Großmutter 1932", "© Müller"]
-        assert kept.get_ifd(34665)[36867] == "2020:01:02 03:04:05"
-        assert dict(kept.get_ifd(40965)) == {1: "R98"}
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
-def test_orientation_is_applied_and_dropped(tmp_path, orientation, suffix):
-    path = tmp_path / f"a.{suffix}"
-    Image.fromarray(samples("RGB")).save(path, exif=exif_block(orientation), dpi=(300, 150), lossless=True)
-    with Image.open(path) as image:
-        upright = np.asarray(ImageOps.exif_transpose(image))
-    picture = read_picture(path)
-    np.testing.assert_array_equal(picture.pixels, upright)
-    assert 274 not in exif_of(picture.metadata.exif)[0]
-    if suffix in ("png", "jpg"):
-        assert picture.metadata.dpi == pytest.approx((150, 300) if orientation >= 5 else (300, 150), abs=0.0128)
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
@@ -264,11 +236,6 @@ def test_the_tone_curve_of_a_profile(tag, light, name):
 )
 def test_without_a_valid_tone_curve_a_photograph_is_srgb(icc):
     np.testing.assert_allclose(tone_curve_of(icc).light, srgb().light, atol=1e-4)
-
-
-def test_a_profile_of_the_other_kind_is_not_written():
-    picture = Picture(samples("RGB"), Metadata(icc=GRAY_PROFILE))
-    assert read_picture(picture_bytes(picture, "a.png")).metadata.icc is None
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -5,7 +5,7 @@ import torch
 from analytic import gaussian_colour_prior
 
 import scoreinv
-from scoreinv.guidance import DPS
+from scoreinv.guidance import DPS, Observation
 from scoreinv.operators import Blur, kernels
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import VE, VP, as_time
@@ -140,7 +140,9 @@ def test_a_blur_of_deepinv_s_is_solved_as_one_of_ours():
         scoreinv.solve(a, y, prior=gaussian(), noise_std=0.05, estimate="mean", steps=4).image for a in (ours, theirs)
     ]
     torch.testing.assert_close(*results, rtol=0, atol=1e-3)
-    drawn = DPMpp2M(1.0, steps=4).sample(DPS(gaussian(), theirs, 2 * y - 1, 0.1), (2, 3, 16, 24), rng=NoiseStream(0, 2))
+    drawn = DPMpp2M(1.0, steps=4).sample(
+        DPS(gaussian(), Observation(theirs, 2 * y - 1, 0.1)), (2, 3, 16, 24), rng=NoiseStream(0, 2)
+    )
     assert drawn.x0.isfinite().all()
 
 

@@ -10,10 +10,10 @@ from PIL import Image
 from small_chroma import CONFIG, chroma_prior
 from torch import Tensor, nn
 
-from scoreinv.conditional import Observation
+from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.initial_estimate import smooth_estimate
-from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
+from scoreinv.guidance import Observation, given
 from scoreinv.models.catalogue import describe
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ColourConfig
@@ -34,7 +34,7 @@ AXES = ResidualPreconditioning()
 
 
 @pytest.fixture(scope="module")
-def prior() -> ConditionalPrior:
+def prior() -> ColourPrior:
     return chroma_prior()
 
 
@@ -71,7 +71,7 @@ def training(folder: Path, steps: int = 3) -> TrainingConfig:
     )
 
 
-def test_there_is_a_chroma_for_every_eight_pixels_and_the_maps_are_the_encoders(prior: ConditionalPrior) -> None:
+def test_there_is_a_chroma_for_every_eight_pixels_and_the_maps_are_the_encoders(prior: ColourPrior) -> None:
     shown = luma(96, 64)
     chroma, *maps = prior.gray_features(shown)
     assert chroma.shape == (1, 2, 12, 8)
@@ -81,7 +81,7 @@ def test_there_is_a_chroma_for_every_eight_pixels_and_the_maps_are_the_encoders(
         torch.testing.assert_close(value, expected)
 
 
-def test_the_luma_itself_is_seen_and_not_only_its_features(prior: ConditionalPrior) -> None:
+def test_the_luma_itself_is_seen_and_not_only_its_features(prior: ColourPrior) -> None:
     """A pattern of four pixels' period reaches the finest level, where a convolution tells its phase."""
     network = prior.chroma
     shown = luma(64, 64)
@@ -120,7 +120,7 @@ def seen(pictures: Tensor, observed: Tensor, features: tuple[Tensor, ...] | None
 
 
 def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_what_is_known(
-    prior: ConditionalPrior,
+    prior: ColourPrior,
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     pictures = torch.rand(1, 3, 16, 16, generator=generator) * 2 - 1
@@ -128,53 +128,53 @@ def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_wh
     at_size = nn.functional.interpolate(expected, size=(16, 16), mode="bilinear", align_corners=False)
     observed = torch.zeros(1, 3, 16, 16)
     observed[:, 0] = 1
-    found = prior.initial_estimate(seen(pictures, observed, (expected,)))
+    found = given(prior, seen(pictures, observed, (expected,)))
     truth = rotated(pictures, AXES.basis)
-    torch.testing.assert_close(found.mean[:, :1], truth[:, :1])
-    centred_mean = rotated(found.mean, AXES.basis.T)
+    torch.testing.assert_close(found.maps[0][:, :1], truth[:, :1])
+    centred_mean = rotated(found.maps[0], AXES.basis.T)
     torch.testing.assert_close(AXES.chroma_beyond_gray(centred_mean), at_size, atol=1e-6, rtol=1e-5)
 
     observed[:, 1:, 3:5, 6:9] = 1  # a hint: the estimate is it there, and elsewhere what its deviation smoothly leaves
-    hinted = prior.initial_estimate(seen(pictures, observed, (expected,)))
-    torch.testing.assert_close(hinted.mean[:, 1:, 3:5, 6:9], truth[:, 1:, 3:5, 6:9])
+    hinted = given(prior, seen(pictures, observed, (expected,)))
+    torch.testing.assert_close(hinted.maps[0][:, 1:, 3:5, 6:9], truth[:, 1:, 3:5, 6:9])
     deviation = AXES.chroma_beyond_gray(pictures) - at_size
     known = observed[:, 1:] * observed[:, :1]
     smooth = smooth_estimate(deviation, known, torch.tensor(AXES.details[1:]))
-    beyond = AXES.chroma_beyond_gray(rotated(hinted.mean, AXES.basis.T))
+    beyond = AXES.chroma_beyond_gray(rotated(hinted.maps[0], AXES.basis.T))
     torch.testing.assert_close(beyond, at_size + smooth.mean, atol=1e-5, rtol=1e-4)
 
 
-def test_a_score_network_that_adds_nothing_leaves_the_expected_chroma(prior: ConditionalPrior) -> None:
+def test_a_score_network_that_adds_nothing_leaves_the_expected_chroma(prior: ColourPrior) -> None:
     quiet = chroma_prior()
     nn.init.zeros_(quiet.network.conv_out.weight)
     shown, operator = luma(64, 64), gray("rec601", 16, 16)
     y = operator(torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1)
     features = quiet.gray_features(shown)
-    given = quiet.given(Observation(operator, y, features=features))
+    shown_to = given(quiet, Observation(operator, y, features=features))
     noise = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(2)) * 20
-    mean = given.denoise(noise, 1.0)
+    mean = shown_to.denoise(noise, 1.0)
     # Of the noisy state v / (s^2 + v) is left, 3e-4 of some 60.
     expected = nn.functional.interpolate(features[0], size=(16, 16), mode="bilinear")
     torch.testing.assert_close(AXES.chroma_beyond_gray(mean), expected, atol=0.05, rtol=0)
     assert expected.abs().max() > 0.2
 
 
-def test_pictures_that_are_not_looked_at_expect_nothing(prior: ConditionalPrior) -> None:
+def test_pictures_that_are_not_looked_at_expect_nothing(prior: ColourPrior) -> None:
     pictures = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     observed = torch.ones(1, 3, 16, 16)
     observed[:, 1:] = 0
-    plain = prior.initial_estimate(seen(pictures, observed))
+    plain = given(prior, seen(pictures, observed))
     nothing = tuple(torch.zeros_like(v) for v in prior.gray_features(luma(64, 64)))
-    none = prior.initial_estimate(seen(pictures, observed, nothing))
-    torch.testing.assert_close(plain.mean, none.mean)
+    none = given(prior, seen(pictures, observed, nothing))
+    torch.testing.assert_close(plain.maps[0], none.maps[0])
 
 
-def test_features_have_the_shapes_that_are_told_before(prior: ConditionalPrior) -> None:
+def test_features_have_the_shapes_that_are_told_before(prior: ColourPrior) -> None:
     found = [tuple(value.shape[1:]) for value in prior.gray_features(luma(64, 96))]
     assert prior.feature_shapes(64, 96) == found
 
 
-def test_a_file_has_both_networks(prior: ConditionalPrior, tmp_path: Path) -> None:
+def test_a_file_has_both_networks(prior: ColourPrior, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save(prior, path)
     again = read_model(path)
@@ -191,7 +191,7 @@ def test_a_file_has_both_networks(prior: ConditionalPrior, tmp_path: Path) -> No
     assert decode(ColourConfig, described) == replace(CONFIG, chroma=False)
 
 
-def test_a_file_that_lacks_it_is_refused(prior: ConditionalPrior, tmp_path: Path) -> None:
+def test_a_file_that_lacks_it_is_refused(prior: ColourPrior, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     without = chroma_prior()
     without.parts = lambda: {"": without.network}
@@ -258,7 +258,7 @@ def test_a_resumed_run_keeps_the_network_that_is_not_trained(
         assert torch.equal(one, other)
 
 
-def test_colours_follow_it(prior: ConditionalPrior) -> None:
+def test_colours_follow_it(prior: ColourPrior) -> None:
     picture = luma(48, 70)[0, 0].numpy()
     other = chroma_prior()
     with torch.no_grad():

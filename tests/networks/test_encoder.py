@@ -10,10 +10,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scoreinv.conditional.prior import crop_features
 from scoreinv.models.weights import load_encoder, read_network
 from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
 from scoreinv.system.errors import CheckpointError
+from scoreinv.windows.transforms import crop_features
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ from scipy.io import savemat
 from small_chroma import chroma_prior
 
 from pretrained.places import make as recipe
-from scoreinv.conditional.prior import ConditionalPrior
+from scoreinv.conditional.colour import ColourPrior
 from scoreinv.models.places import maps_of
 from scoreinv.networks.place_embedding import Colours
 
@@ -163,11 +163,11 @@ WEIGHTS = torch.tensor([0.299, 0.587, 0.114])
 
 
 @pytest.fixture(scope="module")
-def prior() -> ConditionalPrior:
+def prior() -> ColourPrior:
     return chroma_prior()
 
 
-def test_a_view_has_the_colours_of_its_places(prior: ConditionalPrior) -> None:
+def test_a_view_has_the_colours_of_its_places(prior: ColourPrior) -> None:
     blocks = torch.rand(8, 12, 3)
     rgb = blocks.repeat_interleave(8, 0).repeat_interleave(8, 1).numpy()
     marks = torch.arange(96).reshape(8, 12)
@@ -199,7 +199,7 @@ def test_a_view_has_the_colours_of_its_places(prior: ConditionalPrior) -> None:
 
 
 @pytest.mark.parametrize("halved", [False, True])
-def test_the_views_of_a_picture_show_its_places(prior: ConditionalPrior, tmp_path: Path, halved: bool) -> None:
+def test_the_views_of_a_picture_show_its_places(prior: ColourPrior, tmp_path: Path, halved: bool) -> None:
     """Red grows to the right and green downwards; the crop's places are those of the whole."""
     y, x = np.mgrid[:160, :240] / np.array([160, 240])[:, None, None]
     Image.fromarray(np.rint(255 * np.stack([x, y, 0 * x + 0.5], axis=2)).astype(np.uint8)).save(tmp_path / "a.png")

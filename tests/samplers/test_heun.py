@@ -6,7 +6,7 @@ import pytest
 import torch
 from mixture import SDES, SHAPE, BatchStream, correlated
 
-from scoreinv.guidance import ConstrainedPC
+from scoreinv.guidance import ConstrainedPC, Observation
 from scoreinv.operators import mask
 from scoreinv.samplers import Heun, State
 from scoreinv.sdes import time_at
@@ -62,7 +62,9 @@ def test_heun_with_a_constraint_ends_at_the_observation(churn):
     prior = correlated(SDES["vp"])
     operator = mask((torch.arange(2) < 1).double().expand(1, 1, 2, 2))
     y = torch.full((1, *SHAPE), 0.4, dtype=torch.float64)
-    result = Heun(churn, steps=12).sample(ConstrainedPC(prior, operator, y), (3, *SHAPE), rng=BatchStream(0, 3))
+    result = Heun(churn, steps=12).sample(
+        ConstrainedPC(prior, Observation(operator, y)), (3, *SHAPE), rng=BatchStream(0, 3)
+    )
     assert torch.equal(operator(result.x0), operator(y).expand_as(result.x0))
     assert (result.x0[0] - result.x0[1]).abs().max() > 1e-3
 

@@ -9,13 +9,14 @@ import torch
 from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, gaussian
 from scipy.integrate import solve_ivp
 
-from scoreinv.guidance import ConstrainedPC
+from scoreinv.guidance import ConstrainedPC, Observation
 from scoreinv.operators import mask
 from scoreinv.samplers.ode import ODE, decode, encode
 from scoreinv.samplers.runge_kutta import _first_step, rk45
 from scoreinv.sdes import SDE, TRAINING_START, VE, VP, SubVP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.windows.ensemble import ALL, SelfEnsemble
+from scoreinv.windows import Tiled
+from scoreinv.windows.ensemble import ALL
 
 pytestmark = pytest.mark.portable
 
@@ -225,7 +226,7 @@ def test_the_last_state_is_denoised_with_what_is_observed():
     one, mean = torch.ones(1, dtype=torch.float64), torch.zeros(1, 1, 1, 2, dtype=torch.float64)
     prior = Mixture(VE(0.01, 20.0), one, mean, torch.tensor([[0.2, 1e-8]], dtype=torch.float64), both[None])
     y = torch.tensor([0.4, 0.0], dtype=torch.float64).reshape(1, 1, 1, 2)
-    given = ConstrainedPC(prior, mask(torch.tensor([1.0, 0.0]).double().reshape(1, 1, 1, 2)), y)
+    given = ConstrainedPC(prior, Observation(mask(torch.tensor([1.0, 0.0]).double().reshape(1, 1, 1, 2)), y))
     x0 = ODE(1e-2, 1e-2).sample(given, (8, 1, 1, 2), rng=BatchStream(0, 8)).x0
     assert (x0 - 0.4).abs()[..., 1].mean() < 0.15
 
@@ -252,6 +253,6 @@ def test_progress_on_the_fixed_grid():
     assert [p.fraction for p in seen] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert [p.t for p in seen] == sorted(p.t for p in seen)
     assert seen[-1].t == pytest.approx(1.0, abs=1e-6)
-    eight, told = SelfEnsemble(prior, ALL), []
+    eight, told = Tiled(prior, 8, 0, orientations=ALL), []
     code = encode(eight, x, steps=2, callback=told.append)
     assert (told[-1].nfe, int(code.nfe[0])) == (64, 64)

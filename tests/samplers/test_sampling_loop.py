@@ -7,7 +7,7 @@ import torch
 from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, energy_threshold, gaussian
 from solvers import CONTINUOUS, grid_error, logarithmic
 
-from scoreinv.guidance import ClassifierGuidance, ConstrainedPC
+from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Observation
 from scoreinv.operators import mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import (
@@ -220,7 +220,7 @@ class Draws(NoiseStream):
 def test_noise_for_a_constraint_is_drawn_where_there_is_one(sampler, free, held):
     prior, shape = correlated(SDES["vp"]), (2, *SHAPE)
     operator = mask((torch.arange(2) < 1).double().expand(1, 1, 2, 2))
-    condition = ConstrainedPC(prior, operator, torch.zeros(1, *SHAPE, dtype=torch.float64))
+    condition = ConstrainedPC(prior, Observation(operator, torch.zeros(1, *SHAPE, dtype=torch.float64)))
     for target, expected in ((prior, free), (Tiled(prior, 2, 0), free), (condition, free + held)):
         noise = Draws(0, 2, dtype=torch.float64)
         sampler.sample(target, shape, rng=noise)

@@ -9,7 +9,6 @@ import torch
 from mixture import SDES, SHAPE, gaussian
 
 from scoreinv.guidance import DDRM, DPIR, ClassifierGuidance, PosteriorFlow
-from scoreinv.operators import mask
 from scoreinv.samplers import (
     DDIM,
     ODE,
@@ -24,7 +23,7 @@ from scoreinv.samplers import (
 )
 from scoreinv.system.errors import InputError, SettingError
 
-MASK, Y = mask(torch.ones(1, 1, 2, 2)), torch.zeros(1, *SHAPE).double()
+Y = torch.zeros(1, *SHAPE).double()
 WRONG: list[Callable[[], object]] = [
     *(partial(sampler, steps=steps) for sampler in (PC, DPMpp2M, Heun) for steps in (0, -1, 2.5, True)),
     *(partial(sampler, times=times) for sampler in (PC, DPMpp2M, Heun) for times in ((1.0, -0.1), (1.5,), ("1",))),
@@ -37,8 +36,8 @@ WRONG: list[Callable[[], object]] = [
     *(partial(sampler, s_noise=0) for sampler in (Heun, DPMpp2M)),
     *(partial(PC, **wrong) for wrong in ({"corrector_steps": -1}, {"snr": -0.1}, {"snr": math.nan})),
     partial(Ancestral, "best"),
-    *(partial(DDRM, MASK, Y, **wrong) for wrong in ({"steps": 0}, {"eta": 2}, {"eta_b": -1}, {"noise_std": -1})),
-    *(partial(DPIR, MASK, Y, **wrong) for wrong in ({"steps": 0}, {"strength": 0}, {"noise_std": -1})),
+    *(partial(DDRM, **wrong) for wrong in ({"steps": 0}, {"eta": 2}, {"eta_b": -1})),
+    *(partial(DPIR, **wrong) for wrong in ({"steps": 0}, {"strength": 0})),
     *(partial(PosteriorFlow, Y, torch.eye(3), **wrong) for wrong in ({"steps": 0}, {"reach": (-1.0,)})),
     partial(ClassifierGuidance, gaussian(SDES["ve"]), lambda x, t: x, 0, -1),
     partial(ClassifierGuidance, gaussian(SDES["ve"]), lambda x, t: x, 0, math.nan),
@@ -53,7 +52,7 @@ def test_wrong_settings_are_refused_when_they_are_made(make: Callable[[], object
 
 @pytest.mark.parametrize(
     "sampler",
-    [PC(steps=2), DPMpp2M(steps=2), Heun(steps=2), ODE(), DDRM(MASK, Y), DPIR(MASK, Y), PosteriorFlow(Y, torch.eye(3))],
+    [PC(steps=2), DPMpp2M(steps=2), Heun(steps=2), ODE(), DDRM(), DPIR(), PosteriorFlow(Y, torch.eye(3))],
     ids=lambda sampler: type(sampler).__name__,
 )
 def test_a_callback_must_be_a_function(sampler: Sampler) -> None:

@@ -41,7 +41,8 @@ def test_what_goes_to_a_program_is_left_alone_while_there_is_a_bar(monkeypatch: 
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr(sys, "stdout", stdout)
-    monkeypatch.setattr("scoreinv.system.progress_bar.SHOW_AFTER_SECONDS", 0)
+    clock = iter((0.0, 2.0))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock, 2.0))
     with progress_bar("filling", quiet=False) as show:
         show(0.5)
         print("{}")

@@ -11,11 +11,12 @@ import torch
 from analytic import gaussian_colour_prior
 from gaussian import GaussianPrior
 from PIL import Image
+from small_chroma import chroma_prior
 from small_conditional import conditional_prior
-from torch import Tensor, nn
+from torch import Tensor
 
 import scoreinv
-from scoreinv.guidance import DPS, MMPS
+from scoreinv.guidance import DPS, MMPS, Observation
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.operators import Blur, LinearOperator, kernels, mask
@@ -61,7 +62,7 @@ def test_results_operators_and_conditions_are_shown_on_a_line(model: Path) -> No
     assert repr(seen @ blur).startswith("Composed(outer=ObservedComponents(observed=float32 1x1x16x16, ")
     assert repr(EveryOther()) == "EveryOther()"
     prior = scoreinv.load(model)
-    assert repr(DPS(prior, seen, torch.zeros(1, 3, 16, 16), 0.1)) == f"DPS({prior!r})"
+    assert repr(DPS(prior, Observation(seen, torch.zeros(1, 3, 16, 16), 0.1))) == f"DPS({prior!r})"
 
 
 @pytest.mark.parametrize(
@@ -116,8 +117,7 @@ def test_a_name_or_a_file_stands_for_a_model(model: Path) -> None:
 
 
 def test_a_model_or_a_picture_that_does_not_fit_the_task_is_noted() -> None:
-    photo, scene = conditional_prior(), conditional_prior()
-    scene.encoder = nn.Identity()
+    photo, scene = conditional_prior(), chroma_prior()
     gray, mean = PICTURE[..., 0], {"steps": 1, "estimate": "mean"}
     coloured = np.random.default_rng(0).random((16, 16, 3))
     any_model = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * 0.01)
@@ -196,7 +196,7 @@ def test_an_error_of_the_network_at_the_strongest_noise_is_no_divergence(sde: SD
             return super().noise(x, t) + 0.5
 
     x = sde.prior_std * torch.randn(1, 3, 4, 4)
-    guided = MMPS(Erring(sde, 0.0, 1.0), EveryOther(), torch.full((1, 3, 4, 2), 0.5), noise_std=0.5)
+    guided = MMPS(Erring(sde, 0.0, 1.0), Observation(EveryOther(), torch.full((1, 3, 4, 2), 0.5), noise_std=0.5))
     assert guided.noise(x, 1.0).isfinite().all()
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 
-from scoreinv.conditional import Observation
+from scoreinv.guidance import Observation
 from scoreinv.operators import mask
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, NoiseStream, ReverseDiffusion
 from scoreinv.samplers.base import Samples

@@ -8,10 +8,9 @@ from pointing import LEFT, LENGTH, Network, square_picture
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
-from scoreinv.inputs.masks import dilate
 from scoreinv.models.segment_anything import CELL, SIDE
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.tasks.select import MOST_CLICKS, SIZES, Prompt, Selection, usual_grow, with_rim
+from scoreinv.tasks.select import MOST_CLICKS, SIZES, Prompt, Selection, usual_grow
 
 MIDDLE = (80, 80)
 
@@ -236,22 +235,10 @@ def test_points_are_of_the_picture_turned_upright(network):
     np.testing.assert_array_equal(np.asarray(mask) > 0, square("middle", 400))
 
 
-def test_a_mask_is_enlarged_for_soft_edges_and_by_what_is_left_beside_it(network):
+def test_a_mask_is_enlarged_for_soft_edges(network):
     mask = scoreinv.select(square_picture(), at=MIDDLE, size="large")
     np.testing.assert_array_equal(mask[18], [False] * 20 + [True] * 120 + [False] * 20)
     assert [usual_grow(size) for size in ((160, 160), (1024, 768), (3000, 4000))] == [2, 5, 17]
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(20, 60, (160, 160, 3)).astype(np.uint8)
-    pixels[50:110, 50:110] = (230, 150, 130)
-    whole = np.zeros((160, 160), bool)
-    whole[50:110, 50:110] = True
-    missing = np.zeros_like(whole)
-    missing[54:106, 54:106] = True
-    picture = Picture(pixels)
-    np.testing.assert_array_equal(with_rim(picture, whole, 2), dilate(whole, 2))
-    assert with_rim(picture, missing, 2)[whole].all()
-    assert not with_rim(picture, missing, 2)[~dilate(whole, 6)].any()
-    assert with_rim(picture, missing, 0) is missing
 
 
 def tip(colours: np.ndarray, *_: np.ndarray) -> np.ndarray:

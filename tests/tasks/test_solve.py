@@ -144,37 +144,36 @@ def test_the_level_at_which_sampling_starts(monkeypatch, options, noise_std, mis
         assert mean == pytest.approx(low + 0.7 * (high - low), abs=5 * level * (high - low) / 192**0.5)
 
 
+@pytest.fixture
+def solvers(monkeypatch):
+    """The solvers `DPIR` that run in the test, in order."""
+    seen, sample = [], DPIR.sample
+
+    def noted(self, *given, **more):
+        seen.append(self)
+        return sample(self, *given, **more)
+
+    monkeypatch.setattr(DPIR, "sample", noted)
+    return seen
+
+
 @pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
 @pytest.mark.parametrize(("noise_std", "first", "last"), [(0.01, 0.12, 0.02), (0.2, 0.2, 0.1)])
-def test_dpir_falls_to_half_the_noise_and_from_twice_as_much_or_more(monkeypatch, options, noise_std, first, last):
-    seen = []
-
-    def noted(*given, times, **more):
-        seen.append(times)
-        return DPIR(*given, times=times, **more)
-
-    monkeypatch.setattr("scoreinv.tasks.solve.DPIR", noted)
+def test_dpir_falls_to_half_the_noise_and_from_twice_as_much_or_more(solvers, options, noise_std, first, last):
     y, model = torch.full((1, 3, HEIGHT, WIDTH), 0.7), prior(**options)
     problem = Problem(mask(torch.ones(1, 1, HEIGHT, WIDTH)), y, noise_std, False, Picture, initial=y)
     solve_problem(problem, model, SolveRequest(method="dpir", steps=3, estimate="mean"))
     low, high = model.data_range
-    levels = model.sde.noise_to_signal(torch.tensor(seen[0], dtype=torch.float64)) / (high - low)
+    levels = model.sde.noise_to_signal(torch.tensor(solvers[0].times, dtype=torch.float64)) / (high - low)
     np.testing.assert_allclose(levels, np.geomspace(first, last, 3), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("estimated", "strength"), [(True, 0.1), (False, 0.2)])
-def test_dpir_is_stronger_without_an_initial_estimate(monkeypatch, estimated, strength):
-    seen = []
-
-    def noted(operator, y, noise, strength, **more):
-        seen.append(strength)
-        return DPIR(operator, y, noise, strength, **more)
-
-    monkeypatch.setattr("scoreinv.tasks.solve.DPIR", noted)
+def test_dpir_is_stronger_without_an_initial_estimate(solvers, estimated, strength):
     y = torch.full((1, 3, 8, 8), 0.7)
     problem = Problem(mask(torch.ones(1, 1, 8, 8)), y, 0.01, False, Picture, initial=y if estimated else None)
     solve_problem(problem, prior(), SolveRequest(method="dpir", steps=1, estimate="mean"))
-    assert set(seen) == {strength}
+    assert {solver.strength for solver in solvers} == {strength}
 
 
 def test_an_estimate_is_averaged_over_orientations():
@@ -217,14 +216,7 @@ def test_samples_of_the_denoiser_alone_start_from_a_mean(monkeypatch, name, mean
 
 
 @pytest.mark.parametrize(("value", "completed"), [(0.5, False), (1.0, True)])
-def test_zeros_around_a_blurred_photograph_are_not_clipped_values(monkeypatch, value, completed):
-    seen = []
-
-    def noted(*given, complete, **more):
-        seen.append(complete is not None)
-        return DPIR(*given, complete=complete, **more)
-
-    monkeypatch.setattr("scoreinv.tasks.solve.DPIR", noted)
+def test_zeros_around_a_blurred_photograph_are_not_clipped_values(solvers, value, completed):
     kernel = torch.from_numpy(KERNEL)
     y = torch.full((1, 3, 8, 8), 0.5)
     y[..., 4, 4] = value
@@ -232,7 +224,7 @@ def test_zeros_around_a_blurred_photograph_are_not_clipped_values(monkeypatch, v
     initial = torch.full_like(padded, 0.5)
     problem = Problem(operator, padded, 0.05, False, Picture, initial=initial, stored=True)
     solve_problem(problem, prior(), SolveRequest(method="dpir", steps=1, estimate="mean"))
-    assert set(seen) == {completed}
+    assert {solver.complete is not None for solver in solvers} == {completed}
 
 
 def test_the_noise_that_samplers_add_is_scaled_by_the_model(monkeypatch):

@@ -9,8 +9,8 @@ from gaussian import GaussianPrior, standard_normal
 from small_conditional import conditional_prior
 from torch import Tensor
 
-from scoreinv.conditional import Observation
 from scoreinv.conditional.initial_estimate import block_means
+from scoreinv.guidance import Observation, given
 from scoreinv.models.config import ModelConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.operators import ObservedComponents
@@ -149,15 +149,16 @@ class Logits:
 
 
 def test_the_loss_of_damage_is_entropy_and_overlap_of_what_is_certain() -> None:
-    """Dice with 100 pixels more on both sides, beside twenty times the mean entropy; NaN marks faint damage."""
+    """Dice with 100 pixels more on both sides, beside twenty times the mean entropy."""
     learner, logits = DamageLearner(), 3 * standard_normal((2, 1, 6, 8), 1)
     damaged = (standard_normal((2, 1, 6, 8), 2) > 0.7).float()
-    damaged[0, :, :2] = torch.nan
-    batch = ScanBatch(torch.zeros(2, 3, 6, 8), torch.zeros(2), damaged)
+    certain = torch.ones_like(damaged)
+    certain[0, :, :2] = damaged[0, :, :2] = 0
+    batch = ScanBatch(torch.zeros(2, 3, 6, 8), torch.zeros(2), damaged, certain)
     expected: dict[str, list[Tensor]] = {"validation": [], "damaged": [], "missed": [], "wrong": []}
     for row in range(2):
-        certain = damaged[row].isfinite()
-        p, y = logits[row][certain].sigmoid().double(), damaged[row][certain].double()
+        sure = certain[row] > 0
+        p, y = logits[row][sure].sigmoid().double(), damaged[row][sure].double()
         entropy = -(y * p.log() + (1 - y) * (1 - p).log()).sum() / 48
         found = p > 0.5
         expected["validation"].append(20 * entropy + 1 - (2 * (p * y).sum() + 100) / (p.sum() + y.sum() + 100))
@@ -169,11 +170,12 @@ def test_the_loss_of_damage_is_entropy_and_overlap_of_what_is_certain() -> None:
     for share, values in expected.items():
         torch.testing.assert_close(measured[share].double(), torch.stack(values), rtol=1e-5, atol=1e-6)
     assert torch.equal(learner.losses(model, batch), measured["validation"])
-    share = float(damaged.nan_to_num(0).mean())
+    share = float(damaged.mean())
     entropy = -(share * np.log(share) + (1 - share) * np.log(1 - share))
     assert learner.baseline_loss(model, batch) == pytest.approx(20 * entropy + 1 - share)
     assert learner.baseline_loss(model, replace(batch, damaged=0 * damaged)) == pytest.approx(1, abs=1e-3)
-    assert learner.losses(model, replace(batch, damaged=damaged * torch.nan)).abs().max() < 1e-6
+    faint = replace(batch, damaged=0 * damaged, certain=0 * certain)
+    assert learner.losses(model, faint).abs().max() < 1e-6
 
 
 def test_the_loss_of_a_classifier_is_cross_entropy_of_noisy_pictures() -> None:
@@ -200,9 +202,9 @@ def test_a_conditional_prior_is_trained_given_what_is_observed() -> None:
     times = torch.tensor([0.4, 0.9], dtype=torch.float64)
     batch = ObservedBatch(images, times, noise, observed, torch.tensor([False, True]))
     operator = ObservedComponents(observed, prior.preconditioning.basis)
-    given = [Observation(operator, operator(images), coarse=coarse) for coarse in (None, block_means(images))]
+    observations = [Observation(operator, operator(images), coarse=coarse) for coarse in (None, block_means(images))]
     with torch.no_grad():
-        apart = [learner.relative_losses(prior.given(one), batch) for one in given]
+        apart = [learner.relative_losses(given(prior, one), batch) for one in observations]
         losses, measured = learner.losses(prior, batch), learner.measures(prior, batch)
         alone = learner.relative_losses(prior, batch)
     torch.testing.assert_close(losses, torch.stack([apart[0][0], apart[1][1]]), rtol=1e-4, atol=1e-5)

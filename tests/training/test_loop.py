@@ -435,23 +435,21 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(folder, out, 
     assert _states(out) == STATES[2:4]
 
 
-def test_a_resumed_run_does_not_replace_the_model_of_another(config, out) -> None:
-    train(config, out)
-    other = config.model.build()
+def test_a_resumed_run_does_not_replace_the_model_of_another(done, out) -> None:
+    other = done.model.build()
     save(other, out / "model.safetensors", notes={"run": "another"})
     with pytest.raises(InputError, match="this run has not written it"):
-        train(replace(config, steps=3), out, resume=True)
-    assert train(replace(config, steps=3), out, resume=True, overwrite=True).steps == 3
+        train(replace(done, steps=3), out, resume=True)
+    assert train(replace(done, steps=3), out, resume=True, overwrite=True).steps == 3
 
 
-def test_a_run_is_finished_when_its_model_is_that_of_the_end(config, out) -> None:
-    train(config, out)
+def test_a_run_is_finished_when_its_model_is_that_of_the_end(done, out) -> None:
     run = TrainingRun(out)
-    notes = run.finished(config)
+    notes = run.finished(done)
     assert notes["ended"] == [2, None]
-    assert run.finished(replace(config, steps=3)) is None
+    assert run.finished(replace(done, steps=3)) is None
     save(read_model(run.model), run.model, notes=notes | {"ended": [1, None]})  # as of a run that was killed
-    assert run.finished(config) is None
+    assert run.finished(done) is None
 
 
 def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:
@@ -515,13 +513,12 @@ def test_two_processes_match_one_at_the_same_global_batch(folder: Path, tmp_path
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_processes_that_found_different_states_train_nothing(config, out, monkeypatch) -> None:
+def test_processes_that_found_different_states_train_nothing(done, out, monkeypatch) -> None:
     """As machines do whose folders are not shared: their weights would differ, or they wait for each other for ever."""
-    train(config, out)
     states = torch.tensor([2.0, -1.0], dtype=torch.float64)  # this process's, and none in another
     monkeypatch.setattr(World, "mean", lambda self, value: states.mean() if value == states[0] else value)
     with pytest.raises(InputError, match="different states"):
-        train(replace(config, steps=3), out, resume=True)
+        train(replace(done, steps=3), out, resume=True)
 
 
 @pytest.mark.parametrize(

@@ -158,10 +158,9 @@ def test_a_run_that_never_began_cleans_up_under_its_lock(out: Path, monkeypatch:
     assert not out.exists()
 
 
-def test_changed_pictures_are_noticed_by_a_resumed_run(config: TrainingConfig, out: Path, tmp_path: Path) -> None:
-    train(config, out)
-    longer = replace(config, steps=3)
-    data = Path(config.data.source)
+def test_changed_pictures_are_noticed_by_a_resumed_run(done: TrainingConfig, out: Path, tmp_path: Path) -> None:
+    longer = replace(done, steps=3)
+    data = Path(done.data.source)
     Image.new("L", (8, 8)).save(data / "more.png")
     before = _files(out)
     with pytest.raises(InputError, match="the pictures are not those that the run"):

@@ -1,31 +1,19 @@
 """States of runs: two are kept, and a run resumes from its own valid states only."""
 
-import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.loop import train
-from scoreinv.training.run import RunRecord, TrainingState, save_state, saved_states
-
-
-def test_the_last_two_states_are_kept(config: TrainingConfig, tmp_path: Path) -> None:
-    network = nn.Linear(2, 1)
-    state = TrainingState(network, copy.deepcopy(network), torch.optim.Adam(network.parameters()), nn.ModuleList())
-    for step in (1, 2, 3, 4):
-        state.step = step
-        save_state(tmp_path / "state", state, RunRecord(config, "", bfloat16=False, step=step))
-    kept = [path.name for path in saved_states(tmp_path / "state")]
-    assert kept == ["000000003.safetensors", "000000004.safetensors"]
+from scoreinv.training.run import RunRecord
 
 
 @pytest.mark.slow
@@ -48,12 +36,11 @@ def _rewrite(path: Path, about: str | None = None, change: Callable[[dict[str, T
     save_file(tensors, path, metadata if about is None else {"about": about})
 
 
-def test_a_state_that_cannot_be_read_is_passed_over_in_one_line(config, out, caplog) -> None:
-    train(config, out)
+def test_a_state_that_cannot_be_read_is_passed_over_in_one_line(done, out, caplog) -> None:
     _rewrite(out / "state/000000002.safetensors", "[" * 100_000)
     caplog.clear()
     with pytest.raises(InputError, match="is there already, and this run has not written it"):
-        train(replace(config, steps=3), out, resume=True)
+        train(replace(done, steps=3), out, resume=True)
     assert [record.getMessage().count("\n") for record in caplog.records] == [0]
     assert "000000002.safetensors is unreadable and passed over: " in caplog.text
 
@@ -67,13 +54,12 @@ def _cut(name: str) -> Callable[[dict[str, Tensor]], object]:
 
 
 @pytest.mark.slow
-def test_a_state_with_an_invalid_record_or_other_tensors_is_refused(config: TrainingConfig, out: Path) -> None:
-    train(config, out)
+def test_a_state_with_an_invalid_record_or_other_tensors_is_refused(done: TrainingConfig, out: Path) -> None:
     state = out / "state/000000002.safetensors"
     whole, tensors = state.read_bytes(), load_file(state)
     with safe_open(state, framework="pt") as file:
         about = json.loads(file.metadata()["about"])
-    invalid = ({"config": {"model": 3}}, {"step": -1}, {"of": "another program"})
+    invalid = ({"done": {"model": 3}}, {"step": -1}, {"of": "another program"})
     cases = [(json.dumps(about | change), dict, "[^\n]*$") for change in invalid]
     for part in ("network.", "exp_avg_sq."):
         name = next(name for name, value in tensors.items() if name.startswith(part) and value.numel() > 1)
@@ -81,7 +67,7 @@ def test_a_state_with_an_invalid_record_or_other_tensors_is_refused(config: Trai
     for record, change, message in cases:
         _rewrite(state, record, change)
         with pytest.raises(InputError, match=rf"^\S*000000002\.safetensors: {message}"):
-            train(replace(config, steps=3), out, resume=True)
+            train(replace(done, steps=3), out, resume=True)
         state.write_bytes(whole)
 
 

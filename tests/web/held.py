@@ -14,6 +14,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.web.access import LOOPBACK, Access, listen
 from scoreinv.web.app import make_app
 from scoreinv.web.jobs import Job, JobQueue
+from scoreinv.web.objects import Objects
 
 SOON = 90.0
 """Timeout in seconds, far more than any step needs."""
@@ -45,11 +46,12 @@ class HeldModels(Models):
 
 @dataclass(frozen=True)
 class Served:
-    """A running server: the page's link, its model and its queue."""
+    """A running server: the page's link, its model, its queue and its objects."""
 
     link: str
     model: HeldModel
     queue: JobQueue
+    objects: Objects
 
     @property
     def jobs(self) -> list[Job]:
@@ -59,18 +61,18 @@ class Served:
 
 @contextmanager
 def served() -> Iterator[Served]:
-    model, queue = HeldModel(), JobQueue(prepare=lambda: None)
+    model, queue, objects = HeldModel(), JobQueue(prepare=lambda: None), Objects(lambda _: None)
     with listen(LOOPBACK, 0) as listener:
         access = Access.to(None, listener.getsockname()[1])
         prior = small_prior()
         models = HeldModels(bright_detector(), prior, prior, prior, held=model)
-        app = make_app(models, access, queue)
+        app = make_app(models, access, queue, objects)
         server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_config=None))
         server.config.timeout_graceful_shutdown = 1
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            yield Served(access.link, model, queue)
+            yield Served(access.link, model, queue, objects)
         finally:
             model.free.set()
             server.should_exit = True

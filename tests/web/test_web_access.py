@@ -98,7 +98,7 @@ class Probe:
     ],
 )
 def test_the_link_names_an_address_that_a_phone_can_open(monkeypatch, host, way, place):
-    monkeypatch.setattr("scoreinv.web.access.socket.socket", Probe)
+    monkeypatch.setattr("socket.socket", Probe)
     monkeypatch.setattr(Probe, "way", way)
     access = Access.to(host, PORT)
     link = urlsplit(access.link)
@@ -109,7 +109,7 @@ def test_the_link_names_an_address_that_a_phone_can_open(monkeypatch, host, way,
 @pytest.fixture
 def guarded(monkeypatch: pytest.MonkeyPatch):
     """A browser elsewhere in the network, and the token."""
-    monkeypatch.setattr("scoreinv.web.access.secrets.token_urlsafe", lambda _: "the-token")
+    monkeypatch.setattr("secrets.token_urlsafe", lambda _: "the-token")
     with client("0.0.0.0") as opened:
         yield opened
 

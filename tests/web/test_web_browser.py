@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import sys
 import threading
 import time
 import zipfile
@@ -1254,8 +1255,9 @@ def sent_masks(visitor: Visitor) -> list[str]:
 
 def test_the_first_tool_points_at_objects_where_that_is_installed(waiting, monkeypatch):
     visitor, server = waiting
-    for lacks, tool in ((None, "object"), ("install it", "mask")):
-        monkeypatch.setattr("scoreinv.web.app.missing_extra", lambda lacks=lacks: lacks)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    for encoder, tool in ((lambda _: None, "object"), (None, "mask")):
+        server.objects.encoder = encoder
         visitor.page.goto(server.link)
         visitor.until("tool => document.body.dataset.tool === tool", tool)
 
@@ -1267,11 +1269,10 @@ def test_one_click_leaves_out_the_fragments_of_an_object_and_takes_them_in(waiti
         def select(self, prompt: Prompt, size: Size | None = None, callback: object = None) -> Selected:
             return Selected(body, "middle", 1.0, tip)
 
-    visitor, _ = waiting
+    visitor, server = waiting
     body, tip = np.zeros((2, 120, 160), bool)
     body[50:90, 60:100] = tip[40:50, 78:82] = True
-    monkeypatch.setattr("scoreinv.web.objects._encode", lambda photo: Fixed())
-    monkeypatch.setattr("scoreinv.web.objects.missing_extra", lambda: None)
+    server.objects.encoder = lambda _: Fixed()
     monkeypatch.setattr("scoreinv.web.app.propose_shadow", lambda picture, mask: None)
     visitor.open(photo(tmp_path))
     for clicks in (1, 2):
@@ -1299,9 +1300,8 @@ def test_further_clicks_keep_the_size_of_the_first(waiting, tmp_path, monkeypatc
         def next_size(self, prompt: Prompt, size: Size | None, callback: object = None) -> Size:
             return "large"
 
-    visitor, _ = waiting
-    monkeypatch.setattr("scoreinv.web.objects._encode", lambda photo: Sizes())
-    monkeypatch.setattr("scoreinv.web.objects.missing_extra", lambda: None)
+    visitor, server = waiting
+    server.objects.encoder = lambda _: Sizes()
     monkeypatch.setattr("scoreinv.web.app.propose_shadow", lambda picture, mask: None)
     visitor.open(photo(tmp_path))
     visitor.page.click("#tools [data-tool=object]")
@@ -1467,8 +1467,7 @@ def test_the_photograph_has_the_focus_after_a_selection_by_keys(waiting, tmp_pat
     visitor, server = waiting
     body = np.zeros((120, 160), bool)
     body[50:90, 60:100] = True
-    monkeypatch.setattr("scoreinv.web.objects._encode", lambda photo: Fixed())
-    monkeypatch.setattr("scoreinv.web.objects.missing_extra", lambda: None)
+    server.objects.encoder = lambda _: Fixed()
     monkeypatch.setattr("scoreinv.web.app.propose_shadow", lambda picture, mask: None)
     visitor.open(photo(tmp_path))
     visitor.page.keyboard.press("o")

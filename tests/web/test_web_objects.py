@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled, ScoreinvError
 from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.select import MOST_CLICKS, Prompt, Selected, Size
-from scoreinv.web import objects
+from scoreinv.web.objects import Objects
 from scoreinv.web.photo import Photo
 
 SOON = 30.0
@@ -53,16 +54,9 @@ class Squares:
 
 
 @pytest.fixture
-def squares(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "_encode", Squares)
-    monkeypatch.setattr(objects, "missing_extra", lambda: None)
-    monkeypatch.setattr("scoreinv.web.app.missing_extra", lambda: None)
+def browser() -> Iterator[TestClient]:
     Squares.looks = 0
-
-
-@pytest.fixture
-def browser(squares: None) -> Iterator[TestClient]:
-    with client() as made:
+    with client(objects=Objects(Squares)) as made:
         yield made
 
 
@@ -187,15 +181,13 @@ class Endless(Squares):
 
 
 @pytest.fixture
-def endless(squares, monkeypatch) -> Endless:
-    endless = Endless(Picture(pixels()))
-    monkeypatch.setattr(objects, "_encode", lambda picture: endless)
-    return endless
+def endless() -> Endless:
+    return Endless(Picture(pixels()))
 
 
 def test_long_selections_block_no_other_request(endless):
     # The requests end before the client: Starlette's would close their streams outside its event loop.
-    with ThreadPoolExecutor() as pool, client() as browser:
+    with ThreadPoolExecutor() as pool, client(objects=Objects(lambda _: endless)) as browser:
         photo = opened(browser, png(pixels()))
         selections = [pool.submit(asked, browser, photo, click="10,8,1") for _ in range(3)]
         try:
@@ -208,19 +200,19 @@ def test_long_selections_block_no_other_request(endless):
         assert [selection.result(SOON).status_code for selection in selections] == [200, 200, 200]
 
 
-def test_a_photograph_is_encoded_again_after_a_failure(squares, monkeypatch):
+def test_a_photograph_is_encoded_again_after_a_failure():
     def encode(picture: Picture) -> Squares:
         raise MemoryError
 
-    with client(raises=False) as browser:
-        with monkeypatch.context() as patched:
-            patched.setattr(objects, "_encode", encode)
-            photo = opened(browser, png(pixels()))
-            assert asked(browser, photo, click="10,8,1").status_code == 500
+    objects = Objects(encode)
+    with client(raises=False, objects=objects) as browser:
+        photo = opened(browser, png(pixels()))
+        assert asked(browser, photo, click="10,8,1").status_code == 500
+        objects.encoder = Squares
         assert asked(browser, photo, click="10,8,1").status_code == 200
 
 
-def test_a_selection_survives_photographs_that_are_opened_meanwhile(squares, monkeypatch):
+def test_a_selection_survives_photographs_that_are_opened_meanwhile():
     """They cancel the encoding that it waits for."""
     free = threading.Event()
 
@@ -228,8 +220,7 @@ def test_a_selection_survives_photographs_that_are_opened_meanwhile(squares, mon
         assert free.wait(SOON)
         return Squares(picture)
 
-    monkeypatch.setattr(objects, "_encode", encode)
-    held, prompt = objects.Objects(), Prompt(clicks=((10, 8, True),))
+    held, prompt = Objects(encode), Prompt(clicks=((10, 8, True),))
     busy, photo, *others = [Photo.read("a.png", png(pixels())) for _ in range(4)]
 
     async def selected() -> Selected:
@@ -245,8 +236,8 @@ def test_a_selection_survives_photographs_that_are_opened_meanwhile(squares, mon
     held.close()
 
 
-def test_selections_end_with_the_server(endless, monkeypatch):
-    held, prompt = objects.Objects(), Prompt(clicks=((10, 8, True),))
+def test_selections_end_with_the_server(endless):
+    held, prompt = Objects(lambda _: endless), Prompt(clicks=((10, 8, True),))
     photo = Photo.read("a.png", png(pixels()))
 
     async def ended() -> list[Any]:
@@ -259,18 +250,17 @@ def test_selections_end_with_the_server(endless, monkeypatch):
     errors = [type(error) for error in asyncio.run(ended())]
     assert errors == [Cancelled, asyncio.CancelledError, asyncio.CancelledError]
     assert endless.stopped.is_set()
-    closed = []
-    monkeypatch.setattr(objects.Objects, "close", lambda self: closed.append(self))
-    with client():
-        assert not closed
-    assert len(closed) == 1
+    held = Objects(Squares)
+    with client(objects=held) as browser:
+        opened(browser, png(pixels()))
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        held.encode(Photo.read("b.png", png(pixels())))
 
 
-def test_what_is_not_installed_is_said():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scoreinv.web.objects.find_spec", lambda name: None)
-        with client() as browser:
-            photo = opened(browser, png(pixels()))
-            answer = asked(browser, photo, click="10,8,1")
-            assert (answer.status_code, "pip install 'scoreinv[select]'" in answer.json()["error"]) == (422, True)
-            assert browser.get("/api/limits").json()["objects"] == answer.json()["error"].rstrip(".")
+def test_what_is_not_installed_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with client(objects=Objects()) as browser:
+        photo = opened(browser, png(pixels()))
+        answer = asked(browser, photo, click="10,8,1")
+        assert (answer.status_code, "pip install 'scoreinv[select]'" in answer.json()["error"]) == (422, True)
+        assert browser.get("/api/limits").json()["objects"] == answer.json()["error"].rstrip(".")

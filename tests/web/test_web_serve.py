@@ -183,7 +183,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *wo
 
 @pytest.mark.parametrize("missing", ["fastapi", "uvicorn"])
 def test_without_the_extra(monkeypatch, capsys, missing):
-    monkeypatch.setattr("scoreinv.cli.serve.find_spec", lambda name: None if name == missing else object())
+    monkeypatch.setitem(sys.modules, missing, None)
     status, out, err = run(monkeypatch, capsys)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "pip install 'scoreinv[web]'" in err

@@ -19,6 +19,7 @@ from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.tasks import DamageOdds, PreparedFill
 from scoreinv.web import sessions
+from scoreinv.web.objects import Objects
 from scoreinv.web.photo import GoneError, Photo
 from scoreinv.web.sessions import ConflictError, Sessions
 
@@ -257,10 +258,9 @@ def _opened(file: Path) -> int | None:
     return None
 
 
-def test_nothing_is_left_of_a_photograph_that_was_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scoreinv.web.objects._encode", lambda picture: [picture])  # stands for the encoding
+def test_nothing_is_left_of_a_photograph_that_was_forgotten() -> None:
     before = _held()
-    with client() as browser:
+    with client(objects=Objects(lambda picture: [picture])) as browser:
         photo = browser.post("/api/photos?keep=true", content=png(pixels()), headers=OPAQUE).json()
         path = f"/api/photos/{photo['key']}"
         assert done(browser, f"{path}/damage")["state"] == "done"

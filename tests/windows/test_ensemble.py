@@ -11,7 +11,7 @@ from scoreinv.prior import Prior
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.system.errors import SettingError
 from scoreinv.tasks.requests import SolveRequest
-from scoreinv.windows.ensemble import ALL, MIRRORED, SelfEnsemble
+from scoreinv.windows.ensemble import ALL, MIRRORED
 from scoreinv.windows.tiled import Tiled
 
 pytestmark = pytest.mark.portable
@@ -28,30 +28,22 @@ class Lopsided(Prior):
 
 def test_the_mean_over_orientations_by_hand():
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 3, 4, 6)))
-    mirrored = SelfEnsemble(Lopsided(), MIRRORED).noise(x, 0.5)
+    mirrored = Tiled(Lopsided(), 8, 0, orientations=MIRRORED).noise(x, 0.5)
     right, left = torch.roll(x, (1, 2), (-2, -1)), torch.roll(x, (1, -2), (-2, -1))
     torch.testing.assert_close(mirrored, x - (right + left) / 2)
     steps = [(down, across) for down in (-1, 1) for across in (-2, 2)]
     steps += [(down, across) for down in (-2, 2) for across in (-1, 1)]
     expected = x - sum(torch.roll(x, step, (-2, -1)) for step in steps) / 8
-    torch.testing.assert_close(SelfEnsemble(Lopsided(), ALL).noise(x, 0.5), expected)
+    torch.testing.assert_close(Tiled(Lopsided(), 8, 0, orientations=ALL).noise(x, 0.5), expected)
     assert len(set(ALL)) == 8
-
-
-def test_evaluations_are_counted_and_windows_are_the_same():
-    averaged = SelfEnsemble(Lopsided(), ALL)
-    noise = NoiseStream(0, 2, dtype=torch.float64)
-    result = DPMpp2M(steps=3).sample(averaged, (2, 3, 4, 4), rng=noise)
-    assert result.nfe.tolist() == [24, 24]
-    x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(Tiled(averaged, 4, 0).noise(x, 0.5), averaged.noise(x, 0.5))
 
 
 def test_each_orientation_costs_what_the_prior_costs():
     prior = Lopsided()
     prior.evaluations_per_noise, prior.vjps_per_noise = 2, 3
-    averaged = SelfEnsemble(prior, MIRRORED)
-    assert (averaged.evaluations_per_noise, averaged.vjps_per_noise) == (4, 6)
+    averaged = Tiled(prior, 4, 0, orientations=ALL)
+    result = DPMpp2M(steps=3).sample(averaged, (2, 3, 4, 4), rng=NoiseStream(0, 2, dtype=torch.float64))
+    assert (result.nfe.tolist(), result.vjps.tolist()) == ([48, 48], [72, 72])
 
 
 def test_an_estimate_by_splitting_can_be_averaged_too():

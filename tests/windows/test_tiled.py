@@ -1,7 +1,5 @@
 """Tiles around a model: blending, memory, gradients, what goes inside and outside of them."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 import torch
@@ -9,17 +7,15 @@ from gaussian import GaussianPrior
 from mixture import SDES
 from torch import Tensor
 
-from scoreinv.guidance import MMPS, ClassifierGuidance, ConstrainedPC, DiffPIR, PiGDM
+from scoreinv.guidance import MMPS, ClassifierGuidance, ConstrainedPC, DiffPIR, Observation, PiGDM
 from scoreinv.operators import Blur, LinearOperator, kernels, mask, valid_blur
-from scoreinv.prior import Prior, PriorWrapper
+from scoreinv.prior import Clipped, Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import VE, as_time, broadcast
 from scoreinv.system.errors import InputError
-from scoreinv.windows import tiled as tiling
-from scoreinv.windows.boxes import Box
-from scoreinv.windows.ensemble import ALL, UPRIGHT, SelfEnsemble
+from scoreinv.windows.ensemble import ALL
 from scoreinv.windows.tiled import Tiled
-from scoreinv.windows.transforms import Orientation, crops, turn
+from scoreinv.windows.transforms import crops
 
 pytestmark = pytest.mark.portable
 
@@ -29,34 +25,33 @@ def random(*shape: int, seed: int = 4) -> Tensor:
 
 
 class Scene(Prior):
-    """Pixels apart, each Gaussian with its own mean: position and sample matter, the neighbours do not."""
+    """Pixels apart, each Gaussian with its own mean, which is a map: position and sample matter, not the neighbours."""
 
     data_range = (-1.0, 1.0)
 
-    def __init__(self, means: Tensor, stride: int = 1) -> None:
-        self.sde, self.means, self.stride = SDES["vp"], means, stride
+    def __init__(self, stride: int = 1) -> None:
+        self.sde, self.stride = SDES["vp"], stride
         self.seen: list[tuple[int, ...]] = []
 
-    def noise(self, x, t):
+    def noise(self, x, t, means):
         height, width = x.shape[-2:]
         assert height % self.stride == 0
         assert width % self.stride == 0
         self.seen.append(tuple(x.shape))
         t = as_time(t)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
-        return sigma * (x - alpha * self.means) / (alpha**2 * 0.04 + sigma**2)
+        return sigma * (x - alpha * means) / (alpha**2 * 0.04 + sigma**2)
 
-    def windows(self, boxes, samples):
-        if self.means.shape[-1] > 1:
-            means = crops(self.means, boxes, samples)
-        else:
-            means = self.means if len(self.means) == 1 else self.means.repeat(len(boxes), 1, 1, 1)
-        scene = self if means is self.means else Scene(means, self.stride)
-        scene.seen = self.seen
-        return scene
 
-    def turned(self, orientation):
-        return Scene(turn(self.means, orientation), self.stride)
+class Shown(PriorWrapper):
+    """The prior of the scene with these means."""
+
+    def __init__(self, prior: Prior, means: Tensor) -> None:
+        super().__init__(prior)
+        self.means = means
+
+    def noise(self, x, t):
+        return self.prior.noise(x, t, self.means)
 
 
 SIZES = pytest.mark.parametrize(("height", "width"), [(24, 40), (37, 21), (8, 8), (7, 30), (5, 6), (9, 8)])
@@ -69,20 +64,29 @@ MEANS = {"anywhere": (1, 1, 1, 1), "per sample": (2, 1, 1, 1), "per pixel": (1, 
 def test_tiled_prior_of_separate_pixels_is_the_prior(kind, overlap, height, width):
     """Windows see their own place and sample, the blend adds up to 1, and sides respect the stride."""
     shape = [height if n == -1 and i == 2 else width if n == -1 else n for i, n in enumerate(MEANS[kind])]
-    scene = Scene(random(*shape), stride=4)
-    free = Scene(scene.means)
+    scene, means = Scene(stride=4), random(*shape)
     x, t = random(2, 3, height, width), torch.tensor([0.3, 0.8], dtype=torch.float64)
-    tiled = Tiled(scene, 8, overlap)
-    assert torch.allclose(tiled.noise(x, t), free.noise(x, t), atol=1e-12)
+    found = Tiled(scene, 8, overlap).noise(x, t, means)
+    assert torch.allclose(found, Scene().noise(x, t, means), atol=1e-12)
     assert max(h for _, _, h, _ in scene.seen) <= 8
     assert max(w for _, _, _, w in scene.seen) <= 8
 
 
+def test_maps_of_other_resolutions_are_cropped_like_the_picture():
+    """A finer one exactly, a coarser one by interpolation: a ramp stays a ramp."""
+    finer, coarser = (torch.arange(0.5, n).double().expand(1, 1, n, n) / n for n in (48, 12))
+    for values, atol in ((finer, 0.0), (coarser, 1e-7)):
+        n = values.shape[-1]
+        first, second = crops(values, [(0, 4, 16, 16), (8, 6, 16, 16)], 1, (24, 24))
+        for window, left in ((first, 4), (second, 6)):
+            expected = left / 24 + torch.arange(0.5, window.shape[-1]).double() / n
+            torch.testing.assert_close(window[0], expected.expand_as(window[0]), rtol=0, atol=max(atol, 1e-12))
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 9), (20, 2)])
 def test_pictures_smaller_than_the_stride(height, width):
-    scene = Scene(random(1, 1, 1, 1), stride=4)
-    x = random(1, 3, height, width)
-    assert torch.allclose(Tiled(scene, 8, 2).noise(x, 0.4), Scene(scene.means).noise(x, 0.4))
+    x, means = random(1, 3, height, width), random(1, 1, height, width)
+    assert torch.allclose(Tiled(Scene(4), 8, 2).noise(x, 0.4, means), Scene().noise(x, 0.4, means))
 
 
 def test_drawn_tiles_estimate_what_is_needed():
@@ -94,11 +98,12 @@ def test_drawn_tiles_estimate_what_is_needed():
         overlap = int(rng.integers(tile // 2))
         needed = torch.from_numpy(rng.random((height, width)) < rng.choice((0.01, 0.1))) if number % 3 else None
         settings = {"pixels_at_once": int(rng.integers(1, 20 * samples * tile**2)), "needed": needed}
-        scene = Scene(random(samples, 3, height, width, seed=number), stride)
+        means = random(samples, 3, height, width, seed=number)
         x, t = random(samples, 3, height, width), torch.linspace(0.2, 0.9, samples, dtype=torch.float64)
-        found, where = Tiled(scene, tile, overlap, **settings).noise(x, t), slice(None) if needed is None else needed
-        torch.testing.assert_close(found[:, :, where], Scene(scene.means).noise(x, t)[:, :, where])
-        flat = Tiled(Constant(Scene(random(1, 1, 1, 1), stride)), tile, overlap, **settings).noise(x, t)
+        where = slice(None) if needed is None else needed
+        found = Tiled(Scene(stride), tile, overlap, **settings).noise(x, t, means)
+        torch.testing.assert_close(found[:, :, where], Scene().noise(x, t, means)[:, :, where])
+        flat = Tiled(Constant(Scene(stride)), tile, overlap, **settings).noise(x, t)
         torch.testing.assert_close(flat, (found != 0).to(x))
         assert bool((flat[:, :, where] != 0).all())
 
@@ -109,9 +114,6 @@ class Constant(PriorWrapper):
     def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
         return torch.ones_like(x)
 
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        return self
-
 
 def test_blend_is_continuous_across_windows():
     """Windows that disagree (each subtracts its own mean): no jump over the overlap larger than the ramp's step."""
@@ -121,7 +123,7 @@ def test_blend_is_continuous_across_windows():
             return x - x + x.mean((1, 2, 3), keepdim=True)
 
     x = torch.arange(64, dtype=torch.float64).expand(1, 1, 16, 64)
-    blended = Tiled(OwnMean(torch.zeros(1, 1, 1, 1)), 16, 8).noise(x, 0.4)
+    blended = Tiled(OwnMean(), 16, 8).noise(x, 0.4)
     assert float(blended[0, 0].diff(dim=1).abs().max()) <= 8 / 8 * 1.01
     assert float(blended[0, 0, 0, -1] - blended[0, 0, 0, 0]) == pytest.approx(48)
 
@@ -130,17 +132,14 @@ def test_blend_is_continuous_across_windows():
 def test_weights_fall_linearly_over_the_overlap(overlap: int) -> None:
     """From the middle of its first pixel to that of its last, in both directions."""
 
-    class Numbered(PriorWrapper):
+    class Numbered(Scene):
         """The estimate of a window is the number of its box."""
 
         def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
             return torch.arange(len(x), dtype=x.dtype)[:, None, None, None].expand_as(x)
 
-        def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-            return self
-
     side = 16 - overlap
-    blended = Tiled(Numbered(Scene(torch.zeros(1, 1, 1, 1))), 8, overlap).noise(torch.zeros(1, 1, side, side), 0.4)
+    blended = Tiled(Numbered(), 8, overlap).noise(torch.zeros(1, 1, side, side), 0.4)
     line = ((torch.arange(side) - 8 + overlap + 0.5) / overlap).clamp(0, 1)  # share of the second of two windows
     torch.testing.assert_close(blended[0, 0], 2 * line[:, None] + line)
 
@@ -148,17 +147,20 @@ def test_weights_fall_linearly_over_the_overlap(overlap: int) -> None:
 @pytest.mark.parametrize("sampler", [PC(steps=6), DPMpp2M(1.0, steps=6), ODE(1e-3, 1e-3)])
 def test_tiles_inside_of_a_condition(sampler):
     """condition(Tiled(prior)) and condition(prior) are one sampler for separate pixels."""
-    scene = Scene(random(2, 3, 13, 22))
-    observed = mask((random(1, 1, 13, 22) > 0).double())
-    y = observed(random(2, 3, 13, 22))
+    means, observed = random(2, 3, 13, 22), mask((random(1, 1, 13, 22) > 0).double())
+    observation = Observation(observed, observed(random(2, 3, 13, 22)))
     plain, tiled = (
-        sampler.sample(ConstrainedPC(prior, observed, y), (2, 3, 13, 22), rng=NoiseStream(1, 2, dtype=torch.float64))
-        for prior in (scene, Tiled(scene, 8, 3))
+        sampler.sample(
+            ConstrainedPC(Shown(prior, means), observation),
+            (2, 3, 13, 22),
+            rng=NoiseStream(1, 2, dtype=torch.float64),
+        )
+        for prior in (Scene(), Tiled(Scene(), 8, 3))
     )
     assert torch.allclose(tiled.x0, plain.x0, atol=1e-9)
     # Rounding may cost an adaptive solver a step.
     assert (tiled.nfe - plain.nfe).abs().max() <= (6 if isinstance(sampler, ODE) else 0)
-    assert torch.equal(observed(tiled.x0), y)
+    assert torch.equal(observed(tiled.x0), observation.y)
 
 
 WIDE = torch.rand(16, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -181,7 +183,7 @@ def test_no_observation_is_lost_at_the_windows(method: type[PiGDM] | type[MMPS],
     y = y + noise_std * (y != 0) * random(*y.shape, seed=6)
     tiled = Tiled(prior, 16, 4)
     option = {"variance": variance} if method is PiGDM else {"iterations": 100}
-    found = method(tiled, operator, y, noise_std, **option).denoise(x, t)
+    found = method(tiled, Observation(operator, y, noise_std), **option).denoise(x, t)
     mean, level = prior.denoise(x, t), float(prior.sde.noise_to_signal(as_time(t))) ** 2
     spread = level * variance / (level + variance)
     exact = mean + operator.ridge(y - operator(mean), noise_std**2 / spread)
@@ -221,79 +223,32 @@ def test_gradients_through_groups_of_windows_are_those_of_all_at_once() -> None:
     assert calls == [3, 3, 3]
 
 
-class Cut(PriorWrapper):
-    """Notes each time that windows are cut out of it."""
-
-    def __init__(self, prior: Prior) -> None:
-        super().__init__(prior)
-        self.cut: list[tuple[tuple[Box, ...], int]] = []
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        self.cut.append((tuple(boxes), samples))
-        return self.prior
-
-    def turned(self, orientation: Orientation) -> Prior:
-        raise NotImplementedError
-
-
-def draw(prior: Prior, count: int = 1, steps: int = 10) -> Tensor:
-    return DPMpp2M(1.0, steps=steps).sample(prior, (count, 1, 16, 16), rng=NoiseStream(0, count)).x0
-
-
-def test_each_group_of_windows_is_cut_out_once_for_all_steps() -> None:
-    for at_once, groups in ((1 << 17, 1), (2 * 64, 5)):  # nine windows of 8 pixels
-        cut = Cut(GaussianPrior(VE(0.01, 20.0), 0.3, 0.1))
-        draw(Tiled(cut, 8, 4, at_once))
-        assert len(cut.cut) == groups
-        assert len({box for boxes, _ in cut.cut for box in boxes}) == 9
-
-
-def test_windows_beyond_the_bound_of_memory_are_cut_out_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    prior = GaussianPrior(VE(0.01, 20.0), 0.3, 0.1)
-    expected = draw(Tiled(prior, 8, 4, 64))
-    monkeypatch.setattr(tiling, "_CACHE_PIXELS", 2 * 64)
-    cut = Cut(prior)
-    assert torch.equal(draw(Tiled(cut, 8, 4, 64)), expected)
-    assert len(cut.cut) == 2 + 7 * 10  # of nine windows two are kept through ten steps
-
-
-def test_a_condition_inside_is_refused() -> None:
-    prior, operator, y = GaussianPrior(SDES["vp"], 0.3, 0.1), mask(torch.ones(1, 1, 16, 16)), torch.zeros(1, 1, 16, 16)
-    for inside in (DiffPIR(prior, operator, y), SelfEnsemble(DiffPIR(prior, operator, y), UPRIGHT)):
-        with pytest.raises(InputError, match="put the tiles inside, DiffPIR"):
-            Tiled(inside, 8, 0).noise(y, 0.5)
-
-
-def test_a_class_of_crops_is_refused() -> None:
-    """The classifier would be shown one window, not the picture."""
-    guided = ClassifierGuidance(GaussianPrior(SDES["vp"], 0.3, 0.1), lambda x, t: x.flatten(1), 0)
-    with pytest.raises(InputError, match="put the tiles inside, ClassifierGuidance"):
-        Tiled(guided, 8, 0).noise(torch.zeros(1, 1, 16, 16), 0.5)
-
-
-def test_an_observation_is_not_turned() -> None:
-    prior, operator, y = GaussianPrior(SDES["vp"], 0.3, 0.1), mask(torch.ones(1, 1, 16, 16)), torch.zeros(1, 1, 16, 16)
-    with pytest.raises(InputError, match="put the orientations inside, DiffPIR"):
-        SelfEnsemble(DiffPIR(prior, operator, y), ALL).noise(y, 0.5)
+def test_what_needs_the_whole_picture_is_refused() -> None:
+    """An observation, or a class, is not that of a window; also if another wrapper is between."""
+    prior, y = GaussianPrior(SDES["vp"], 0.3, 0.1), torch.zeros(1, 1, 16, 16)
+    observation = Observation(mask(torch.ones(1, 1, 16, 16)), y)
+    for inside in (DiffPIR(prior, observation), ClassifierGuidance(prior, lambda x, t: x.flatten(1), 0)):
+        for wrapped in (inside, Clipped(inside)):
+            with pytest.raises(InputError, match=f"put the tiles inside, {type(inside).__name__}"):
+                Tiled(wrapped, 8, 0)
 
 
 @pytest.mark.parametrize(("height", "width"), [(24, 24), (12, 32)])
-def test_needed_pixels_turn_with_the_picture(height: int, width: int) -> None:
-    """A mean over orientations is known where it is needed, though that lies elsewhere in a turned picture."""
-    scene, x = Scene(random(1, 3, height, width)), random(1, 3, height, width, seed=5)
+def test_maps_turn_with_the_windows(height: int, width: int) -> None:
+    means, x = random(1, 3, height, width), random(1, 3, height, width, seed=5)
     needed = torch.zeros(height, width, dtype=torch.bool)
     needed[2:5, 1:4] = True
-    found = SelfEnsemble(Tiled(scene, 8, 2, needed=needed), ALL).noise(x, 0.4)
-    torch.testing.assert_close(found[..., needed], scene.noise(x, 0.4)[..., needed])
+    found = Tiled(Scene(), 8, 2, needed=needed, orientations=ALL).noise(x, 0.4, means)
+    torch.testing.assert_close(found[..., needed], Scene().noise(x, 0.4, means)[..., needed])
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (6, 0), (8, 8), (8, -1)])
 def test_wrong_tiles_are_named(tile, overlap):
     with pytest.raises(InputError, match="tile"):
-        Tiled(Scene(random(1, 1, 1, 1), stride=4), tile, overlap)
+        Tiled(Scene(stride=4), tile, overlap)
 
 
 def test_needed_pixels_of_another_size_are_refused():
-    tiled = Tiled(Scene(random(1, 3, 24, 30)), 16, 4, needed=torch.ones(24, 24, dtype=torch.bool))
+    tiled = Tiled(Scene(), 16, 4, needed=torch.ones(24, 24, dtype=torch.bool))
     with pytest.raises(InputError, match="24x24 and the picture 24x30"):
         tiled.noise(random(1, 3, 24, 30), 0.5)

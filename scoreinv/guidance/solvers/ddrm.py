@@ -17,6 +17,7 @@ have smaller errors than 12 (`tests/benchmarks/README.md`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
@@ -24,35 +25,29 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from scoreinv.operators import Operator
+from scoreinv.guidance.observation import observed
 from scoreinv.operators.base import in_rank, observation_like
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import GridSampler
+from scoreinv.samplers.base import GridSampler, last_state
 from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, karras_times
 from scoreinv.sdes import broadcast
 from scoreinv.system.options import Number, require
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class DDRM(GridSampler):
-    """Samples of a prior given an observation, by one evaluation per step without gradients.
+    """Samples of a `GivenObservation`, by one evaluation per step without gradients.
+
+    Its operator must have a singular value decomposition (`Operator.spectral`). Without noise the end result agrees
+    with y exactly.
 
     Attributes:
-        operator: A, which must have a singular value decomposition (`Operator.spectral`).
-        y: the observation, of shape A(x), in the model's range.
-        noise_std: standard deviation of the noise in y, at least 0, in the model's range. Without noise the end result
-            agrees with y exactly.
         eta: share of fresh noise in components that are unobserved, or noisier than the state, from 0 to 1.
         eta_b: weight of y in the other components, from 0 to 1.
         steps, spacing, times: as in `PC`, with decreasing times.
     """
 
-    constrainable = False
-
-    operator: Operator
-    y: Tensor
-    noise_std: Annotated[float, Number(0)] = 0.0
     eta: Annotated[float, Number(0, 1)] = 0.85
     eta_b: Annotated[float, Number(0, 1)] = 1.0
     steps: Steps = 20
@@ -61,55 +56,35 @@ class DDRM(GridSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.operator.spectral()
         falling = self.times is None or all(later < before for before, later in pairwise(self.times))
         require(falling, "DDRM needs decreasing times")
 
-    def begin(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-        """Return the initial state: components whose noise in y is below the noise level of x are taken from y."""
-        alpha, level = broadcast(prior.sde.alpha(t), x), float(prior.sde.noise_to_signal(t))
-        observation_like(self.y, self.operator(x))
-        observed = _Observed(self, x)
-        fresh = (level**2 - observed.noise.square()).clamp_min(0).sqrt()
-        target = observed.values + fresh * observed.operator.analyse(rng.like(x))
-        return alpha * observed.replace(x / alpha, target, observed.known & (observed.noise < level))
+    def states(self, prior: Prior, x: Tensor, times: Tensor, rng: NoiseStream) -> Iterator[tuple[Tensor, Tensor]]:
+        given, sde = observed(prior), prior.sde
+        observation_like(given.y, given.operator(x))
+        operator = given.operator.spectral()
+        singular = operator.singular.to(x)
+        known = in_rank(singular)
+        safe = torch.where(known, singular, 1)
+        values, tau = operator.analyse_observation(given.y.to(x)) / safe, given.noise_std / safe  # arbitrary if unknown
 
-    def step(self, prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
-        level, lower = (float(prior.sde.noise_to_signal(time)) for time in (t, s))
-        mean = prior.denoise(x, t)
-        x, z = x / broadcast(prior.sde.alpha(t), x), rng.like(x)
-        observed, kept = _Observed(self, x), (1 - self.eta**2) ** 0.5
-        unobserved = mean + kept * lower / level * (x - mean) + self.eta * lower * z
-        mean, z = observed.operator.analyse(mean), observed.operator.analyse(z)
-        direction = (observed.values - mean) / observed.noise
-        noisier = mean + kept * lower * direction + self.eta * lower * z  # y has more noise than the next level
-        fresh = (lower**2 - (self.eta_b * observed.noise).square()).clamp_min(0).sqrt()
-        cleaner = (1 - self.eta_b) * mean + self.eta_b * observed.values + fresh * z
-        x = observed.replace(unobserved, torch.where(lower < observed.noise, noisier, cleaner), observed.known)
-        return broadcast(prior.sde.alpha(s), x) * x
+        def replaced(x: Tensor, target: Tensor, where: Tensor) -> Tensor:
+            return x + operator.synthesise(torch.where(where, target - operator.analyse(x), 0))
 
-    def end(self, prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
-        x0 = prior.denoise(x, t)
-        return x0 if self.noise_std else self.operator.replace(x0, self.y.to(x0))
-
-
-class _Observed:
-    """The observed components of V^T x0, on the device and in the dtype of x.
-
-    Attributes:
-        known: whether each component is observed.
-        values: y_i, arbitrary for unobserved components.
-        noise: tau_i, likewise.
-    """
-
-    def __init__(self, settings: DDRM, x: Tensor) -> None:
-        self.operator = settings.operator.spectral()
-        singular = self.operator.singular.to(x)
-        self.known = in_rank(singular)
-        safe = torch.where(self.known, singular, 1)
-        self.values = self.operator.analyse_observation(settings.y.to(x)) / safe
-        self.noise = settings.noise_std / safe
-
-    def replace(self, x: Tensor, target: Tensor, where: Tensor) -> Tensor:
-        """Return x with the target's components at `where`."""
-        return x + self.operator.synthesise(torch.where(where, target - self.operator.analyse(x), 0))
+        # At first, components whose noise in y is below the noise level of x are taken from y.
+        alpha, level = broadcast(sde.alpha(times[0]), x), float(sde.noise_to_signal(times[0]))
+        fresh = (level**2 - tau.square()).clamp_min(0).sqrt()
+        x = alpha * replaced(x / alpha, values + fresh * operator.analyse(rng.like(x)), known & (tau < level))
+        kept = (1 - self.eta**2) ** 0.5
+        for t, s in pairwise(times):
+            level, lower = (float(sde.noise_to_signal(time)) for time in (t, s))
+            mean, z, x = prior.denoise(x, t), rng.like(x), x / broadcast(sde.alpha(t), x)
+            unobserved = mean + kept * lower / level * (x - mean) + self.eta * lower * z
+            mean, z = operator.analyse(mean), operator.analyse(z)
+            noisier = mean + kept * lower * ((values - mean) / tau) + self.eta * lower * z  # than the next level
+            fresh = (lower**2 - (self.eta_b * tau).square()).clamp_min(0).sqrt()
+            cleaner = (1 - self.eta_b) * mean + self.eta_b * values + fresh * z
+            x = replaced(unobserved, torch.where(lower < tau, noisier, cleaner), known)
+            x = broadcast(sde.alpha(s), x) * x
+            yield s, x
+        yield last_state(prior, x, times[-1])

@@ -14,70 +14,57 @@ smoother and closer to the truth than one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from scoreinv.operators import Operator
+from scoreinv.guidance.observation import GivenObservation, observed
 from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior
-from scoreinv.samplers.base import Callback, CountedPrior, Sampler, Samples, State, reported
+from scoreinv.samplers.base import GridSampler, State
 from scoreinv.samplers.rng import NoiseStream
-from scoreinv.samplers.times import Spacing, Steps, Times, log_times, time_grid
+from scoreinv.samplers.times import Spacing, Steps, Times, log_times
 from scoreinv.sdes import broadcast
 from scoreinv.system.options import Number
 
 
-@dataclass(frozen=True, eq=False)
-class DPIR(Sampler):
-    """One estimate of the picture given an observation; each step takes one evaluation and no gradient.
+@dataclass(frozen=True)
+class DPIR(GridSampler):
+    """One estimate of a `GivenObservation`; each step takes one evaluation and no gradient.
+
+    Its operator is linear or differentiable. Without noise the end result agrees with y exactly. No noise is drawn. A
+    `start` is alpha times a first estimate without noise, at the time of the first level; None for zeros.
 
     Attributes:
-        operator: A, linear or differentiable.
-        y: the observation, of shape A(x), in the model's range.
-        noise_std: standard deviation of the noise in y, at least 0, in the model's range. Without noise the end result
-            agrees with y exactly.
         strength: the paper's lambda, above 0; a larger value means more weight of the denoiser.
         steps, spacing, times: as in `PC`.
         complete: estimates the unknown values of y, such as clipped ones (`tasks.denoise`): called at each step with
             A x of the current estimate x, it returns all of y. None if y is known.
     """
 
-    constrainable = False
-
-    operator: Operator
-    y: Tensor
-    noise_std: Annotated[float, Number(0)] = 0.0
     strength: Annotated[float, Number(None)] = 0.23
     steps: Steps = 8
     spacing: Spacing = log_times
     times: Times = None
     complete: Callable[[Tensor], Tensor] | None = None
 
-    def draw(
-        self, prior: Prior, shape: tuple[int, ...], rng: NoiseStream, callback: Callback | None, start: State | None
-    ) -> Samples:
-        """Return the estimates, (B, C, H, W); see `Sampler.sample`. No noise is drawn from `rng`.
+    def initial_state(
+        self, prior: Prior, shape: tuple[int, ...], t: Tensor, rng: NoiseStream, start: State | None
+    ) -> Tensor:
+        return torch.zeros(shape, device=rng.device, dtype=rng.dtype) if start is None else start.x
 
-        Args:
-            start: alpha times a first estimate without noise, and the time of the first level; None for zeros.
-        """
-        times = time_grid(prior.sde, self.spacing, self.steps, self.times, None if start is None else start.t)
-        if start is None:
-            x = torch.zeros(shape, device=rng.device, dtype=rng.dtype)
-        else:
-            x = start.x / broadcast(prior.sde.alpha(times[0]), start.x)
-        counted, y = CountedPrior(prior), self.y.to(x)
-        with reported(callback, len(times), float(times[0]), x) as report:
-            for t in times:
-                ridge_level = self.strength * (self.noise_std / prior.sde.noise_to_signal(t)).square()
-                predicted, operator = self.operator.linearised(x)
-                y = y if self.complete is None else self.complete(predicted)
-                z = x + operator.ridge(observation_like(y, predicted) - predicted, ridge_level)
-                x = counted.denoise(broadcast(prior.sde.alpha(t), z) * z, t)
-                report(float(t), x, counted.nfe)
-            x0 = prior.finish(x if self.noise_std else self.operator.replace(x, y))
-        return counted.samples(x0)
+    def states(self, prior: Prior, x: Tensor, times: Tensor, rng: NoiseStream) -> Iterator[tuple[Tensor, Tensor]]:
+        given, sde = observed(prior), prior.sde
+        x = x / broadcast(sde.alpha(times[0]), x)
+        for number, t in enumerate(times, 1):
+            predicted, operator = given.operator.linearised(x)
+            if self.complete is not None:
+                completed = replace(given.observation, y=self.complete(predicted))
+                given = GivenObservation(given.prior, completed)
+            level = self.strength * (given.noise_std / sde.noise_to_signal(t)).square()
+            z = x + operator.ridge(observation_like(given.y, predicted) - predicted, level)
+            x = prior.denoise(broadcast(sde.alpha(t), z) * z, t)
+            yield t, x if number < len(times) else given.finish(x)

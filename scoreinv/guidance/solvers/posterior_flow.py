@@ -86,8 +86,6 @@ class PosteriorFlow(Sampler):
             the last level.
     """
 
-    constrainable = False
-
     variance: Tensor
     basis: Tensor
     steps: Steps = 3
@@ -101,8 +99,9 @@ class PosteriorFlow(Sampler):
     ) -> Samples:
         """Return samples (B, C, H, W); see `Sampler.sample`.
 
-        Raises InputError for a `start`: give it a prior by `prior.given`.
+        Raises InputError for a `start`, and for a prior that constrains states.
         """
+        require(not prior.constrains, "this sampler takes the posterior of `guidance.given`, without constraints")
         require(start is None, "this sampler starts from the posterior mean of a prior that takes the observation")
         counted, levels = CountedPrior(prior), self.levels(prior)
         variance, basis = (value.to(rng.device, rng.dtype) for value in (self.variance, self.basis))

@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate, groupby
 from pathlib import PurePosixPath
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from scoreinv.models.config import AnyConfig
 from scoreinv.training.data.pictures import DataConfig, Pictures
 
 TIMES, ORDER, NOISE, PICTURE, DROPOUT, OBSERVED, FILM, COLOUR_FILM, DAMAGE = range(9)
@@ -58,7 +57,7 @@ class PictureSource:
     Attributes:
         pictures: pictures to draw from.
         data: how they are drawn.
-        model: configuration of the model, for its range and the side of its pictures.
+        model: configuration of the model, of a kind that the learner trains.
         side: of the drawn pictures, in pixels.
         batch_size: number of pictures in the global batch.
         seed: seed of all draws.
@@ -66,7 +65,7 @@ class PictureSource:
 
     pictures: Pictures
     data: DataConfig
-    model: AnyConfig
+    model: Any
     side: int
     batch_size: int
     seed: int

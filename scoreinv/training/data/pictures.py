@@ -143,7 +143,27 @@ def picture_files(config: DataConfig) -> Iterator[list[PictureFile]]:
     Raises InputError if the source is none of these and no folder, or lacks pictures or names in the configuration.
     """
     source = BUILTIN if config.source is None else Path(config.source)
-    with _files(source) as files:
+    with ExitStack() as stack:
+        if (source / "data.mdb").is_file():
+            files = _lmdb_files(source, stack)
+        elif source.is_dir():
+            found = (path for path in sorted(source.rglob("*")) if is_picture(path.relative_to(source)))
+            stats = [(path, path.stat()) for path in found if path.is_file() and not _is_of_run(path, source)]
+            files = [PictureFile(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
+        elif source.is_file() and not zipfile.is_zipfile(source):
+            files = _tfrecord_files(source)
+        elif source.is_file():
+            try:
+                archive = stack.enter_context(zipfile.ZipFile(source))
+            except Exception as error:  # damaged tables raise all kinds of errors
+                raise InputError(f"{source}: cannot be read as a zip file ({error})") from error
+            entries = sorted(archive.infolist(), key=lambda info: info.filename)
+            pictures = [info for info in entries if is_picture(PurePosixPath(info.filename))]
+            files = [PictureFile(i.filename, (i.file_size, i.CRC), (archive, i)) for i in pictures]
+        else:
+            raise InputError(f"{source}: no such folder or file")
+        if not files:
+            raise InputError(f"{source}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
         refuse_absent([file.name for file in files], config)
         yield files
 
@@ -156,7 +176,7 @@ def check_source(config: DataConfig) -> None:
 
 def class_names(source: Path) -> tuple[str, ...]:
     """Return the names of the class folders in a folder or zip; raise InputError if there are fewer than two."""
-    with _files(source) as files:
+    with picture_files(DataConfig(str(source))) as files:
         classes = class_labels([file.name for file in files])[1]
     if not classes:
         raise InputError(f"{source}: holds no folders that could be classes, each with its pictures")
@@ -188,32 +208,6 @@ def aliases(name: str) -> set[str]:
     """Return the names in `holdout` that match a picture: its path, its file name, and that without suffix."""
     path = PurePosixPath(name)
     return {name, path.name, path.stem}
-
-
-@contextmanager
-def _files(source: Path) -> Iterator[list[PictureFile]]:
-    with ExitStack() as stack:
-        if (source / "data.mdb").is_file():
-            files = _lmdb_files(source, stack)
-        elif source.is_dir():
-            found = (path for path in sorted(source.rglob("*")) if is_picture(path.relative_to(source)))
-            stats = [(path, path.stat()) for path in found if path.is_file() and not _is_of_run(path, source)]
-            files = [PictureFile(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
-        elif source.is_file() and not zipfile.is_zipfile(source):
-            files = _tfrecord_files(source)
-        elif source.is_file():
-            try:
-                archive = stack.enter_context(zipfile.ZipFile(source))
-            except Exception as error:  # damaged tables raise all kinds of errors
-                raise InputError(f"{source}: cannot be read as a zip file ({error})") from error
-            entries = sorted(archive.infolist(), key=lambda info: info.filename)
-            pictures = [info for info in entries if is_picture(PurePosixPath(info.filename))]
-            files = [PictureFile(i.filename, (i.file_size, i.CRC), (archive, i)) for i in pictures]
-        else:
-            raise InputError(f"{source}: no such folder or file")
-        if not files:
-            raise InputError(f"{source}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
-        yield files
 
 
 def _is_of_run(path: Path, source: Path) -> bool:

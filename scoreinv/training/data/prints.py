@@ -171,7 +171,7 @@ def draw_print(rgb: np.ndarray, medium: Medium, generator: Generator) -> np.ndar
 
 
 def _with_edge(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndarray:
-    kind = list(_EDGES)[generator.choice(len(_EDGES), p=list(_EDGES.values()))]
+    kind = list(EDGES)[generator.choice(len(EDGES), p=list(EDGES.values()))]
     return Sheet(print_, medium, generator).covered(kind).astype(np.float32)
 
 
@@ -210,7 +210,7 @@ def scanned(print_: np.ndarray, medium: Medium, generator: Generator) -> np.ndar
     return pixels.astype(np.float32) / np.float32(255)
 
 
-def _plain_border(sheet: Sheet) -> Cover:
+def plain_border(sheet: Sheet) -> Cover:
     """Draw a border of bare paper, possibly with a line, a printed name, or the background of the scan."""
     rng, medium = sheet.rng, sheet.medium
     inside = _inside_frame(sheet, 0.02, 0.3, 0.0 if rng.random() < 0.7 else 0.1)
@@ -236,7 +236,7 @@ def _plain_border(sheet: Sheet) -> Cover:
     return np.clip(0.5 - inside / soft, 0, 1), np.clip(paper, 0, 1).astype(np.float32)
 
 
-def _oval_mask(sheet: Sheet) -> Cover:
+def oval_mask(sheet: Sheet) -> Cover:
     """Round the corners, sharply or gradually, to white or black."""
     inside = _inside_frame(sheet, 0.0, 0.08, sheet.rng.uniform(0.15, 0.5))
     soft = np.exp(sheet.rng.uniform(0, np.log(0.2 * sheet.extent)))
@@ -244,7 +244,7 @@ def _oval_mask(sheet: Sheet) -> Cover:
     return np.clip(0.5 - inside / soft, 0, 1), ground
 
 
-def _plate_edge(sheet: Sheet) -> Cover:
+def plate_edge(sheet: Sheet) -> Cover:
     """Draw the dark, nearly straight edge of a glass plate, where its holder covered the emulsion."""
     rng = sheet.rng
     inside = _inside_frame(sheet, 0.01, 0.06, 0.03)
@@ -254,7 +254,7 @@ def _plate_edge(sheet: Sheet) -> Cover:
     return np.clip(0.5 - inside / soft, 0, 1) * np.float32(rng.uniform(0.8, 1)), dark
 
 
-_EDGES: dict[Callable[[Sheet], Cover], float] = {_plain_border: 0.55, _oval_mask: 0.2, _plate_edge: 0.25}
+EDGES: dict[Callable[[Sheet], Cover], float] = {plain_border: 0.55, oval_mask: 0.2, plate_edge: 0.25}
 """Probabilities of the kinds of edges."""
 
 

@@ -66,7 +66,7 @@ class DamageDrawing:
     def __post_init__(self) -> None:
         check_settings(self, "damage.")
         for kind, times in self.often:
-            check("a kind of damage.often", kind, tuple(_KINDS))
+            check("a kind of damage.often", kind, tuple(KINDS))
             require(0 <= times <= 1000, f"damage.often of {kind} must lie in [0, 1000]")
         require(len(dict(self.often)) == len(self.often), "damage.often names a kind twice")
         drawn = sum(share > 0 for share in self.shares.values())
@@ -76,7 +76,7 @@ class DamageDrawing:
     def shares(self) -> dict[str, float]:
         """Return the probability of each kind."""
         factors = dict(self.often)
-        weights = {kind: share * factors.get(kind, 1.0) for kind, (share, _) in _KINDS.items()}
+        weights = {kind: share * factors.get(kind, 1.0) for kind, (share, _) in KINDS.items()}
         return {kind: weight / (sum(weights.values()) or 1) for kind, weight in weights.items()}
 
 
@@ -109,9 +109,9 @@ def draw_scan(rgb: np.ndarray, config: DamageDrawing, generator: Generator) -> S
     kinds: list[str] = []
     if generator.random() >= config.undamaged:
         kinds = draw_kinds(config, generator)
-    changed = damaged(print_, medium, generator, [kind for kind in kinds if kind not in _SHARP])
+    changed = damaged(print_, medium, generator, [kind for kind in kinds if kind not in SHARP])
     print_, changed = blurred(print_, medium.focus), blurred(changed, medium.focus)
-    changed = damaged(changed, medium, generator, [kind for kind in kinds if kind in _SHARP])
+    changed = damaged(changed, medium, generator, [kind for kind in kinds if kind in SHARP])
     change = np.abs(changed - print_).max(axis=2)
     mask = change > VISIBLE + medium.grain
     seed = int(generator.integers(2**63))
@@ -129,7 +129,7 @@ def damaged(print_: np.ndarray, medium: Medium, generator: Generator, kinds: lis
     """Return the print with damage of these kinds."""
     values = print_
     for kind in kinds:
-        values = Sheet(values, medium, generator).covered(_KINDS[kind][1])
+        values = Sheet(values, medium, generator).covered(KINDS[kind][1])
     return np.clip(values, 0, 1).astype(np.float32)
 
 
@@ -376,7 +376,7 @@ def _specks(sheet: Sheet) -> Cover:
     return canvas.cover(), _black_or_white(sheet, 0.8)
 
 
-_KINDS: dict[str, tuple[float, Callable[[Sheet], Cover]]] = {
+KINDS: dict[str, tuple[float, Callable[[Sheet], Cover]]] = {
     "scratches": (0.19, _scratches),
     "creases": (0.10, _creases),
     "folds": (0.11, _folds),
@@ -393,7 +393,7 @@ _KINDS: dict[str, tuple[float, Callable[[Sheet], Cover]]] = {
     "specks": (0.05, _specks),
 }
 """Kinds of damage: their default probabilities, and the functions that draw them."""
-_SHARP = ("film", "specks")
+SHARP = ("film", "specks")
 """Kinds without the blur of a print: those on a scanned film or on the scanner's glass."""
 
 
@@ -513,20 +513,20 @@ class _Canvas:
 
 def draw_hole(side: int, generator: Generator) -> np.ndarray:
     """Draw a hole of a random kind, (side, side) bool; it is neither empty nor everything."""
-    hole = list(_HOLES)[generator.choice(len(_HOLES), p=list(_HOLES.values()))](side, generator)
+    hole = list(HOLES)[generator.choice(len(HOLES), p=list(HOLES.values()))](side, generator)
     if hole.all() or not hole.any():
-        return _lost_pixels(side, generator)
+        return lost_pixels(side, generator)
     return hole
 
 
-def _lost_pixels(side: int, generator: Generator) -> np.ndarray:
+def lost_pixels(side: int, generator: Generator) -> np.ndarray:
     """Draw single pixels, 10 to 95 % of them, mostly many."""
     hole = generator.random((side, side), dtype=np.float32) < 0.1 + 0.85 * generator.random() ** 0.5
     hole[tuple(generator.integers(side, size=2))] = True
     return hole
 
 
-def _bent_lines(side: int, generator: Generator) -> np.ndarray:
+def bent_lines(side: int, generator: Generator) -> np.ndarray:
     """Draw long, slightly bent lines, 1 to 5 pixels wide."""
     canvas, draw = _bitmap(side)
     for _ in range(generator.integers(3, 14)):
@@ -541,7 +541,7 @@ def _bent_lines(side: int, generator: Generator) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def _lines_of_letters(side: int, generator: Generator) -> np.ndarray:
+def lines_of_letters(side: int, generator: Generator) -> np.ndarray:
     """Draw lines of letters, with strokes of 1 to 6 pixels."""
     canvas, draw = _bitmap(side)
     size = int(generator.integers(10, 45))
@@ -554,7 +554,7 @@ def _lines_of_letters(side: int, generator: Generator) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def _brush_strokes(side: int, generator: Generator) -> np.ndarray:
+def brush_strokes(side: int, generator: Generator) -> np.ndarray:
     """Draw brush strokes, 2 to 32 pixels wide, with round ends."""
     canvas, draw = _bitmap(side)
     width = float(np.exp(generator.uniform(np.log(2), np.log(min(32, side / 2)))))
@@ -567,7 +567,7 @@ def _brush_strokes(side: int, generator: Generator) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def _boxes(side: int, generator: Generator) -> np.ndarray:
+def boxes(side: int, generator: Generator) -> np.ndarray:
     """Draw one to three boxes, with sides of 1/8 to 7/8 of the picture's."""
     hole = np.zeros((side, side), dtype=bool)
     for _ in range(generator.integers(1, 4)):
@@ -577,7 +577,7 @@ def _boxes(side: int, generator: Generator) -> np.ndarray:
     return hole
 
 
-def _all_but_a_window(side: int, generator: Generator) -> np.ndarray:
+def all_but_a_window(side: int, generator: Generator) -> np.ndarray:
     """Draw everything except a window at some sides: borders, halves, corners."""
     hole = np.ones((side, side), dtype=bool)
     height, width = (int(n) for n in generator.integers(max(1, side // 4), side + 1, 2))
@@ -605,12 +605,12 @@ def _bitmap(side: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     return canvas, ImageDraw.Draw(canvas)
 
 
-_HOLES: dict[Callable[[int, Generator], np.ndarray], float] = {
-    _lost_pixels: 0.72,
-    _bent_lines: 0.06,
-    _lines_of_letters: 0.06,
-    _brush_strokes: 0.09,
-    _boxes: 0.06,
-    _all_but_a_window: 0.01,
+HOLES: dict[Callable[[int, Generator], np.ndarray], float] = {
+    lost_pixels: 0.72,
+    bent_lines: 0.06,
+    lines_of_letters: 0.06,
+    brush_strokes: 0.09,
+    boxes: 0.06,
+    all_but_a_window: 0.01,
 }
 """Probabilities of the kinds. Most are single pixels, for which classical methods are nearly optimal."""

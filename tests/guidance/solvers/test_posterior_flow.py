@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scoreinv.guidance import ConstrainedPC, PosteriorFlow
+from scoreinv.guidance import ConstrainedPC, Observation, PosteriorFlow
 from scoreinv.guidance.solvers import posterior_flow
 from scoreinv.guidance.solvers.posterior_flow import LAST, Correction, blurred
 from scoreinv.operators import mask
@@ -242,7 +242,7 @@ def test_it_tells_of_each_evaluation_and_stops() -> None:
 
 def test_a_prior_that_has_to_be_constrained_is_refused() -> None:
     prior = posterior(VE(0.01, 80.0))
-    given = ConstrainedPC(prior, mask(torch.ones(1, 1, 16, 16)), prior.mean)
+    given = ConstrainedPC(prior, Observation(mask(torch.ones(1, 1, 16, 16)), prior.mean))
     with pytest.raises(InputError, match="without constraints"):
         PosteriorFlow(prior.variance, basis()).sample(given, SHAPE, rng=NoiseStream(0, 3))
     with pytest.raises(SettingError) as caught:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import ImageFont
 
 from pretrained.blur import make as blur
 from pretrained.tone import make as tone
@@ -66,13 +67,16 @@ def covers(kind: Callable[[Sheet], prints.Cover]) -> Draw:
 
 
 CASES: dict[str, Draw] = {
-    **{name: covers(draw) for name, (_, draw) in synthetic_damage._KINDS.items()},
-    **{kind.__name__: covers(kind) for kind in prints._EDGES},
+    **{name: covers(draw) for name, (_, draw) in synthetic_damage.KINDS.items()},
+    **{kind.__name__: covers(kind) for kind in prints.EDGES},
     **{
         hole.__name__: lambda rng, hole=hole: [hole(48, rng)]
-        for hole in (*synthetic_damage._HOLES, synthetic_damage.draw_hints)
-        if hole is not synthetic_damage._lines_of_letters
+        for hole in (*synthetic_damage.HOLES, synthetic_damage.draw_hints)
+        if hole is not synthetic_damage.lines_of_letters
     },
+    "wide creases": lambda rng: list(
+        synthetic_damage.KINDS["creases"][1](Sheet(np.ones((12, 1300, 3)), MEDIA[0], rng))
+    ),
     "old film": lambda rng: [on_old_film(picture(), MEDIA[int(rng.integers(2))], rng)],
     "other film": lambda rng: [on_other_film(picture(), "rec601", rng)],
     "colour film": lambda rng: [on_colour_film(picture(), "rec601", rng)],
@@ -109,8 +113,8 @@ def no_font(size: int) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_drawings_of_a_seed_stay_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (prints, synthetic_damage):
-        monkeypatch.setattr(module, "font", no_font)
+    prints.font.cache_clear()
+    monkeypatch.setattr(ImageFont, "load_default", no_font)
     expected = json.loads(DRAWINGS.read_text())[name]
     for found, known in zip(summary(name), expected, strict=True):
         np.testing.assert_allclose(found[0::3], known[0::3])

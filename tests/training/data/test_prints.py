@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from scoreinv.operators.luma import luma
-from scoreinv.training.data import prints
 from scoreinv.training.data.prints import Medium, Sheet, blurred, draw_medium, on_old_film, on_other_film, scanned
 
 WHITE, BLACK = np.ones(3, np.float32), np.zeros(3, np.float32)
@@ -118,8 +117,8 @@ def sheet(height: int = 60, width: int = 80, seed: int = 0, **changes: object) -
 def test_a_sheet_knows_its_sizes_and_places() -> None:
     one = sheet(60, 700)
     assert (one.height, one.width, one.longer, one.extent) == (60, 700, 700, 60)
-    large = np.zeros((prints._EXTENT + 1, prints._EXTENT + 2, 3), np.uint8)
-    assert Sheet(large, PLAIN, np.random.default_rng(0)).extent == prints._EXTENT
+    large = np.zeros((161, 162, 3), np.uint8)
+    assert Sheet(large, PLAIN, np.random.default_rng(0)).extent == 160
     places = np.array([one.place() for _ in range(2000)])
     np.testing.assert_allclose(places.mean(0), [350, 30], rtol=0.05)
     assert (places.max(0) > [690, 59]).all()
@@ -154,56 +153,6 @@ def test_covers_colours_and_papers() -> None:
     assert np.mean([texture.mean() for texture in textures]) == pytest.approx(0.5, abs=0.02)
     assert 0.005 < np.mean([texture.std() for texture in textures]) < 0.08
     assert all(np.ptp(texture, axis=2).max() < 1e-6 for texture in textures)
-
-
-def test_frames_are_distances_to_their_sides(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Margins lie in their range at the sides that are seen, one at least; rounded corners are further off."""
-    counts = np.zeros(4)
-    for seed in range(40):
-        one = sheet(100, 120, seed)
-        monkeypatch.setattr(one, "rng", Straight(one.rng))
-        inside = prints._inside_frame(one, 0.05, 0.2, 0.0)
-        above, below = inside[:, 60], inside[::-1, 60]
-        left, right = inside[50], inside[50, ::-1]
-        seen = [bool((side[:40] < 0).any()) for side in (above, below, left, right)]
-        assert any(seen)
-        counts += seen
-        for side, shown in zip((above, below, left, right), seen, strict=True):
-            if shown:
-                margin = 0.5 - side[0]
-                assert 5 - 1e-3 <= margin <= 20 + 1e-3
-                np.testing.assert_allclose(side[:30], np.arange(30) + 0.5 - margin, atol=1e-3)
-            else:
-                assert side[0] > 20
-    assert (counts >= 17).all()
-    assert (counts <= 38).all()
-    one = sheet(100, 100, 3)
-    monkeypatch.setattr(one, "rng", Everywhere(one.rng))
-    inside = prints._inside_frame(one, 0.1, 0.1, 0.3)
-    np.testing.assert_allclose(inside[50, :5], np.arange(5) + 0.5 - 10, atol=1e-3)
-    # The centre of a corner's circle lies 30 pixels within both sides.
-    np.testing.assert_allclose(inside[10, 10], 30 - np.hypot(29.5, 29.5), atol=1e-3)
-    np.testing.assert_allclose(inside[45, 45], 35.5, atol=1e-3)
-
-
-class Straight:
-    """A generator without tilt."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-
-    def normal(self, *given: float) -> float:
-        return 0.0
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.rng, name)
-
-
-class Everywhere(Straight):
-    """And every side is seen."""
-
-    def random(self, *shape: int) -> np.ndarray:
-        return np.zeros(*shape)
 
 
 def test_other_films_have_greys_for_black_and_white_and_weights_of_colours() -> None:

@@ -1,18 +1,16 @@
-"""Observations of pictures, and the base class of priors given an observation."""
+"""Observations of pictures, and priors given an observation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from scoreinv.operators import Operator
 from scoreinv.prior import Prior, PriorWrapper
+from scoreinv.samplers.base import CountedPrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Number, check, require
-from scoreinv.windows.boxes import Box
-from scoreinv.windows.transforms import Orientation
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +26,7 @@ class Observation:
         coarse: the pictures at half the size (rounded up), as means of 2x2 pixels; NaN where unknown.
         fine: the pictures at the prior's `luma_scale` times the size. Their luma is used where the operator observes
             luma.
-        features: feature maps of the whole pictures, from `ConditionalPrior.gray_features`.
+        features: feature maps of the whole pictures, from `ColourPrior.gray_features`.
 
     Raises InputError if y is not (B, C, H, W) or noise_std is negative.
     """
@@ -46,26 +44,31 @@ class Observation:
 
 
 class GivenObservation(PriorWrapper):
-    """Base class of priors given an observation.
+    """A prior with an observation, which the solvers `DDRM` and `DPIR` read; base class of all conditions.
 
-    For exact observations (noise_std 0) and linear A the end result agrees with y: finish(x0) = x0 - A^+ A x0 + A^+ y.
+    Its `noise` is the prior's; a condition changes it. For exact observations (noise_std 0) the end result agrees with
+    y: finish(x0) = x0 - A^+ A x0 + A^+ y.
     """
+
+    of_whole_pictures = True
 
     def __init__(self, prior: Prior, observation: Observation) -> None:
         super().__init__(prior)
+        self.observation = observation
         self.operator, self.y, self.noise_std = observation.operator, observation.y, observation.noise_std
-
-    def accepts(self, observation: Observation) -> str | None:
-        return "this prior is given an observation: compose the operators of both into one observation"
-
-    def windows(self, boxes: Sequence[Box], samples: int) -> Prior:
-        order = f"put the tiles inside, {type(self).__name__}(Tiled(...), ...)"
-        raise InputError(f"an observation is of the whole picture: {order}")
-
-    def turned(self, orientation: Orientation) -> Prior:
-        order = f"put the orientations inside, {type(self).__name__}(SelfEnsemble(...), ...)"
-        raise InputError(f"an observation cannot be turned: {order}")
 
     def finish(self, x0: Tensor) -> Tensor:
         x0 = self.prior.finish(x0)
         return x0 if self.noise_std else self.operator.replace(x0, self.y.to(x0))
+
+
+def observed(prior: Prior) -> GivenObservation:
+    """Return the observation that a solver reads, with its prior; raise InputError for any other prior.
+
+    prior: counts the evaluations of a `GivenObservation` (`samplers.base.CountedPrior`).
+    """
+    assert isinstance(prior, CountedPrior)
+    given = prior.prior
+    if type(given) is not GivenObservation or given.constrains:
+        raise InputError("this solver takes GivenObservation(prior, Observation(operator, y)) of an unguided prior")
+    return given
