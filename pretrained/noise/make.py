@@ -29,7 +29,7 @@ from torch import Tensor
 
 from pretrained.fitting import arguments, photographs
 from scoreinv.imaging.opencv import load_opencv
-from scoreinv.models.catalogue import load, load_noise_estimator
+from scoreinv.models.catalogue import load, load_kind
 from scoreinv.models.model_file import save
 from scoreinv.models.noise_estimator import NoiseEstimator
 from scoreinv.networks.blocks import channels_last
@@ -51,7 +51,8 @@ FLOORS = 0.1 * (2 / 255) ** 2 / 12, (0.25 / 255) ** 2
 
 
 def main() -> None:
-    parser = arguments(__doc__, PRETRAINED, steps=12_000)
+    parser = arguments(__doc__, "noise", steps=12_000)
+    parser.set_defaults(output=PRETRAINED)
     parser.add_argument("part", choices=["estimator", "adapters"])
     parser.add_argument("folders", type=Path, nargs="+")
     options = parser.parse_args()
@@ -77,7 +78,7 @@ def train_estimator(draw: Callable[[], tuple[Tensor, Tensor]], steps: int, outpu
 
 def train_adapters(draw: Callable[[], tuple[Tensor, Tensor]], steps: int, output: Path) -> None:
     """Train new adapters of the denoiser with the bundled estimator."""
-    prior, estimator = load("denoiser"), channels_last(load_noise_estimator("noise").network)
+    prior, estimator = load("denoiser"), channels_last(load_kind("noise", "noise").network)
     published = {name: value for name, value in prior.network.state_dict().items() if "adapters" not in name}
     network = channels_last(replace(prior.network.config, adapters=RANK).build())
     network.load_state_dict(published, strict=False)

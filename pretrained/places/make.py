@@ -1,4 +1,4 @@
-"""Train pretrained/scene/likeness.safetensors, the embedding that compares places of pictures.
+"""Train pretrained/places/model.safetensors, the embedding that compares places of pictures.
 
     python -m pretrained.places.make PHOTOS CLOTHES KINDS [--most 200] [--steps 800] [--seed 0]
 
@@ -11,9 +11,8 @@ photographs for each kind of object. Training alternates between five tasks:
     clothes  a garment matches the same garment on other people
     kind     an object matches objects of its kind, located by class activation maps (Zhou et al. 2016)
 
-The distribution of colours given a place is trained afterwards, by the likelihood of the colours of similar places.
-The bundled weights come from a longer script: there, dresses also matched tops and skirts, and similarity depended on
-the kinds of the pictures.
+The distribution of colours given a place is trained afterwards, by the likelihood of the colours of similar places. The
+bundled weights are of an earlier program (see the card), so this one makes an embedding of the same kind, not the same.
 """
 
 from __future__ import annotations
@@ -30,12 +29,13 @@ from scipy.io import loadmat
 from torch import Tensor, nn
 
 import scoreinv
-from pretrained.fitting import arguments, photographs, store
+from pretrained.fitting import arguments, photographs
 from scoreinv.files.read import read_picture
-from scoreinv.models.places import PLACES_FILE, maps_of
+from scoreinv.models.places import maps_of
 from scoreinv.networks.place_embedding import Colours, PlaceNetwork
 from scoreinv.operators.luma import luma
 from scoreinv.preconditioning import centre
+from scoreinv.prior import Model
 from scoreinv.training.fitting import fit
 
 BATCH, QUERIES = 8, 256
@@ -64,7 +64,7 @@ View = dict[str, Any]
 
 
 def main() -> None:
-    parser = arguments(__doc__, PLACES_FILE, "photos", "clothes", "kinds", most=200, steps=800)
+    parser = arguments(__doc__, "places", "photos", "clothes", "kinds", most=200, steps=800)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     random.seed(options.seed)
@@ -89,7 +89,7 @@ def main() -> None:
     fit(groups, draw_loss, options.steps, 2e-3, warmup=30)
     every_pair = [*halves, *dressed, *(pair for pictures in kinds for pair in pictures)]
     train_colours(metric.colours, [view for pair in every_pair for view in pair], options.steps)
-    store(metric, options.output, half=True)
+    scoreinv.save(Model(metric), options.output, half=True)
     print("sharpness / 20, threshold, luma weight:", *(f"{value:.2f}" for value in scales.tolist()))
 
 

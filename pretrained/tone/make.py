@@ -1,4 +1,4 @@
-"""Train pretrained/tone/tone.safetensors, the tone estimator, on photographs with synthetic fading.
+"""Train pretrained/tone/model.safetensors, the tone estimator, on photographs with synthetic fading.
 
     python -m pretrained.tone.make PHOTOS MORE [MORE ...] [--most 4000] [--cache FILE] [--steps 30000]
 
@@ -28,8 +28,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pretrained.fitting import arguments, photographs, store
-from scoreinv.models.tone_estimator import PARTS, SIDE, TONE_FILE, ToneNetwork, apply_curves, load_tone
+from pretrained.fitting import arguments, photographs
+from scoreinv.models.catalogue import load_kind
+from scoreinv.models.model_file import save
+from scoreinv.models.tone_estimator import PARTS, SIDE, ToneNetwork, apply_curves
+from scoreinv.prior import Model
 from scoreinv.tasks.tone import REDUCED_SIDE, chroma_network, expected_chroma, inputs_of_pixels
 from scoreinv.training.fitting import fit
 
@@ -58,10 +61,10 @@ AT_STAKE = 8.0
 
 
 def main() -> None:
-    parser = arguments(__doc__, TONE_FILE, "photos", most=4000, steps=30_000, rate=2e-3)
+    parser = arguments(__doc__, "tone", "photos", most=4000, steps=30_000, rate=2e-3)
     parser.add_argument("more", type=Path, nargs="+")
     parser.add_argument("--cache", type=Path, help="file for the data computed from the photographs")
-    parser.add_argument("--init", type=Path, help="weights to start from")
+    parser.add_argument("--init", type=Path, help="model to start from")
     parser.add_argument("--odds", action="store_true", help="train only the layers of the odds")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
@@ -73,7 +76,7 @@ def main() -> None:
             save_file(kept, options.cache)
     photos, guesses, ends = kept["photos"], kept["guesses"], kept["ends"]
     print(f"{len(photos)} photographs, some of them more than once")
-    network = (ToneNetwork() if options.init is None else load_tone(options.init)).train().requires_grad_(True)
+    network = (ToneNetwork() if options.init is None else load_kind("tone", options.init).network).train()
     first = GUESSES * len(photographs(options.photos, "tone"))
 
     def draw_loss() -> Tensor:
@@ -84,7 +87,7 @@ def main() -> None:
 
     trained = network.odds if options.odds else network
     fit(trained.parameters(), draw_loss, options.steps, options.rate, warmup=100, weight_decay=0.02, ema=EMA, clip=1.0)
-    store(network, options.output)
+    save(Model(network), options.output)
 
 
 def computed(first: Path, more: list[Path], most: int) -> dict[str, Tensor]:

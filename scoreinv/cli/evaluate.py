@@ -151,7 +151,7 @@ def evaluate_run(
     again.
     """
     from scoreinv.imaging.plot import line_plots
-    from scoreinv.models.config import ModelConfig
+    from scoreinv.models.config import PriorConfig
     from scoreinv.tasks.evaluate_run import RunEvaluation, snapshot_in, snapshots_of
     from scoreinv.training import TrainingRun, read_config
 
@@ -164,7 +164,7 @@ def evaluate_run(
     set_threads(common.threads)
     model, judged = read_config(run.config).model, _judge(judge, None, common)[0].image_size
     side = model.image_size
-    if not isinstance(model, ModelConfig):  # only priors have samples
+    if not isinstance(model, PriorConfig):  # only priors have samples
         settings = replace(settings, samples=0)
     if settings.samples and side != judged and inception is None:
         notice(common, f"no samples are compared: {judge} takes {judged}x{judged} pixels; others need --inception")

@@ -32,7 +32,7 @@ def list_models(common: Common) -> None:
     rows = [_COLUMNS]
     for model in models:
         fid = model["figures"].get("fid", model["figures"].get("fid_ode"))
-        size, weights = str(model["image_size"]), f"{model['parameters'] / 1e6:.1f} M"
+        size, weights = str(model["image_size"] or ""), f"{model['parameters'] / 1e6:.1f} M"
         kinds = model["name"], model["kind"], model["task"], model["sde"] or ""
         rows.append(
             (*kinds, size, weights, str(int(model["megabytes"] + 0.5)), model["licence"], f"{fid:.2f}" if fid else "")

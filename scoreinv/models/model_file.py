@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import save as serialised
 
 from scoreinv.models.codec import encode, in_file, parse_json
-from scoreinv.models.config import AnyConfig, AnyModel, NamedSDE, config_of, decode_model
+from scoreinv.models.config import NamedSDE, PriorConfig, config_of, decode_model
 from scoreinv.models.weights import check_shapes, install, opened
-from scoreinv.sdes import SDE
+from scoreinv.prior import Model
+from scoreinv.sdes import SDE, VE
 from scoreinv.system.errors import CheckpointError, SettingError
 from scoreinv.system.files import atomic_write
 from scoreinv.system.text import shown
@@ -25,8 +26,8 @@ from scoreinv.system.text import shown
 _FORMAT = "scoreinv"
 
 
-def save(model: AnyModel, path: str | Path, *, half: bool = False, notes: dict[str, Any] | None = None) -> None:
-    """Write a model to a file that `load` (`load_classifier`, `load_damage_detector`) reads; replace an existing one.
+def save(model: Model, path: str | Path, *, half: bool = False, notes: dict[str, Any] | None = None) -> None:
+    """Write a model to a file that `load` or its like reads; replace an existing file.
 
     Args:
         path: the safetensors file.
@@ -57,17 +58,20 @@ def save(model: AnyModel, path: str | Path, *, half: bool = False, notes: dict[s
         temporary.write_bytes(serialised(tensors, metadata))
 
 
-def read_model(path: Path, sde: SDE | None = None) -> AnyModel:
+def read_model(path: Path, sde: SDE | None = None, kind: str | None = None) -> Any:
     """Read a model in float32, on the CPU, in evaluation mode.
 
     Args:
         sde: replaces the file's SDE.
+        kind: the expected kind, see `config.KINDS`; `prior` stands for all priors, None for any kind.
 
     Raises CheckpointError if the file is missing, truncated, of another kind, too large for memory, does not fit its
     configuration or has values that are not finite, or if it needs a custom SDE and none is given.
     """
     with opened(path) as (metadata, shapes, read):
         config, _ = _described(path, metadata)
+        if not (kind in (None, config.kind) or (kind == "prior" and isinstance(config, PriorConfig))):
+            raise CheckpointError(f"{path}: its kind is {config.kind}, not {kind}")
         if sde is not None and config.sde is not None:
             config = replace(config, sde=sde)
         if isinstance(config.sde, NamedSDE):
@@ -77,19 +81,18 @@ def read_model(path: Path, sde: SDE | None = None) -> AnyModel:
     return model
 
 
-def read_metadata(path: Path) -> tuple[AnyConfig, dict[str, Any]]:
+def read_metadata(path: Path) -> tuple[Any, dict[str, Any]]:
     """Read configuration and notes of a model's file, and check the shapes of its tensors but not their values.
 
     Raises CheckpointError if the file is missing or the shapes do not fit.
     """
     with opened(path) as (metadata, shapes, _):
         config, notes = _described(path, metadata)
-        if not isinstance(config.sde, NamedSDE):  # a placeholder builds no model
-            check_shapes(path, unfilled(path, config).parts(), shapes)
+        check_shapes(path, unfilled(path, config).parts(), shapes)
     return config, notes
 
 
-def _described(path: Path, metadata: dict[str, str]) -> tuple[AnyConfig, dict[str, Any]]:
+def _described(path: Path, metadata: dict[str, str]) -> tuple[Any, dict[str, Any]]:
     """Decode configuration and notes of a file."""
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(f"{path}: safetensors, but not a scoreinv model (official ones: `scoreinv convert`)")
@@ -99,10 +102,12 @@ def _described(path: Path, metadata: dict[str, str]) -> tuple[AnyConfig, dict[st
         return decode_model(parse_json(metadata["config"])), parse_json(metadata.get("notes", "{}"))
 
 
-def unfilled(path: Path, config: AnyConfig) -> AnyModel:
+def unfilled(path: Path, config: Any) -> Any:
     """Build a model with its networks on the device `meta`, without memory for their weights.
 
     Raises CheckpointError if the configuration cannot be built.
     """
+    if isinstance(config.sde, NamedSDE):
+        config = replace(config, sde=VE())  # a placeholder builds no model, and the SDE has no weights
     with in_file(path), torch.device("meta"):
         return config.build()

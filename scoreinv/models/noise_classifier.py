@@ -30,7 +30,6 @@ class NoiseClassifier(Model):
     """
 
     network: WideResNet | ConvNet
-    kind = "a classifier"
 
     def __init__(
         self,
@@ -41,11 +40,9 @@ class NoiseClassifier(Model):
         classes: tuple[str, ...],
         guidance: float = 1.0,
     ) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network, image_size)
         self.sde = sde
         self.data_range = (float(data_range[0]), float(data_range[1]))
-        self.image_size = image_size
         self.classes = classes
         self.guidance = guidance
 

@@ -18,21 +18,9 @@ _SIDE, _OVERLAP = 320, 32
 
 
 class NoiseEstimator(Model):
-    """The standard deviation of a photograph's noise, for each component (`networks.noise_levels`) at every place.
-
-    Args:
-        network: the trained network.
-        image_size: side of the training crops, in pixels.
-    """
-
-    kind = "a noise estimator"
+    """The standard deviation of a photograph's noise, for each component (`networks.noise_levels`) at every place."""
 
     network: NoiseEstimatorNetwork
-
-    def __init__(self, network: NoiseEstimatorNetwork, image_size: int) -> None:
-        super().__init__()
-        self.network = network
-        self.image_size = image_size
 
     @torch.no_grad()
     def levels(self, pictures: Tensor) -> Tensor:

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.references import ColourPlaces, GrayPlaces
-from scoreinv.models.weights import load_encoder, read_network
-from scoreinv.networks.place_embedding import PlaceNetwork
-from scoreinv.system.files import PRETRAINED
-
-PLACES_FILE = PRETRAINED / "scene" / "likeness.safetensors"
-
-_encoder = cache(load_encoder)
-"""Encoder trained for classification; a prior's encoder was fine-tuned for colours."""
-
-
-@cache
-def load_place_network() -> PlaceNetwork:
-    """Load the bundled place embedding, once per process."""
-    return read_network(PLACES_FILE, PlaceNetwork)
+from scoreinv.models.catalogue import bundled_network
 
 
 def gray_places_of(luma: Tensor, prior: ColourPrior) -> GrayPlaces:
     """Return the places of a grey picture (1, 1, H, W) in [0, 1], for a prior with a network of the mean chroma."""
     with torch.no_grad():
         maps = maps_of(luma, prior)
-        keys, colour_weights = load_place_network()(maps)
+        keys, colour_weights = bundled_network("places")(maps)
     height, width = maps[0].shape[-2:]
     small = F.interpolate(luma.cpu(), (height, width), mode="area").flatten()
     return GrayPlaces(keys, F.normalize(maps[0], dim=1)[0].flatten(1), colour_weights, small, (height, width))
@@ -41,7 +26,7 @@ def colour_places_of(rgb: Tensor, luma: Tensor, prior: ColourPrior) -> ColourPla
     gray = gray_places_of(luma, prior)
     chroma = F.interpolate(rgb.cpu(), gray.size, mode="area")[0].flatten(1) - gray.luma
     with torch.no_grad():
-        components = load_place_network().colours.log_densities(chroma).softmax(0)
+        components = bundled_network("places").colours.log_densities(chroma).softmax(0)
     return ColourPlaces(gray, chroma, components)
 
 
@@ -50,7 +35,7 @@ def paleness_of(luma: Tensor, prior: ColourPrior) -> Tensor:
     assert prior.chroma is not None
     with torch.no_grad():
         features = prior.chroma.decoder_features(luma)[0].float().cpu()
-        colours = load_place_network().colours
+        colours = bundled_network("places").colours
         return colours.paleness(colours(features)).reshape(1, 1, *features.shape[-2:])
 
 
@@ -58,5 +43,6 @@ def maps_of(luma: Tensor, prior: ColourPrior) -> list[Tensor]:
     """Return the input maps of `PlaceNetwork` for a grey picture (1, 1, H, W) in [0, 1], on the CPU."""
     assert prior.chroma is not None  # as `check_references` checked
     features, maps = prior.chroma.decoder_features(luma)
-    large = _encoder().of_gray(F.interpolate(luma.cpu(), scale_factor=2, mode="bilinear"))
+    original = bundled_network("encoder")  # trained for classification; the prior's was fine-tuned for colours
+    large = original.of_gray(F.interpolate(luma.cpu(), scale_factor=2, mode="bilinear"))
     return [value.float().cpu() for value in (features, *maps[1:], *large[1:])]

@@ -8,17 +8,11 @@ the log odds of a gain by these curves.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
-from scoreinv.models.weights import read_network
 from scoreinv.networks.chroma import DECODER_FEATURES
 from scoreinv.operators.luma import luma_weights
-from scoreinv.system.files import PRETRAINED
-
-TONE_FILE = PRETRAINED / "tone" / "tone.safetensors"
 
 SIDE = 56
 """Side of the reduced, square picture, in pixels."""
@@ -103,11 +97,3 @@ def _moments(rgb: Tensor, expected: Tensor) -> Tensor:
     slope = (chroma * expected_chroma).mean(1) / (expected_chroma.square().mean(1) + 1e-3)
     logs = [log_rgb.mean(1), log_expected.mean(1), std, expected_std, covariance / (std * expected_std + 0.05), slope]
     return torch.cat([*logs, chroma.mean(1) * 4, expected_chroma.mean(1) * 4, chroma.abs().mean(1) * 4], dim=1)
-
-
-def load_tone(path: Path = TONE_FILE) -> ToneNetwork:
-    """Load the network, in float32 and evaluation mode.
-
-    Raises CheckpointError if the file is missing or holds another network.
-    """
-    return read_network(path, ToneNetwork)

@@ -11,21 +11,9 @@ from scoreinv.prior import Model
 
 
 class Upscaler(Model):
-    """An estimate of the large picture of a small one.
-
-    Args:
-        network: the trained network.
-        image_size: side of the small training crops, in pixels.
-    """
-
-    kind = "an upscaler"
+    """An estimate of the large picture of a small one; the training crops are the small ones."""
 
     network: SPAN
-
-    def __init__(self, network: SPAN, image_size: int) -> None:
-        super().__init__()
-        self.network = network
-        self.image_size = image_size
 
     @property
     def reach(self) -> int:

@@ -18,14 +18,11 @@ from torch import Tensor, nn
 from scoreinv.models.codec import cut
 from scoreinv.networks.encoder import Encoder
 from scoreinv.system.errors import CheckpointError
-from scoreinv.system.files import PRETRAINED
+from scoreinv.system.files import MODEL_FILE, PRETRAINED
 from scoreinv.system.memory import shortage
 
 FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Types of weights, by their names in safetensors."""
-ENCODER_FILE = PRETRAINED / "encoder" / "encoder.safetensors"
-"""Weights of the image encoder that conditional priors and damage detectors share."""
-
 Shapes = dict[str, tuple[int, ...]]
 """Shapes of tensors by name."""
 Parts = Mapping[str, nn.Module]
@@ -34,7 +31,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def read_network(path: Path, build: Callable[[], Module], prefix: str = "") -> Module:
-    """Read a network from a file of weights: float32, frozen, on the CPU, in evaluation mode.
+    """Read a network that is a part of other models from its file: float32, frozen, on the CPU, in evaluation mode.
 
     Args:
         build: returns the network; called on the device `meta`.
@@ -51,9 +48,9 @@ def read_network(path: Path, build: Callable[[], Module], prefix: str = "") -> M
     return network.eval().requires_grad_(False)
 
 
-def load_encoder(path: Path = ENCODER_FILE) -> Encoder:
-    """Load the image encoder; errors as those of `read_network`."""
-    return read_network(path, Encoder)
+def load_encoder() -> Encoder:
+    """Load the image encoder that conditional priors and damage detectors share."""
+    return read_network(PRETRAINED / "encoder" / MODEL_FILE, Encoder)
 
 
 def install(path: Path, parts: Parts, shapes: Shapes, read: Callable[[str], Tensor]) -> None:

@@ -48,6 +48,9 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 class NCSNppConfig(Checked):
     """Options of the network; the defaults are those of NCSN++ (continuous) on CIFAR-10.
 
+    Of the reference's options, its DDPM models resample by convolutions, and those of 256 pixels or more have
+    `input_skip` and `output_skip`. No published model has a residual output, `cat`, or another activation than swish.
+
     Attributes:
         channels: channels of the picture.
         condition_channels: channels of the condition.

@@ -20,6 +20,8 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "pretrained"
 PRETRAINED = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "pretrained"
 """The folder of the bundled models: in the installed package, or beside the package in a checkout."""
+MODEL_FILE = "model.safetensors"
+"""Name of a model's file in its own folder."""
 
 STREAM = "-"
 """Name of standard input and output."""

@@ -25,7 +25,8 @@ from scoreinv.analysis.spectrum import BLOCK, block_powers, blur_misfits, polar_
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.blur import as_kernel, check_kernel_size, kernel_array
-from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, BlurPrediction, load_blur
+from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, BlurPrediction
+from scoreinv.models.catalogue import bundled_network
 from scoreinv.models.loading import Models
 from scoreinv.operators import Blur, InLight, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import SMALLEST, BlurKind, PointSpread, kernel_moments
@@ -411,7 +412,7 @@ def _likeliest(powers: np.ndarray, blurs: list[PointSpread]) -> PointSpread:
 
 @torch.no_grad()
 def _predicted(powers: np.ndarray, network: BlurNetwork | None = None) -> BlurPrediction:
-    return (network or load_blur())(torch.from_numpy(polar_spectrum(powers, RADII, ANGLES))[None])
+    return (network or bundled_network("blur"))(torch.from_numpy(polar_spectrum(powers, RADII, ANGLES))[None])
 
 
 def _probabilities(prediction: BlurPrediction) -> list[float]:

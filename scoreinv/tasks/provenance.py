@@ -17,6 +17,7 @@ import numpy as np
 from scoreinv.imaging.changes import changes
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.records import Record, SourceType, pixel_hash, with_record
+from scoreinv.models import catalogue
 from scoreinv.models.loading import Models
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError
@@ -44,7 +45,8 @@ def recorded(
     record = Record(
         task=task.name,
         settings=settings_of(request),
-        models={role: models.identity(role) for role in roles},
+        models={role: models.identity(role) for role in roles}
+        | {name: catalogue.identity(name, catalogue.locate(name)) for name in request.helpers(inputs.given)},
         software=software,
         original=pixel_hash(picture),
         inputs=hashes(inputs),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from scoreinv.imaging.picture import Picture
     from scoreinv.inputs.hints import KnownColours
+    from scoreinv.models.catalogue import HelperName
     from scoreinv.models.loading import Role
 
 Method = Literal["conditioned", "pc"]
@@ -174,6 +175,10 @@ class Request:
         colour (`tasks.damage.kind_of`).
         """
         return []
+
+    def helpers(self, given: Collection[Given]) -> list[HelperName]:
+        """Return the names of the bundled models without a role that help to make the result from these inputs."""
+        return ["encoder"] if "damage" in self.roles(given) else []
 
     def check_given(self, given: Collection[Given]) -> None:
         """Raise SettingError if these inputs do not fit the request."""
@@ -428,6 +433,11 @@ class ColorizeRequest(DrawRequest):
     def roles(self, given: Collection[Given]) -> list[Role]:
         return ["colorize"]
 
+    def helpers(self, given: Collection[Given]) -> list[HelperName]:
+        if self.method == "pc" or self.start is not None:
+            return []
+        return ["places", "encoder"] if "hints" in given or "references" in given else ["places"]
+
     def saturation_of(self, sampling: Sampling, *, hinted: bool) -> float:
         """Return the largest factor of the chroma, 1 with given colours (`hinted`), which drawn ones should match."""
         if self.saturation is not None:
@@ -662,6 +672,9 @@ class DeblurRequest(SolveRequest):
     def roles(self, given: Collection[Given]) -> list[Role]:
         return ["denoise", "noise"] if self.noise_std is None else ["denoise"]
 
+    def helpers(self, given: Collection[Given]) -> list[HelperName]:
+        return ["blur"] if self.kernel is None else []
+
     def result_of(self, picture: Picture) -> Picture:
         if self.kernel is not None:
             from scoreinv.inputs.blur import check_kernel_size
@@ -884,6 +897,15 @@ class RestoreRequest(Request):
             "upscale": self.enlarge is not None,
         }
         return [role for role, is_used in used.items() if is_used]
+
+    def helpers(self, given: Collection[Given]) -> list[HelperName]:
+        used: dict[HelperName, bool] = {
+            "encoder": "damage" in self.roles(given) or (self.colorize and "hints" in given),
+            "tone": self.tone != 0,
+            "scene": self.tone != 0,
+            "places": self.colorize,
+        }
+        return [name for name, is_used in used.items() if is_used]
 
     @property
     def enlargement(self) -> int:

@@ -17,12 +17,12 @@ from torch import Tensor
 from scoreinv.analysis.borders import within_border
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.tone_curves import ToneCurves, mean_difference, tone_changes, with_tones
-from scoreinv.models.catalogue import MODEL_FILE
-from scoreinv.models.tone_estimator import PARTS, QUANTILES, SIDE, ToneNetwork, load_tone
+from scoreinv.models.catalogue import bundled_network
+from scoreinv.models.tone_estimator import PARTS, QUANTILES, SIDE, ToneNetwork
 from scoreinv.models.weights import read_network
 from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.operators.luma import colour_basis, luma_weights
-from scoreinv.system.files import PRETRAINED
+from scoreinv.system.files import MODEL_FILE, PRETRAINED
 from scoreinv.tasks.notes import Note, info
 
 REDUCED_SIDE = 224
@@ -38,10 +38,9 @@ _BLACK, _DARKER = 0.01, 0.5
 faded print has no dark channel, because fading raises black; a picture under water has, red."""
 
 
-@lru_cache(maxsize=1)
 def tone_network() -> ToneNetwork:
-    """Load the network that estimates the curves, once per process."""
-    return load_tone()
+    """Return the network that estimates the curves."""
+    return bundled_network("tone")  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=1)

@@ -39,7 +39,15 @@ from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.initial_estimate import block_means
 from scoreinv.conditional.prior import ConditionalPrior, resized_like
 from scoreinv.guidance import Conditioned, Observation, given
-from scoreinv.models.config import AnyConfig, AnyModel, ClassifierConfig, DetectorConfig, ModelConfig
+from scoreinv.models.config import (
+    AnyConfig,
+    AnyModel,
+    ClassifierConfig,
+    ColourConfig,
+    DetectorConfig,
+    FillConfig,
+    ModelConfig,
+)
 from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.networks.chroma import ChromaNetwork
@@ -203,7 +211,7 @@ class ScoreLearner(NoiseLearner[ScorePrior, NoisyBatch]):
             raise InputError("learner.focus does not go with the likelihood weighting, which draws its times")
 
     def trains(self, model: AnyConfig) -> bool:
-        return isinstance(model, ModelConfig) and model.residual is None
+        return isinstance(model, ModelConfig)
 
     def draw(self, source: PictureSource, step: int, rows: range) -> NoisyBatch:
         return self._noisy(source, step, rows)
@@ -336,11 +344,11 @@ class ConditionalLearner(NoiseLearner[ConditionalPrior, ObservedBatch]):
     useful: ClassVar[float | None] = 0.95  # the initial estimate is near the best
 
     def trains(self, model: AnyConfig) -> bool:
-        return isinstance(model, ModelConfig) and model.residual is not None
+        return isinstance(model, FillConfig)
 
     def drawn_scale(self, model: Any) -> int:
         """Return the scale of the finest luma that the model takes."""
-        return max(model.residual.luma_scale, model.encoder_scale)
+        return max(model.preconditioning.luma_scale, model.encoder_scale)
 
     def draw(self, source: PictureSource, step: int, rows: range) -> ObservedBatch:
         """Draw observations, and put some pictures on another film."""
@@ -353,12 +361,12 @@ class ConditionalLearner(NoiseLearner[ConditionalPrior, ObservedBatch]):
             generators = source.stream(COLOUR_FILM, step, index), source.stream(FILM, step, index)
             self._put_on_films(picture, bool(components[0].any()), model, *generators)
         fine = luma = None
-        if model.residual.luma_scale > 1:
+        if model.preconditioning.luma_scale > 1:
             withheld = torch.tensor([stream.random() < _FINE_WITHHELD for stream in streams])
-            fine = _reduced(batch.images, scale // model.residual.luma_scale)
+            fine = _reduced(batch.images, scale // model.preconditioning.luma_scale)
             fine = torch.where(withheld[:, None, None, None], torch.nan, fine)
         if model.encoder_scale:
-            weights = torch.from_numpy(luma_weights(model.residual.gray_weights)).float()
+            weights = torch.from_numpy(luma_weights(model.preconditioning.gray_weights)).float()
             reduced = _reduced(batch.images, scale // model.encoder_scale)
             low, high = model.data_range
             luma = (torch.einsum("c,bchw->bhw", weights, reduced)[:, None] - low) / (high - low)
@@ -376,7 +384,7 @@ class ConditionalLearner(NoiseLearner[ConditionalPrior, ObservedBatch]):
         low, high = model.data_range
         for rendering, generator in renderings:
             rgb = ((picture - low) / (high - low)).permute(1, 2, 0).clamp(0, 1).numpy()
-            changed = rendering(rgb, model.residual.gray_weights, generator)
+            changed = rendering(rgb, model.preconditioning.gray_weights, generator)
             picture.copy_(torch.from_numpy(changed).permute(2, 0, 1) * (high - low) + low)
 
     def losses(self, model: ConditionalPrior, batch: ObservedBatch) -> Tensor:
@@ -409,7 +417,7 @@ class ChromaLearner(ConditionalLearner):
     """
 
     def trains(self, model: AnyConfig) -> bool:
-        return isinstance(model, ModelConfig) and model.chroma
+        return isinstance(model, ColourConfig) and model.chroma
 
     def network(self, model: ConditionalPrior) -> ChromaNetwork:
         assert isinstance(model, ColourPrior)

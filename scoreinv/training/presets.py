@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.models.config import ClassifierConfig, DetectorConfig, ModelConfig
+from scoreinv.models.config import ClassifierConfig, DetectorConfig, FillConfig, ModelConfig
 from scoreinv.models.foreign.published import has_discrete_times, published
 from scoreinv.networks.classifiers import WideResNetConfig
 from scoreinv.networks.detector import DetectorNetworkConfig
@@ -72,7 +72,7 @@ def conditional_training(sde: SDE, data: DataConfig) -> TrainingConfig:
     )
     return replace(
         run,
-        model=ModelConfig(network, sde, preconditioning, image_size=64),
+        model=FillConfig(network, sde, preconditioning, image_size=64),
         learner=ConditionalLearner(focus=(-0.5, 2.0)),
         optimizer=replace(run.optimizer, learning_rate=1e-3),
     )

@@ -18,6 +18,7 @@ from scoreinv.files.write import write_picture
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.records import history_of, pixel_hash, with_record
+from scoreinv.models.catalogue import locate, sha256
 
 FAST = ("--precision", "float32", "--device", "cpu")
 
@@ -137,6 +138,9 @@ def test_restorations_enlargements_and_blurs_are_made_again(scoreinv, photo, mod
         assert done.code == 0, done.err
         again = scoreinv("rerun", f"{words[0]}.png", "--original", photo, "--model", model)
         assert again.code == 0, (words, again.err)
+    models = records(Path("restore.png"))[0].models
+    assert models["tone"] == {"name": "tone", "sha256": sha256(locate("tone"))}
+    assert models.keys() >= {"encoder", "tone", "scene", "places"}
 
 
 def test_wrong_inputs_of_rerun(scoreinv, photo, mask, model, tmp_path):

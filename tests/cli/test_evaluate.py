@@ -401,10 +401,10 @@ def test_a_reference_of_another_size_is_told_before_the_work(scoreinv, classes, 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["evaluate", "data/day", "--reference", "data/night", "--classifier", "photo"], "not a classifier"),
+        (["evaluate", "data/day", "--reference", "data/night", "--classifier", "photo"], "not classifier"),
         (
             ["evaluate", "data/day", "--reference", "data/night", "--classifier", "photo", "--dry-run"],
-            "not a classifier",
+            "not classifier",
         ),
         (
             ["evaluate", "data/day", "--reference", "data/night", "--inception", "code.pth"],

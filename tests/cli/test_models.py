@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ from safetensors.torch import save_file
 from shell import small_config
 
 import scoreinv as library
+from scoreinv.models.catalogue import FixedKind
 from scoreinv.models.codec import encode
 from scoreinv.models.foreign.published import PUBLISHED
 from scoreinv.models.model_file import save
+from scoreinv.system.files import PRETRAINED
 
 
 def test_models(scoreinv, model):
@@ -35,11 +38,14 @@ def test_models_list_is_a_table(scoreinv, monkeypatch):
     lines = scoreinv("models", "list").out.splitlines()
     assert lines[0].split() == ["name", "kind", "task", "SDE", "pixels", "weights", "MB", "licence", "FID"]
     photo = next(line for line in lines if line.startswith("photo "))
-    assert photo.split()[1:5] == ["bundled", "prior", "ve", "64"]
+    assert photo.split()[1:5] == ["bundled", "fill", "ve", "64"]
     deep = next(line for line in lines if line.startswith("ve/cifar10_ncsnpp_deep_continuous"))
     assert deep.split()[1:] == ["published", "prior", "ve", "32", "107.6", "M", "430", "Apache-2.0", "2.20"]
     listed = json.loads(scoreinv("models", "list", "--json").out)["models"]
     assert [model["name"] for model in listed] == [line.split()[0] for line in lines[1:]]
+    kinds = {model["name"]: model["task"] for model in listed if model["kind"] == "bundled"}
+    assert {kind for name, kind in kinds.items() if name == kind} == {"damage", "noise", *get_args(FixedKind), "select"}
+    assert kinds.keys() == {folder.parent.name for folder in PRETRAINED.glob("*/README.md")}
 
 
 def test_a_published_model_is_shown_with_its_sampler_and_source(scoreinv):

@@ -255,7 +255,7 @@ def test_a_model_that_cannot_be_loaded_stops_the_batch_with_one_error(scoreinv, 
     def fail(*_: object) -> None:
         raise CheckpointError("model.safetensors: is damaged")
 
-    monkeypatch.setattr("scoreinv.models.catalogue.load", fail)
+    monkeypatch.setattr("scoreinv.models.catalogue.load_kind", fail)
     outcome = scoreinv("inpaint", "scans", "--mask", mask)
     assert (outcome.code, outcome.err) == (2, "scoreinv: error: model.safetensors: is damaged\n")
 

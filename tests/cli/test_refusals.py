@@ -73,7 +73,7 @@ CASES = [
     # damaged, or of another kind
     ("denoise cut.png", "cut.png"),
     ("denoise photo.png --model cut.safetensors", "cut.safetensors"),
-    ("likelihood photo.png --model damage", "not a prior"),
+    ("likelihood photo.png --model damage", "not prior"),
     ("evaluate pair --reference scans", "pair: has one picture"),
     (f"{CONVERT} -o new.safetensors", "weights.pth"),
     ("train --sde ve --data empty --out new", "empty: holds no pictures"),

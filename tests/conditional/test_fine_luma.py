@@ -16,7 +16,7 @@ from scoreinv import guidance
 from scoreinv.conditional.initial_estimate import block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.guidance import Conditioned, Observation
-from scoreinv.models.config import ModelConfig
+from scoreinv.models.config import FillConfig
 from scoreinv.models.model_file import read_model, save
 from scoreinv.operators import LinearOperator, gray, mask
 from scoreinv.operators.luma import luma
@@ -34,7 +34,7 @@ from scoreinv.windows.ensemble import MIRRORED
 
 READING = ResidualPreconditioning(luma_scale=2)
 NETWORK = replace(SMALL, condition_channels=READING.condition_channels)
-CONFIG = ModelConfig(NETWORK, VE(0.01, 20.0), READING, (-1.0, 1.0), 16)
+CONFIG = FillConfig(NETWORK, VE(0.01, 20.0), READING, (-1.0, 1.0), 16)
 
 
 def prior() -> ScorePrior:

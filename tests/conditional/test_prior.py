@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from scoreinv.conditional.initial_estimate import block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.guidance import ConstrainedPC, Observation, given, refusal
-from scoreinv.models.config import ModelConfig
+from scoreinv.models.config import FillConfig, ModelConfig
 from scoreinv.operators import ObservedComponents, gray, mask
 from scoreinv.operators.luma import colour_basis
 from scoreinv.operators.pixelwise import rotated
@@ -288,11 +288,11 @@ def test_priors_without_observations_and_other_operators_are_refused() -> None:
 
 
 def test_network_and_reading_belong_together() -> None:
-    for network, reading in ((SMALL, EDM()), (replace(SMALL, condition_channels=0), ResidualPreconditioning())):
-        with pytest.raises(CheckpointError, match="conditional"):
-            ModelConfig(network, VE(), reading)
-    with pytest.raises(CheckpointError, match="3 channels"):
-        ModelConfig(replace(SMALL, channels=1), VE(), ResidualPreconditioning())
+    with pytest.raises(CheckpointError, match="condition_channels"):
+        ModelConfig(SMALL, VE(), EDM())
+    for network in (replace(SMALL, condition_channels=0), replace(SMALL, channels=1)):
+        with pytest.raises(CheckpointError, match="3 channels and 12 condition_channels"):
+            FillConfig(network, VE(), ResidualPreconditioning())
 
 
 def test_what_a_coarser_scale_drew_is_believed() -> None:
@@ -412,7 +412,7 @@ def test_a_trained_network_finds_the_posterior_mean_of_gaussian_pictures(tmp_pat
         Image.fromarray(levels).convert("RGB").save(folder / f"{index}.png")
     network = replace(SMALL, width=16, multipliers=(1, 2))
     config = TrainingConfig(
-        ModelConfig(network, VE(0.02, 10.0), ResidualPreconditioning(), (-1.0, 1.0), side),
+        FillConfig(network, VE(0.02, 10.0), ResidualPreconditioning(), (-1.0, 1.0), side),
         DataConfig(str(folder), scales=(1.0,), holdout_fraction=0),
         ConditionalLearner(observations=ObservationConfig(0.1, 0.9, 0, 0, 0, 0)),
         OptimizerConfig(learning_rate=3e-3, warmup=50, anneal="cosine"),

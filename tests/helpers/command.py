@@ -16,6 +16,7 @@ from scoreinv.cli.main import main
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models import catalogue, loading
 from scoreinv.models.codec import encode
+from scoreinv.models.config import FillConfig
 from scoreinv.models.model_file import read_model
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.prior import ScorePrior
@@ -47,7 +48,7 @@ def conditional(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     run = brief_run(
         DataConfig(),
-        model=replace(small_config(), network=network, preconditioning=ResidualPreconditioning()),
+        model=FillConfig(network, small_config().sde, ResidualPreconditioning(), image_size=16),
         learner=ConditionalLearner(),
     )
     (folder / "run.json").write_text(json.dumps(encode(run)))
@@ -68,10 +69,11 @@ def scoreinv(
 ):
     """Runs the console command's entry point in this process, from an empty folder, with the small model."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "scoreinv.models.model_file.read_model",
-        lambda path, sde=None: copy.deepcopy(loaded) if (path, sde) == (model, None) else read_model(path, sde),
-    )
+
+    def read(path, *rest):
+        return copy.deepcopy(loaded) if (path, *rest) == (model, None, "prior") else read_model(path, *rest)
+
+    monkeypatch.setattr("scoreinv.models.model_file.read_model", read)
 
     def run(*arguments: str | Path) -> Outcome:
         words = [str(word) for word in arguments]
@@ -99,7 +101,8 @@ def scoreinv(
 def white_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands for the bundled model of damage: its file is looked for, and not read."""
     white = FormulaDetector(lambda pictures: 20 * (pictures.amin(1, keepdim=True) - 0.9))
-    monkeypatch.setattr(catalogue, "load_damage_detector", lambda _: white)
+    load = catalogue.load_kind
+    monkeypatch.setattr(catalogue, "load_kind", lambda kind, *rest: white if kind == "damage" else load(kind, *rest))
 
 
 @pytest.fixture

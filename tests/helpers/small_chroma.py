@@ -6,12 +6,12 @@ from small_conditional import SMALL, random_prior
 
 from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.models.config import ModelConfig
+from scoreinv.models.config import ColourConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.sdes import VE
 
 SHOWN = replace(SMALL, patch=2, condition_channels=17, feature_channels=FEATURES[1:])
-CONFIG = ModelConfig(
+CONFIG = ColourConfig(
     SHOWN, VE(0.01, 20.0), ResidualPreconditioning(luma_scale=2), image_size=16, encoder_scale=4, chroma=True
 )
 

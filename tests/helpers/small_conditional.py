@@ -8,7 +8,7 @@ from torch import nn
 from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.models.config import ModelConfig
+from scoreinv.models.config import FillConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.sdes import SDE, VE
 from scoreinv.training.config import DataConfig
@@ -24,7 +24,7 @@ SMALL: NCSNppConfig = replace(
 )
 
 
-def random_prior(config: ModelConfig, seed: int = 0, std: float = 0.3) -> ConditionalPrior:
+def random_prior(config: FillConfig, seed: int = 0, std: float = 0.3) -> ConditionalPrior:
     """A random network whose output is not negligible."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
@@ -45,4 +45,4 @@ def conditional_prior(
     """`random_prior` of one luma."""
     reading = ResidualPreconditioning()
     sde = VE(0.01, 20.0) if sde is None else sde
-    return random_prior(ModelConfig(replace(SMALL, patch=patch), sde, reading, data_range, image_size), seed)
+    return random_prior(FillConfig(replace(SMALL, patch=patch), sde, reading, data_range, image_size), seed)

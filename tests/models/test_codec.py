@@ -17,7 +17,14 @@ import scoreinv
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.catalogue import configuration, load_classifier
 from scoreinv.models.codec import decode, encode, parse_json
-from scoreinv.models.config import ClassifierConfig, DetectorConfig, ModelConfig, UpscalerConfig, decode_model
+from scoreinv.models.config import (
+    ClassifierConfig,
+    ColourConfig,
+    DetectorConfig,
+    ModelConfig,
+    UpscalerConfig,
+    decode_model,
+)
 from scoreinv.models.foreign.official import read_official_config
 from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
@@ -34,7 +41,7 @@ from scoreinv.system.errors import CheckpointError, InputError
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 NETWORK = NCSNppConfig(width=8, multipliers=(1, 2), blocks=1)
 CONFIG = ModelConfig(NETWORK, VE(0.02, 30.0), EDM(0.4), image_size=16, sampler=RecommendedSampler("ancestral"))
-SHOWN = ModelConfig(
+SHOWN = ColourConfig(
     replace(NETWORK, condition_channels=12, feature_channels=FEATURES[1:]),
     VP(),
     ResidualPreconditioning(),
@@ -103,7 +110,6 @@ def test_a_wrong_entry_is_named(tmp_path: Path, path: tuple[str, ...], value: An
         (lambda: ResidualPreconditioning(details=((0.1,), (0.1,), (0.0,))), "details"),
         (lambda: ResidualPreconditioning(gray_weights="green"), "grey weights"),
         (lambda: NCSNppConfig(multipliers=(1,) * 10, blocks=17), "blocks of all levels"),
-        (lambda: replace(SHOWN, s_noise=1.003), "s_noise needs an unconditional prior"),
         (lambda: WideResNetConfig(depth=11), "6 n"),
         (lambda: ConvNetConfig(widths=()), "widths"),
         (lambda: replace(CLASSIFIER, classes=("a",)), "2 classes, but 1 names"),
@@ -111,7 +117,11 @@ def test_a_wrong_entry_is_named(tmp_path: Path, path: tuple[str, ...], value: An
         (lambda: replace(CLASSIFIER, image_size=0), "image_size must be"),
         (lambda: DetectorConfig(DetectorNetworkConfig(), image_size=33), "image_size must be a multiple of 32, not 33"),
         (lambda: UpscalerConfig(SPANConfig(), image_size=0), "image_size must be"),
-        (lambda: replace(SHOWN, encoder_scale=0), "feature_channels must be the last"),
+        (
+            lambda: replace(SHOWN, network=replace(SHOWN.network, feature_channels=())),
+            "feature_channels must be the last",
+        ),
+        (lambda: replace(SHOWN, encoder_scale=0), "encoder_scale must be"),
         (lambda: replace(SHOWN, encoder_scale=3, preconditioning=HALVED, network=HALVING), "a multiple of luma_scale"),
     ],
 )
@@ -291,9 +301,7 @@ def test_entries_that_files_leave_out_have_the_values_that_released_files_mean()
     )
     ve = {"name": "ve"}
     least = {"network": {}, "sde": ve, "preconditioning": {"name": "edm"}}
-    assert decode_model(least) == ModelConfig(
-        network, VE(0.01, 50.0, 1000), EDM(0.5), (-1.0, 1.0), 32, None, 0, 1.0, False
-    )
+    assert decode_model(least) == ModelConfig(network, VE(0.01, 50.0, 1000), EDM(0.5), (-1.0, 1.0), 32, None, 1.0)
     for sde in (VP(0.1, 20.0, 1000), SubVP(0.1, 20.0, 1000), DDPM(0.1, 20.0, 1000)):
         assert decode_model(least | {"sde": {"name": type(sde).__name__.lower()}}).sde == sde
     for name, reading in (

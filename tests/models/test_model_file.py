@@ -15,7 +15,7 @@ import scoreinv
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models import config as model_config
 from scoreinv.models.codec import decode, encode
-from scoreinv.models.config import ClassifierConfig, ModelConfig, config_of
+from scoreinv.models.config import ClassifierConfig, FillConfig, ModelConfig, config_of
 from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.networks.blocks import conv
 from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
@@ -156,7 +156,7 @@ KINDS = {
     "edm": ModelConfig(TINY, VE(0.02, 30.0), EDM(0.4), (0.0, 1.0), 8, RecommendedSampler("ancestral", snr=0.2)),
     "ddpm": ModelConfig(TINY, DDPM(steps=50), PaperVP(50), image_size=8),
     "ffdnet": ModelConfig(FFDNetConfig(width=8, layers=3), VE(), DataPrediction(0.02), image_size=16),
-    "conditional": ModelConfig(
+    "conditional": FillConfig(
         replace(TINY, channels=3, condition_channels=CONDITIONAL.condition_channels), VE(), CONDITIONAL, image_size=8
     ),
 }

@@ -25,8 +25,8 @@ def model(tmp_path: Path) -> str:
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Files that have been loaded, each time."""
     loading._load.cache_clear()
-    files, load = [], catalogue.load
-    monkeypatch.setattr(catalogue, "load", lambda path: files.append(str(path)) or load(path))
+    files, load = [], catalogue.load_kind
+    monkeypatch.setattr(catalogue, "load_kind", lambda kind, path: files.append(str(path)) or load(kind, path))
     return files
 
 
@@ -45,13 +45,16 @@ def test_models_by_name_are_sent_as_names_and_loaded_once_a_process(model: str, 
 def test_names_of_models_for_records(tmp_path: Path) -> None:
     """Of the hub with the revision; of a file none, since its path may be private."""
     bundled, own = catalogue.locate("photo"), tmp_path / "photo" / "model.safetensors"
+    own.parent.mkdir()
+    for path in (own, tmp_path / "0a1b"):
+        path.touch()
     for name, path, full, public in (
         ("photo", bundled, "photo", "photo"),
         ("hf:owner/name@main", tmp_path / "0a1b", "hf:owner/name@0a1b", "hf:owner/name@0a1b"),
         (str(own), own, str(own), None),
         ("photo", own, "photo", None),
     ):
-        assert (catalogue.full_name(name, path), catalogue.public_name(name, path)) == (full, public)
+        assert (catalogue.full_name(name, path), catalogue.identity(name, path)["name"]) == (full, public)
 
 
 def test_the_hash_of_a_file_follows_its_content(tmp_path: Path) -> None:
@@ -68,7 +71,7 @@ def test_a_loaded_model_is_returned_itself() -> None:
     assert models.filler() is prior
     assert models.source("inpaint") is None
     source = models.source("damage")
-    assert (source.name, source.kind) == ("damage", "detector")
+    assert (source.name, source.kind) == ("damage", "damage")
 
 
 def test_other_machines_and_precisions_are_other_models(model: str, loaded: list[str]) -> None:

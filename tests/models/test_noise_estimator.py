@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scoreinv.models.catalogue import load_noise_estimator
+from scoreinv.models.catalogue import load_kind
 from scoreinv.models.model_file import save
 from scoreinv.models.noise_estimator import NoiseEstimator
 from scoreinv.networks.noise_estimator import NoiseEstimatorConfig
@@ -19,7 +19,7 @@ def test_a_file_holds_an_estimator(tmp_path, half, tolerance):
     model = NoiseEstimator(SMALL.build().eval(), 64)
     torch.nn.init.normal_(model.network.out.weight, std=0.1)  # at first it is 0
     save(model, tmp_path / "noise.safetensors", half=half)
-    again = load_noise_estimator(tmp_path / "noise.safetensors")
+    again = load_kind("noise", tmp_path / "noise.safetensors")
     x = torch.rand(1, 3, 21, 34)
     assert (again.image_size, again.network.config) == (64, SMALL)
     levels = model.levels(x)
@@ -35,7 +35,7 @@ def test_the_level_of_white_noise_is_found_also_in_windows(std):
     smooth = torch.from_numpy(0.5 + 0.2 * np.sin(x) * np.cos(y)).float().expand(1, 3, -1, -1)
     noise = std * torch.randn(1, 3, 64, 1280, generator=torch.Generator().manual_seed(0))
     noise[..., 640:] *= 2
-    model, noisy = load_noise_estimator("noise"), smooth + noise
+    model, noisy = load_kind("noise", "noise"), smooth + noise
     levels = model.levels(noisy)
     assert levels.shape == (1, COMPONENTS, 32, 640)
     for end, truth in ((0, std), (480, 2 * std)):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_chroma import CONFIG, SHOWN, chroma_prior
+from small_chroma import CONFIG, chroma_prior
 from torch import Tensor, nn
 
 from scoreinv.conditional.colour import ColourPrior
@@ -16,7 +16,7 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.guidance import Observation, given
 from scoreinv.models.catalogue import describe
 from scoreinv.models.codec import decode, encode
-from scoreinv.models.config import ModelConfig
+from scoreinv.models.config import ColourConfig
 from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.networks.chroma import TUNED_STAGES, ChromaNetwork
 from scoreinv.operators import ObservedComponents, gray
@@ -188,7 +188,7 @@ def test_a_file_has_both_networks(prior: ColourPrior, tmp_path: Path) -> None:
     assert (tmp_path / "without.safetensors").stat().st_size < path.stat().st_size / 10
     described = encode(replace(CONFIG, chroma=False))
     del described["chroma"]  # as files of before have it
-    assert decode(ModelConfig, described) == replace(CONFIG, chroma=False)
+    assert decode(ColourConfig, described) == replace(CONFIG, chroma=False)
 
 
 def test_a_file_that_lacks_it_is_refused(prior: ColourPrior, tmp_path: Path) -> None:
@@ -200,9 +200,7 @@ def test_a_file_that_lacks_it_is_refused(prior: ColourPrior, tmp_path: Path) -> 
         read_model(path)
 
 
-def test_chroma_needs_an_encoder() -> None:
-    with pytest.raises(CheckpointError, match="encoder_scale"):
-        replace(CONFIG, network=replace(SHOWN, feature_channels=()), encoder_scale=0)
+def test_chroma_needs_whole_maps_of_the_encoder() -> None:
     with pytest.raises(CheckpointError, match="multiple of 32"):
         replace(CONFIG, image_size=CONFIG.image_size + 4)
 

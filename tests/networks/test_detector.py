@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import scoreinv
-from scoreinv.models.catalogue import describe, load_damage_detector, load_noise_estimator
+from scoreinv.models.catalogue import describe, load_damage_detector, load_kind
 from scoreinv.models.codec import encode
 from scoreinv.models.config import DetectorConfig, config_of, decode_model
 from scoreinv.networks.blocks import freeze_norms
@@ -115,23 +115,21 @@ def test_no_gradient_reaches_the_encoder():
 
 
 @pytest.mark.parametrize(
-    ("load", "name", "message"),
+    ("kind", "name", "found"),
     [
-        (scoreinv.load, "damage", "is a damage detector, not a prior"),
-        (scoreinv.load, "cifar10-classifier", "is a classifier, not a prior"),
-        (scoreinv.load_classifier, "photo", "is a prior, not a classifier"),
-        (scoreinv.load_classifier, "damage", "is a damage detector, not a classifier"),
-        (load_damage_detector, "cifar10", "is a prior, not a damage detector"),
-        (load_damage_detector, "cifar10-classifier", "is a classifier, not a damage detector"),
-        (scoreinv.load, "noise", "is a noise estimator, not a prior"),
-        (load_damage_detector, "noise", "is a noise estimator, not a damage detector"),
-        (load_noise_estimator, "denoiser", "is a prior, not a noise estimator"),
-        (load_noise_estimator, "damage", "is a damage detector, not a noise estimator"),
+        ("prior", "damage", "damage"),
+        ("prior", "cifar10-classifier", "classifier"),
+        ("prior", "tone", "tone"),
+        ("classifier", "photo", "fill"),
+        ("damage", "cifar10", "prior"),
+        ("damage", "noise", "noise"),
+        ("noise", "scene", "colour"),
+        ("upscale", "encoder", "encoder"),
     ],
 )
-def test_a_model_of_another_kind_is_refused(load, name, message):
-    with pytest.raises(CheckpointError, match=message):
-        load(name)
+def test_a_model_of_another_kind_is_refused(kind, name, found):
+    with pytest.raises(CheckpointError, match=f"its kind is {found}, not {kind}"):
+        load_kind(kind, name)
 
 
 @pytest.mark.parametrize(("added", "veto"), [(-0.7, 2.6), (5.0, 0.5), (3.7, 2.6)])

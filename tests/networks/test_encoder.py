@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scoreinv.models.weights import load_encoder
+from scoreinv.models.weights import load_encoder, read_network
 from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
 from scoreinv.system.errors import CheckpointError
 from scoreinv.windows.transforms import crop_features
@@ -98,4 +98,4 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         ROOT / "pretrained" / "photo" / "model.safetensors",
     ):
         with pytest.raises(CheckpointError, match=r"lacks the tensor|not a readable"):
-            load_encoder(path)
+            read_network(path, Encoder)

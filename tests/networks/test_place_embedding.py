@@ -5,12 +5,12 @@ import math
 import torch
 from torch.distributions import Normal
 
-from scoreinv.models.places import load_place_network
+from scoreinv.models.catalogue import bundled_network
 from scoreinv.networks.place_embedding import Colours
 
 
 def test_vectors_of_unit_length_that_hang_on_no_other_place() -> None:
-    metric, rng = load_place_network(), torch.Generator().manual_seed(0)
+    metric, rng = bundled_network("places"), torch.Generator().manual_seed(0)
     channels = [layer.in_channels for layer in metric.maps]
     maps = [torch.randn(1, count, 4, 6, generator=rng) for count in channels]
     keys, _ = metric(maps)

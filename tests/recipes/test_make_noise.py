@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pretrained.noise import make as recipe
-from scoreinv.models.catalogue import load, load_noise_estimator
+from scoreinv.models.catalogue import load, load_kind
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.noise_levels import COMPONENTS
 from scoreinv.preconditioning import DataPrediction
@@ -54,7 +54,7 @@ def pair() -> tuple[Tensor, Tensor]:
 def test_the_estimator_is_written_into_a_new_folder(tmp_path):
     torch.manual_seed(0)
     recipe.train_estimator(pair, 3, tmp_path)
-    model = load_noise_estimator(tmp_path / "noise" / "model.safetensors")
+    model = load_kind("noise", tmp_path / "noise" / "model.safetensors")
     assert model.image_size == recipe.SIDE
     assert model.levels(torch.rand(1, 3, 16, 16)).isfinite().all()
 

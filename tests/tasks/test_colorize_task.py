@@ -14,7 +14,7 @@ from scoreinv.analysis.kind import untinted
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
-from scoreinv.models.config import ModelConfig
+from scoreinv.models.config import FillConfig
 from scoreinv.models.loading import Models
 from scoreinv.operators.luma import colour_basis, luma
 from scoreinv.sdes import VE
@@ -231,7 +231,7 @@ def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_note():
 def test_a_model_that_takes_a_finer_luma_gets_it(monkeypatch):
     preconditioning, observations = ResidualPreconditioning(luma_scale=2), []
     network = replace(SMALL, patch=2, condition_channels=preconditioning.condition_channels)
-    model = ModelConfig(network, VE(), preconditioning, image_size=16).build()
+    model = FillConfig(network, VE(), preconditioning, image_size=16).build()
 
     def first(sampling, prior, observation, *_, **__):
         observations.append(observation)

@@ -37,7 +37,7 @@ class Bright(DamageDetector):
 
     def __init__(self) -> None:
         small = SMALL.build()
-        super().__init__(small.network, small.encoder, small.image_size)
+        super().__init__(small.network, small.image_size, small.encoder)
         self.seen: list[tuple[int, ...]] = []
 
     def logits(self, pictures: Tensor) -> Tensor:
@@ -209,7 +209,7 @@ def test_what_cannot_be_done_is_said(bright):
         scoreinv.find_damage(pixels, model=3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="callback"):
         scoreinv.find_damage(pixels, model=bright, callback=3)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"a damage detector supports .*, not torch\.float16"):
+    with pytest.raises(InputError, match=r"supports .*, not torch\.float16"):
         bright.to(torch.half)
     assert {value.dtype for value in bright.encoder.parameters()} <= {torch.float32}  # as before
     with pytest.raises(Cancelled):

@@ -188,26 +188,42 @@ def test_front_ends_give_noise_in_grey_levels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "given", "roles"),
+    ("request_", "given", "roles", "helpers"),
     [
-        (InpaintRequest(), {"mask"}, ["inpaint"]),
-        (InpaintRequest(), set(), ["inpaint", "damage"]),
-        (InpaintRequest(method="telea"), {"mask"}, []),
-        (InpaintRequest(method="telea"), set(), ["damage"]),
-        (ColorizeRequest(), set(), ["colorize"]),
-        (DenoiseRequest(), set(), ["denoise", "noise"]),
-        (DenoiseRequest(noise_std=0.1), set(), ["denoise"]),
-        (DeblurRequest(), set(), ["denoise", "noise"]),
-        (UpscaleRequest(), set(), ["upscale", "denoise", "noise"]),
-        (DamageRequest(), set(), ["damage"]),
-        (SelectRequest(), set(), []),
-        (RestoreRequest(), set(), ["inpaint", "denoise", "noise", "colorize", "damage"]),
-        (RestoreRequest(enlarge=2), {"mask"}, ["inpaint", "denoise", "noise", "colorize", "upscale"]),
-        (RestoreRequest(**NOTHING), set(), []),
+        (InpaintRequest(), {"mask"}, ["inpaint"], []),
+        (InpaintRequest(), set(), ["inpaint", "damage"], ["encoder"]),
+        (InpaintRequest(method="telea"), {"mask"}, [], []),
+        (InpaintRequest(method="telea"), set(), ["damage"], ["encoder"]),
+        (ColorizeRequest(), set(), ["colorize"], ["places"]),
+        (ColorizeRequest(), {"references"}, ["colorize"], ["places", "encoder"]),
+        (ColorizeRequest(method="pc"), {"hints"}, ["colorize"], []),
+        (DenoiseRequest(), set(), ["denoise", "noise"], []),
+        (DenoiseRequest(noise_std=0.1), set(), ["denoise"], []),
+        (DeblurRequest(), set(), ["denoise", "noise"], ["blur"]),
+        (DeblurRequest(kernel=PointSpread("disk", 2.0)), set(), ["denoise", "noise"], []),
+        (UpscaleRequest(), set(), ["upscale", "denoise", "noise"], []),
+        (DamageRequest(), set(), ["damage"], ["encoder"]),
+        (SelectRequest(), set(), [], []),
+        (
+            RestoreRequest(),
+            set(),
+            ["inpaint", "denoise", "noise", "colorize", "damage"],
+            ["encoder", "tone", "scene", "places"],
+        ),
+        (
+            RestoreRequest(enlarge=2, tone=0),
+            {"mask"},
+            ["inpaint", "denoise", "noise", "colorize", "upscale"],
+            ["places"],
+        ),
+        (RestoreRequest(**NOTHING), {"hints"}, [], []),
     ],
 )
-def test_a_request_names_the_models_that_it_needs(request_: Request, given: set[Any], roles: list[str]) -> None:
+def test_a_request_names_the_models_that_it_needs(
+    request_: Request, given: set[Any], roles: list[str], helpers: list[str]
+) -> None:
     assert request_.roles(given) == roles
+    assert request_.helpers(given) == helpers
 
 
 @pytest.mark.parametrize(

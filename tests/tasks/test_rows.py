@@ -133,8 +133,8 @@ def test_the_model_is_loaded_once_a_process(model: str, monkeypatch: pytest.Monk
     """By whatever copy, in whatever thread; and not before it is needed."""
     loading._load.cache_clear()
     loaded = []
-    load = catalogue.load
-    monkeypatch.setattr(catalogue, "load", lambda name: loaded.append(str(name)) or load(name))
+    load = catalogue.load_kind
+    monkeypatch.setattr(catalogue, "load_kind", lambda kind, path: loaded.append(str(path)) or load(kind, path))
     packed = pickle.dumps(Restorer(model, noise_std=0.1))
     assert len(packed) < 1000
     copies = [pickle.loads(packed) for _ in range(4)]
@@ -145,7 +145,7 @@ def test_the_model_is_loaded_once_a_process(model: str, monkeypatch: pytest.Monk
     for result in results:
         np.testing.assert_array_equal(result, results[0])
     Restorer(model, kernel=kernels.gaussian(1.0), steps=1)(table(1))
-    assert loaded == [model]
+    assert loaded.count(model) == 1
 
 
 def test_making_one_needs_no_torch() -> None:
