@@ -120,7 +120,8 @@ def _models(record: Record, files: list[str], common: Common) -> Models:
 
     Raises InputError if one has no name, and no file has its hash.
     """
-    from scoreinv.models.catalogue import HelperName, locate, sha256
+    from scoreinv.models.catalogue import locate, sha256
+    from scoreinv.models.kinds import HelperName
 
     given = {sha256(locate(path)): path for path in files}
     chosen: dict[str, Any] = {}

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from scoreinv.models.kinds import FixedKind, Kind
 from scoreinv.system.errors import CheckpointError
 from scoreinv.system.files import MODEL_FILE, PRETRAINED
 from scoreinv.system.text import shown
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
     from scoreinv.models.upscaler import Upscaler
     from scoreinv.prior import Model, ScorePrior
     from scoreinv.sdes import SDE
-
-FixedKind = Literal["encoder", "tone", "blur", "places"]
-"""Kinds of models whose networks have no options. Each has one bundled model, of the same name."""
-Kind = Literal["prior", "classifier", "damage", "upscale", "noise", FixedKind]
-"""Kinds of models to load; a prior may be of the kinds `prior`, `fill` and `colour` of `config.KINDS`."""
-
-HelperName = Literal[FixedKind, "scene"]
-"""Bundled models that a task uses whatever models the user chooses: of `scene` the network of the mean chroma."""
 
 HUB_PREFIX = "hf:"  # prefix of a model on the Hugging Face hub
 SELECT = "select"  # the bundled model in ONNX files (`segment_anything`), which `load` does not read

@@ -11,9 +11,9 @@ from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.blur_estimator import BlurNetwork
-from scoreinv.models.catalogue import FixedKind
 from scoreinv.models.codec import cut, decode, unsupported
 from scoreinv.models.damage_detector import DamageDetector
+from scoreinv.models.kinds import FixedKind
 from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.models.noise_estimator import NoiseEstimator
 from scoreinv.models.tone_estimator import ToneNetwork

@@ -16,7 +16,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
 
 from scoreinv.models import catalogue
-from scoreinv.models.catalogue import Kind
+from scoreinv.models.kinds import Kind
 from scoreinv.system.devices import device_of, uses_bfloat16
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import Device, Precision

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from scoreinv.imaging.picture import Picture
     from scoreinv.inputs.hints import KnownColours
-    from scoreinv.models.catalogue import HelperName
+    from scoreinv.models.kinds import HelperName
     from scoreinv.models.loading import Role
 
 Method = Literal["conditioned", "pc"]
@@ -740,7 +740,7 @@ class SelectRequest(Request):
         Setting(
             "Point beside the object. Repeatable.",
             metavar="X,Y",
-            option="--not",
+            option="not",
             read=partial(_points_from_text, "not_at"),
             repeatable=True,
         ),
@@ -765,7 +765,7 @@ class SelectRequest(Request):
 
     def check_given(self, given: Collection[Given]) -> None:
         if not len(self.at) and self.box is None:
-            raise SettingError("at", "is missing: give a point on the object, or a box around it with --box X,Y,W,H")
+            raise SettingError("at", "is missing: give a point on the object, or a box around it")
 
     def check_libraries(self) -> None:
         from scoreinv.models import load_onnxruntime

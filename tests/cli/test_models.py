@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from shell import small_config
 
 import scoreinv as library
-from scoreinv.models.catalogue import FixedKind
 from scoreinv.models.codec import encode
 from scoreinv.models.foreign.published import PUBLISHED
+from scoreinv.models.kinds import FixedKind
 from scoreinv.models.model_file import save
 from scoreinv.system.files import PRETRAINED
 
