@@ -28,9 +28,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -392,4 +389,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # Not on import: the tests' own threads depend on it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     main()
