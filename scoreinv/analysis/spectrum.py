@@ -17,13 +17,14 @@ from scoreinv.imaging.picture import Picture
 BLOCK = 128  # side of the averaged blocks, in pixels
 _ACROSS = 8  # maximum number of blocks along a side
 _EDGES = (0.03, 0.25)  # band in cycles per pixel whose power measures the strength of the edges in a block
-_EXPONENTS = (1.6, 2.2, 2.8)
+_EXPONENTS = (1.6, 1.9, 2.2, 2.5, 2.8)
 """Candidates of a, where the power of photographs falls as 1 / |f|^a."""
 _LEVELS = np.geomspace(1e-6, 0.1, 16)
 """Candidates of P, for light in [0, 1]."""
-_NOISES = np.geomspace(0.3, 10, 5) / 255
+_NOISES = np.geomspace(0.3, 10, 9) / 255
 """Candidates of n, from rounding to 8 bits upwards."""
 _SECTORS = 12  # of half a turn
+_TAPER = 24  # pixels over which `blur_evidence` fades a photograph at its borders
 _TINY = 1e-8  # power far below that of rounding to 8 bits
 
 
@@ -74,29 +75,81 @@ def blur_misfits(powers: np.ndarray, kernels: Sequence[np.ndarray]) -> list[floa
         powers: from `block_powers`.
         kernels: (h, w), of sum 1. Parts beyond `BLOCK` pixels are wrapped.
     """
-    rows, columns = np.fft.fftfreq(BLOCK)[:, None], np.fft.rfftfreq(BLOCK)
+    power = powers.mean(0)
+    transfers = (_transfer(kernel, (BLOCK, BLOCK)) for kernel in kernels)
+    return [_fitted(power, np.square(np.abs(transfer)), BLOCK, coarse=2)[0] for transfer in transfers]
+
+
+def blur_evidence(luminance: np.ndarray, kernel: np.ndarray) -> float:
+    """Return the log-likelihood of a photograph under a blur kernel per pixel, in nats, up to a constant.
+
+    Divided by the root of its expected power (`blur_misfits`), and with the phase of the kernel removed, the spectrum
+    becomes that of uncorrelated values w. Those of a sharp scene have heavy tails, since edges are rare, and the wrong
+    kernel mixes them. A Laplace distribution of w gives the likelihood, as in independent component analysis (Bell and
+    Sejnowski 1997). So it tells a kernel from its mirror images, which have its power, and a soft scene from a blurred
+    one.
+
+    Args:
+        luminance: (H, W), more than 2 `_TAPER` pixels a side.
+        kernel: (h, w), of sum 1.
+    """
+    window = np.outer(*(_tapered(length) for length in luminance.shape))
+    spectrum = np.fft.rfft2((luminance - luminance.mean()) * window)
+    transfer = _transfer(kernel, luminance.shape)
+    power = np.square(np.abs(spectrum)) / np.square(window).sum()
+    _, expected = _fitted(power, np.square(np.abs(transfer)), luminance.shape[1])
+    used = expected > 0
+    phases = np.exp(-1j * np.angle(transfer[used]))
+    spectrum[used] *= phases / np.sqrt(expected[used])
+    spectrum[~used] = 0
+    values = np.fft.irfft2(spectrum, luminance.shape)[_TAPER:-_TAPER, _TAPER:-_TAPER]
+    scale = np.abs(values).mean() + _TINY  # the likeliest scale, at which the mean log-density is -log 2 scale - 1
+    return float(-np.log(2 * scale) - 1 - np.log(expected[used]).mean() / 2)
+
+
+def _tapered(length: int) -> np.ndarray:
+    """Return a window that rises and falls as a raised cosine over `_TAPER` pixels."""
+    place = np.arange(length) + 1
+    return (1 - np.cos(np.pi * np.minimum(place, place[::-1]).clip(max=_TAPER) / _TAPER)) / 2
+
+
+def _transfer(kernel: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Return the transfer function of a kernel around its centre, at half of the frequencies of a size."""
+    down, across = (
+        np.exp(-2j * np.pi * np.outer(np.fft.fftfreq(side), np.arange(length) - length // 2))
+        for side, length in zip(size, kernel.shape, strict=True)
+    )
+    return np.asarray(down @ kernel @ across[: size[1] // 2 + 1].T)
+
+
+def _fitted(power: np.ndarray, transfer: np.ndarray, width: int, coarse: int = 1) -> tuple[float, np.ndarray]:
+    """Return the least misfit of `blur_misfits`, and the expected power, 0 at the frequencies that are not used.
+
+    Args:
+        power: I at half of the frequencies.
+        transfer: |K|^2 there.
+        width: of the picture in pixels.
+        coarse: every how many candidates of a and n are tried.
+    """
+    rows, columns = np.fft.fftfreq(len(power))[:, None], np.fft.rfftfreq(width)
     radius = np.hypot(rows, columns)
     used = (radius > _EDGES[0]) & (radius < 0.5)
     sectors = (_SECTORS * (np.arctan2(rows, columns) / np.pi % 1)).astype(int)[used]
     order = np.argsort(sectors, kind="stable")
     starts = np.searchsorted(sectors[order], np.arange(_SECTORS))
-    power = powers.mean(0)[used][order]
-    falls = [radius[used][order] ** -exponent for exponent in _EXPONENTS]
-    misfits = []
-    for kernel in kernels:
-        down, across = (
-            np.exp(-2j * np.pi * np.outer(np.fft.fftfreq(BLOCK), np.arange(length))) for length in kernel.shape
-        )
-        transfer = np.square(abs(down @ kernel @ across[: BLOCK // 2 + 1].T))[used][order]
-        least = np.inf
-        for fall, noise in product(falls, _NOISES):
-            fits = []
-            for level in _LEVELS:
-                expected = level * transfer * fall + noise**2
-                fits.append(np.add.reduceat(np.log(expected) + power / expected, starts))
-            least = min(least, float(np.min(fits, axis=0).sum() / len(power)))
-        misfits.append(least)
-    return misfits
+    power, least = power[used][order], np.inf
+    shapes = [transfer[used][order] * radius[used][order] ** -exponent for exponent in _EXPONENTS[::coarse]]
+    for shape, noise in product(shapes, _NOISES[::coarse]):
+        fits = []
+        for level in _LEVELS:
+            expected = level * shape + noise**2
+            fits.append(np.add.reduceat(np.log(expected) + power / expected, starts))
+        if (misfit := float(np.min(fits, axis=0).sum() / len(power))) < least:
+            least, best = misfit, _LEVELS[np.argmin(fits, axis=0)][sectors[order]] * shape + noise**2
+    found, filled = np.zeros(radius.shape), np.empty(len(order))
+    filled[order] = best
+    found[used] = filled
+    return least, found
 
 
 def _places(side: int) -> list[int]:

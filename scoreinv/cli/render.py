@@ -60,6 +60,8 @@ NOTES: dict[NoteCode, str] = {
     "noise_removed": "{kind} of level {level:.1f} was removed (--keep-grain 0.5 keeps half)",
     "enlarged": "the result was enlarged {factor} times",
     "blur_found": "its blur was estimated (--kernel {kernel})",
+    "shake_found": "the camera shook: its path of {size} pixels was estimated (--kernel)",
+    "light_found": "its values are light, without a tone curve (--no-light if not)",
     "looks_sharp": "it looks sharp: a wrong kernel causes ringing (--kernel)",
     "kernel_misfit": "its blur does not look like the given kernel; {better} fits better (--kernel)",
 }

@@ -61,10 +61,12 @@ class Picture:
         pixels: HxW (L), HxWx2 (LA), HxWx3 (RGB) or HxWx4 (RGBA), of uint8, uint16, or (arrays only, not files) float
             in [0, 1]. Read-only.
         metadata: colour profile, EXIF, XMP and resolution.
+        curve: the tone curve, where it is known better than from the profile.
     """
 
     pixels: np.ndarray
     metadata: Metadata = field(default_factory=Metadata)
+    curve: ToneCurve | None = None
 
     def __post_init__(self) -> None:
         shape, dtype = self.pixels.shape, self.pixels.dtype
@@ -109,8 +111,8 @@ class Picture:
 
     @property
     def tones(self) -> ToneCurve:
-        """The tone curve of the colour profile, or sRGB's."""
-        return tone_curve_of(self.metadata.icc)
+        """The tone curve: the given one, that of the colour profile, or sRGB's."""
+        return self.curve or tone_curve_of(self.metadata.icc)
 
     def is_gray(self, where: np.ndarray | None = None) -> bool:
         """Return whether all pixels are grey up to `_STRAY_CHROMA`, also in mode RGB.

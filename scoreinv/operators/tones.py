@@ -32,10 +32,17 @@ class ToneCurve:
         increasing = light[0] == 0 and light[-1] == 1 and bool((np.diff(light) > 0).all())
         require(increasing, "a tone curve must increase from 0 to 1")
 
+    def decoded(self, values: np.ndarray) -> np.ndarray:
+        """Return the light of values in [0, 1]."""
+        return np.interp(values, np.linspace(0, 1, len(self.light)), self.light).astype(np.float32)
+
+    def encoded(self, light: np.ndarray) -> np.ndarray:
+        """Return the values of light in [0, 1]."""
+        return np.interp(light, self.light, np.linspace(0, 1, len(self.light))).astype(np.float32)
+
     def luminance(self, rgb: np.ndarray) -> np.ndarray:
         """Return the luminance of colours (..., 3) in [0, 1], with Rec. 709's weights."""
-        light = np.interp(rgb, np.linspace(0, 1, len(self.light)), self.light).astype(np.float32)
-        return luma(light, "rec709")
+        return luma(self.decoded(rgb), "rec709")
 
 
 def tone_curve(light: np.ndarray) -> ToneCurve:
@@ -46,6 +53,12 @@ def tone_curve(light: np.ndarray) -> ToneCurve:
     light = np.interp(_VALUES, np.linspace(0, 1, len(light)), light) - light[0]
     require(bool(light[-1] > 0), "a tone curve must increase")
     return ToneCurve(np.maximum(light / light[-1], _LEAST_SLOPE * _VALUES))
+
+
+@cache
+def linear() -> ToneCurve:
+    """Return the curve of values that are light."""
+    return tone_curve(_VALUES)
 
 
 @cache

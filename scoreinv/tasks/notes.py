@@ -52,6 +52,8 @@ NoteCode = Literal[
     "enlarged",  # factor
     # blur
     "blur_found",  # kernel, kind, size, angle
+    "shake_found",  # size: side of its kernel in pixels
+    "light_found",  # its values are light, without a tone curve
     "looks_sharp",  # a given kernel may ring
     "kernel_misfit",  # better: the kernel that fits the spectrum better, or "mirrored"
 ]

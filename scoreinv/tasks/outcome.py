@@ -196,11 +196,12 @@ class DeblurOutcome(DenoiseOutcome[AnyImage]):
     """A picture without its blur.
 
     Attributes:
-        blur: the estimated blur; None if a kernel was given.
-        kernel: name of the kernel, in the form of the command line's option; `file` for an array.
+        blur: the estimated blur, for a shake its kernel; None if a kernel was given.
+        kernel: name of the kernel, in the form of the command line's option; `file` for an array, `shake` for a shake
+            that was found.
     """
 
-    blur: PointSpread | list[PointSpread | None] | None
+    blur: PointSpread | np.ndarray | list[PointSpread | np.ndarray | None] | None
     kernel: Any
 
     def figures(self) -> dict[str, Any]:

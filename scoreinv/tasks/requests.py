@@ -656,6 +656,7 @@ class DeblurRequest(SolveRequest):
     Attributes:
         kernel: a `PointSpread`, or the image of a point as an array; None: estimated.
         noise_std: standard deviation of the noise, in [0, 1]; None: estimated.
+        light: whether the values are light, without a tone curve; None: decided by the fit.
     """
 
     kernel: Annotated[
@@ -668,6 +669,13 @@ class DeblurRequest(SolveRequest):
         ),
     ] = None
     noise_std: Annotated[float | None, NOISE] = None
+    light: Annotated[
+        bool | None,
+        Setting(
+            "The photo's values are light, without a tone curve. (default: decided, if it has no profile and no EXIF)",
+            advanced=True,
+        ),
+    ] = None
 
     def roles(self, given: Collection[Given]) -> list[Role]:
         return ["denoise", "noise"] if self.noise_std is None else ["denoise"]

@@ -217,7 +217,7 @@ TASKS = (
         DeblurRequest,
         "scoreinv.tasks:deblur_picture",
         "_deblurred",
-        """Remove blur from photos: out of focus, motion or Gaussian.
+        """Remove blur from photos: out of focus, motion, a shaken camera or Gaussian.
 
         \b
         scoreinv deblur photo.jpg                        # estimates the blur; writes photo_deblurred.png

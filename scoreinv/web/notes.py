@@ -50,6 +50,8 @@ NOTES: dict[NoteCode, str] = {
     "noise_removed": "Removed {kind}, level {level:.2g}.",
     "enlarged": "The result was enlarged {factor} times.",
     "blur_found": "Estimated blur: {kernel}.",
+    "shake_found": "Estimated blur: a shaken camera, {size} pixels.",
+    "light_found": "Its values are light, without a tone curve.",
     "looks_sharp": "The photograph looks sharp already: bright and dark rings may appear at edges.",
     "kernel_misfit": "Another blur fits the photograph better: {better}.",
 }

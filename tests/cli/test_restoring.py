@@ -46,6 +46,18 @@ def test_json(scoreinv, small_photo, model, command):
     assert outcome.err == ""
 
 
+def test_values_of_light(scoreinv, small_photo, tmp_path):
+    """The kernel is the same, and the results differ."""
+    results = []
+    for words in (("--light",), ("--no-light",)):
+        outcome = scoreinv(
+            "deblur", "photo.png", "--kernel", "gaussian:0.8", "--noise", 1, *words, "-o", "a.png", "--overwrite"
+        )
+        assert outcome.code == 0
+        results.append(read_picture(tmp_path / "a.png").pixels)
+    assert (results[0] != results[1]).any()
+
+
 @pytest.mark.slow
 def test_what_is_too_large_is_refused_before_the_work(scoreinv, tmp_path):
     Image.new("L", (16000, 7000)).save(tmp_path / "huge.png")

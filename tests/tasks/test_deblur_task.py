@@ -12,6 +12,7 @@ from analytic import gaussian_colour_prior
 from independent_pixels import HEIGHT, KERNEL, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, truth
 from PIL import Image
 from scipy.signal import fftconvolve
+from shaken import SHAKE, leaves
 
 import scoreinv
 from scoreinv.analysis.spectrum import block_powers
@@ -22,7 +23,7 @@ from scoreinv.models.blur_estimator import ANGLES, BlurPrediction
 from scoreinv.models.loading import Models
 from scoreinv.operators import Blur, kernels, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import PointSpread
-from scoreinv.operators.tones import srgb
+from scoreinv.operators.tones import linear, srgb
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.system.part_progress import reporting
 from scoreinv.tasks.deblur import (
@@ -317,6 +318,33 @@ def test_a_photograph_without_the_blur_that_was_found():
     inner = sharp[3:-3, 3:-3]
     errors = [np.square(values / 255 - inner).mean() for values in (seen, result.image)]
     assert errors[1] < 0.6 * errors[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stores_light", [False, True])
+def test_a_shake_is_found_and_removed_by_the_curve_that_fits(stores_light):
+    scene, curve = leaves(212), linear() if stores_light else srgb()
+    seen = curve.encoded(fftconvolve(curve.decoded(scene), SHAKE, mode="valid"))
+    seen = np.rint(255 * (seen + 0.004 * np.random.default_rng(0).standard_normal(seen.shape)).clip(0, 1))
+    result = scoreinv.deblur(seen.astype(np.uint8))
+    assert result.kernel == "shake"
+    codes = ["shake_found", "noise_estimated", *(["light_found"] if stores_light else [])]
+    assert [note.code for note in result.notes] == codes
+    assert result.blur.sum() == pytest.approx(1)
+    np.testing.assert_array_equal(
+        scoreinv.deblur(seen.astype(np.uint8), light=stores_light, noise_std=result.noise_std).image, result.image
+    )
+
+    def error(values):
+        """At the best shift, which a kernel leaves open."""
+        inner = values[16:-16, 16:-16]
+        return min(
+            np.square(inner / 255 - scene[22 + down :, 22 + right :][: inner.shape[0], : inner.shape[1]]).mean()
+            for down in range(-4, 5)
+            for right in range(-4, 5)
+        )
+
+    assert error(result.image.astype(float)) < 0.3 * error(seen)
 
 
 def test_a_kernel_that_is_given_is_taken():
