@@ -152,26 +152,6 @@ def test_an_inverted_mask_is_warned_of_once_before_the_fill(scoreinv, photo, tmp
     assert outcome.err.count("(--invert-mask)") == 1
 
 
-@pytest.mark.slow
-def test_what_is_avoided_is_found_by_the_names_of_the_photos(scoreinv, conditional, tmp_path):
-    """Of one the mask in the folder marks what the hole would copy, in values of 0 and 1; the other has none."""
-    y, x = np.mgrid[:160, :200]
-    waves = (115 + 60 * np.sin(2 * np.pi * (x / 12 + y / 8))).astype(np.uint8)
-    hole, red = np.zeros((2, 160, 200), np.uint8)
-    hole[60:84, 80:106] = red[40:110, 112:190] = 1
-    picture = np.stack([waves, waves * (1 - red), waves * (1 - red)], axis=-1)
-    (tmp_path / "avoid").mkdir()
-    for name, pixels in (("a.png", picture), ("b.png", picture), ("hole.png", hole), ("avoid/a.png", red)):
-        Image.fromarray(pixels).save(tmp_path / name)
-    words = ["inpaint", "a.png", "b.png", "--mask", "hole.png", "--model", conditional, "--avoid", "avoid", "-o", "out"]
-    asked = scoreinv(*words)
-    assert (asked.code, "has no hole (the largest value is 1 of 255)" in asked.err) == (1, True)
-    assert scoreinv(*words, "--mask-threshold", "0").code == 0
-    avoided, free = (np.asarray(image(tmp_path / f"out/{name}_inpainted.png")) for name in "ab")
-    assert np.ptp(avoided[hole > 0].astype(int), axis=1).max() < 60
-    assert (avoided != free).any()
-
-
 @pytest.mark.parametrize("method", ["conditioned", pytest.param("telea", marks=pytest.mark.opencv)])
 def test_a_jpeg_has_the_colours_beside_a_scratch_redrawn_but_for_exact(scoreinv, conditional, tmp_path, method):
     pixels = np.full((64, 64, 3), (150, 130, 100), np.uint8)

@@ -164,29 +164,6 @@ def test_pictures_between_the_steps(scoreinv, old, tmp_path):
     assert scoreinv("restore", "old.png", "--steps-to", "steps", "--overwrite").code == 0
 
 
-@pytest.mark.slow
-def test_a_batch_that_was_cut_short_goes_on(scoreinv, tmp_path, monkeypatch):
-    """Also where step pictures of the photo that it was at are written already."""
-    from scoreinv import files
-
-    for name in ("a", "b"):
-        save(tmp_path / f"scans/{name}.png", old_print())
-    write = files.write_picture
-
-    def interrupted(path: str, *rest: object, **more: object) -> None:
-        if path.endswith("b_restored.png"):
-            raise KeyboardInterrupt
-        write(path, *rest, **more)
-
-    words = ("restore", "scans", "--no-colorize", "--steps-to", "steps")
-    monkeypatch.setattr(files, "write_picture", interrupted)
-    assert scoreinv(*words).code == 130
-    assert (tmp_path / "steps/b_1_damage.png").exists()
-    monkeypatch.setattr(files, "write_picture", write)
-    again = scoreinv(*words)
-    assert (again.code, "1 done, 1 skipped because they exist" in again.err) == (0, True)
-
-
 @pytest.mark.parametrize("words", [["old_1_damage.png"], ["second.png", "--mask", "old_1_damage.png"]])
 def test_what_is_read_is_not_replaced_by_a_step_picture(scoreinv, old, tmp_path, words):
     read_too = save(tmp_path / "old_1_damage.png", in_colours())

@@ -10,10 +10,10 @@ from numpy.testing import assert_array_equal
 from picture_files import refused, saved
 from PIL import Image
 
-from scoreinv.files import heif, read
+from scoreinv.files import heif
 from scoreinv.files.read import decode, read_picture
 from scoreinv.files.write import check_format, picture_bytes
-from scoreinv.imaging.metadata import Metadata, orient
+from scoreinv.imaging.metadata import orient
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import InputError, SettingError
 
@@ -169,15 +169,6 @@ def test_premultiplied_colours_are_divided_by_their_alpha():
     assert heif.decoding_bytes(Stated(pixels)) == 2 * 1 * (4 + 2 * 4) * 2
     assert heif.decoding_bytes(Stated(pixels, "RGB")) == 2 * (4 + 2 * 3)
     assert heif.decoding_bytes(Stated(pixels, "L")) == 2 * (4 + 2)
-
-
-def test_a_file_without_pictures_or_of_another_size_than_stated(monkeypatch):
-    data = picture_bytes(Picture(ramp()), "a.heic")
-    monkeypatch.setattr(heif, "decode_heic", lambda _: (ramp(20, 20), Metadata(), None))
-    refused(data, "another size than stated")
-    accepts, _, density = read._KINDS["HEIC"]
-    monkeypatch.setitem(read._KINDS, "HEIC", (accepts, lambda _: [], density))
-    refused(data, "contains no picture")
 
 
 def test_prefixes_of_both_formats():

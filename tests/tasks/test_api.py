@@ -198,25 +198,3 @@ def test_an_error_of_the_network_at_the_strongest_noise_is_no_divergence(sde: SD
     x = sde.prior_std * torch.randn(1, 3, 4, 4)
     guided = MMPS(Erring(sde, 0.0, 1.0), Observation(EveryOther(), torch.full((1, 3, 4, 2), 0.5), noise_std=0.5))
     assert guided.noise(x, 1.0).isfinite().all()
-
-
-@pytest.mark.parametrize(
-    ("task", "given"),
-    [
-        (lambda: scoreinv.generate(None, 1), "photo"),
-        (lambda: scoreinv.interpolate(None, None, prior=None), "photo"),
-        (lambda: scoreinv.solve(None, None, prior=None), "denoiser"),
-    ],
-)
-def test_without_a_prior_the_bundled_model_of_the_task_is_loaded(task, given, monkeypatch):
-    """Tasks on photographs take theirs from `Models`."""
-    asked = []
-
-    def load(name):
-        asked.append(name)
-        raise CheckpointError("seen")
-
-    monkeypatch.setattr("scoreinv.tasks.common.load", load)
-    with pytest.raises(CheckpointError, match="seen"):
-        task()
-    assert asked == [given]

@@ -6,7 +6,6 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 from PIL import Image
-from small_chroma import chroma_prior
 from small_conditional import SMALL
 
 import scoreinv
@@ -23,7 +22,7 @@ from scoreinv.tasks.colorize import colorize, colorize_picture, draw_colors, hin
 from scoreinv.tasks.common import spread
 from scoreinv.tasks.noise_streams import ddof_of_pairs
 from scoreinv.tasks.notes import warning
-from scoreinv.tasks.requests import COLOR_SATURATION, ColorizeRequest, Inputs
+from scoreinv.tasks.requests import ColorizeRequest, Inputs
 
 pytestmark = pytest.mark.portable
 
@@ -67,33 +66,6 @@ def test_the_samples_of_a_pair_average_to_the_posterior_mean():
     assert abs(samples[0] - samples[2]).max() > 0.1 * SPREAD[2]
     alone = colorize(gray, prior=prior("rec601"), steps=30)
     np.testing.assert_allclose(alone.image, result.samples[0], atol=1e-5)
-
-
-def test_chroma_is_strengthened_by_as_much_as_the_mean_is_paler_than_colours(monkeypatch):
-    """By `COLOR_SATURATION` at most, and nowhere if a saturation is given."""
-    paleness = torch.ones(1, 1, 8, 8)
-    paleness[..., 4:] = 3.0
-    monkeypatch.setattr("scoreinv.tasks.colorize.paleness_of", lambda *_: paleness)
-    gray, model = np.full((64, 64), 0.5, np.float32), chroma_prior()
-    plain, strong, most = (
-        colorize(gray, prior=model, saturation=value).image - gray[..., None] for value in (1.0, None, COLOR_SATURATION)
-    )
-    assert abs(plain).mean() > 0.01
-    np.testing.assert_allclose(strong[:, :16], plain[:, :16], atol=2e-3)
-    np.testing.assert_allclose(strong[:, -16:], most[:, -16:], atol=2e-3)
-    assert abs(most - plain)[:, :16].mean() > 0.004
-
-
-def test_chroma_beside_kept_colours_is_not_strengthened(monkeypatch):
-    """It would stand out."""
-    monkeypatch.setattr("scoreinv.tasks.colorize.paleness_of", lambda *_: torch.full((1, 1, 8, 8), 3.0))
-    photo, model = np.full((64, 64, 3), 0.5, np.float32), chroma_prior()
-    photo[16:40, 16:40] *= (1.2, 0.9, 0.6)
-    default, plain, strong = (
-        colorize(photo, prior=model, keep_color=True, saturation=value).image for value in (None, 1.0, COLOR_SATURATION)
-    )
-    np.testing.assert_allclose(default, plain, atol=1e-5)
-    assert abs(strong - plain).mean() > 0.004
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -247,21 +219,6 @@ def test_a_model_that_takes_a_finer_luma_gets_it(monkeypatch):
             torch.testing.assert_close(fine[:1], expected, atol=1e-6, rtol=0)
         else:
             assert fine is None
-
-
-def test_colours_follow_the_edges_of_a_picture_that_is_larger_than_the_model(monkeypatch):
-    gray, fitted = np.random.default_rng(0).random((64, 96), np.float32), []
-
-    class Grey:
-        def finer(self, chroma):
-            return np.zeros((64, 96, 3), np.float32)
-
-    monkeypatch.setattr(
-        "scoreinv.tasks.colorize.ChromaAlongEdges.fit", lambda fine, scale: fitted.append((fine.shape, scale)) or Grey()
-    )
-    result = colorize(gray, prior=prior("rec601"), steps=2)
-    assert fitted == [((64, 96), 4)]
-    np.testing.assert_allclose(result.image, np.repeat(gray[..., None], 3, axis=2), atol=1e-6)
 
 
 @pytest.mark.parametrize("estimate", ["sample", "mean"])

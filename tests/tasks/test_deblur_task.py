@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
-from independent_pixels import HEIGHT, KERNEL, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, truth
+from independent_pixels import HEIGHT, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, truth
 from PIL import Image
 from scipy.signal import fftconvolve
 
 import scoreinv
-from scoreinv.analysis.spectrum import block_powers
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.blur import kernel_from_text
@@ -24,7 +23,6 @@ from scoreinv.operators import Blur, kernels, pad_observation, photographed, val
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.operators.tones import srgb
 from scoreinv.system.errors import Cancelled, InputError, SettingError
-from scoreinv.system.part_progress import reporting
 from scoreinv.tasks.deblur import (
     blurred_detail,
     check_detail,
@@ -116,16 +114,6 @@ def test_a_kernel_that_turns_the_wrong_way_is_doubted():
     assert note.code == "looks_sharp"
 
 
-def test_the_spectrum_of_a_photograph_is_computed_once(monkeypatch):
-    pictures = []
-    monkeypatch.setattr("scoreinv.tasks.deblur.block_powers", lambda one: pictures.append(one) or block_powers(one))
-    picture = blurred(photo("lake"), PointSpread("motion", 15, 150))
-    find_blur(picture)
-    assert len(pictures) == 1
-    kernel_notes(picture, PointSpread("motion", 15, 30))
-    assert len(pictures) == 2
-
-
 def test_a_sharp_photograph_and_what_cannot_be_told_are_refused():
     with pytest.raises(InputError, match="it looks sharp"):
         find_blur(Picture((255 * photo("facade")).astype(np.uint8)))
@@ -136,22 +124,6 @@ def test_a_sharp_photograph_and_what_cannot_be_told_are_refused():
         find_blur(Picture(noise))
 
 
-@pytest.mark.parametrize("size", [5.0, 40.0])
-def test_blurs_beyond_the_estimable_sizes_are_refused(monkeypatch, size):
-    sure = torch.tensor([[-9.0, -9.0, 9.0, -9.0]])
-    logs = torch.full((1, 3), math.log(size))
-    prediction = BlurPrediction(sure, logs, torch.full((1, 3), -9.0), torch.zeros(1, ANGLES))
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction)
-    monkeypatch.setattr("scoreinv.tasks.deblur._refined", lambda powers, *found: found)
-    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: (0.0, 1.0))
-    picture = Picture(np.zeros((200, 200), np.uint8))
-    if size == 5:
-        assert find_blur(picture).likeliest.kind == "disk"
-    else:
-        with pytest.raises(InputError, match="kernel is uncertain"):
-            find_blur(picture)
-
-
 def prediction_of(odds: list[float], sizes: list[float], spread: float = 0.1) -> BlurPrediction:
     """Of no blur, a Gaussian, a disk and motion."""
     logits = torch.tensor([odds]).clamp_min(1e-9).log()
@@ -160,74 +132,12 @@ def prediction_of(odds: list[float], sizes: list[float], spread: float = 0.1) ->
     )
 
 
-@pytest.mark.parametrize(
-    ("odds", "spread", "kind"),
-    [
-        ([0, 0.5, 0.4, 0.1], 0.1, "gaussian"),
-        ([0.04, 0.5, 0.4, 0.06], 0.19, "gaussian"),
-        ([0, 0.3, 0.2, 0.5], 0.1, None),
-        ([0.06, 0.5, 0.4, 0.04], 0.1, None),
-        ([0, 0.5, 0.4, 0.1], 0.21, None),
-    ],
-)
-def test_a_gaussian_and_a_disk_are_one_kind_and_motion_is_another(monkeypatch, odds, spread, kind):
-    """Either kind needs a probability of 0.55, a blur one of 0.95, and its size a deviation of at most 20 %."""
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction_of(odds, [1.5, 3, 9], spread))
-    monkeypatch.setattr("scoreinv.tasks.deblur._refined", lambda powers, *found: found)
-    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: (0.0, 1.0))
-    picture = Picture(np.zeros((200, 200), np.uint8))
-    if kind is not None:
-        assert find_blur(picture).likeliest.kind == kind
-    else:
-        with pytest.raises(InputError, match=r"kernel is uncertain|looks sharp"):
-            find_blur(picture)
-
-
-@pytest.mark.parametrize(("misfits", "fits"), [((0.9, 1.0), True), ((1.0, 1.0), False), ((1.1, 1.0), False)])
-def test_a_kernel_fits_the_spectrum_better_than_none(monkeypatch, misfits, fits):
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction_of([0, 1, 0, 0], [1.5, 3, 9]))
-    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda *_: misfits)
-    picture = Picture(np.zeros((200, 200), np.uint8))
-    if fits:
-        assert find_blur(picture).likeliest == PointSpread("gaussian", 1.5)
-    else:
-        with pytest.raises(InputError, match="no kernel fits its spectrum"):
-            find_blur(picture)
-
-
-@pytest.mark.parametrize(("angle", "mirrored"), [(30.0, "motion:15,150"), (0.0, "motion:15,0")])
-def test_a_kernel_is_compared_with_its_mirror_image(monkeypatch, angle, mirrored):
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction_of([0.1, 0.3, 0.3, 0.3], [1.5, 3, 9]))
-    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: (1.0, 0.0))
-    picture = Picture(np.zeros((200, 200), np.uint8))
-    assert kernel_notes(picture, PointSpread("motion", 15, angle)) == [warning("kernel_misfit", better=mirrored)]
-
-
 def test_a_kernel_from_a_file_is_compared_with_its_mirror_image(monkeypatch):
     """Also if the network cannot estimate the blur."""
     monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction_of([0.1, 0.3, 0.3, 0.3], [1.5, 3, 9]))
     picture = blurred(photo("lake"), PointSpread("motion", 15, 150))
     assert kernel_notes(picture, kernels.motion(15, 30)) == [warning("kernel_misfit", better="mirrored")]
     assert kernel_notes(picture, kernels.motion(15, 150)) == []
-
-
-def test_the_kernel_is_the_mean_over_the_posterior(monkeypatch):
-    """The size's logarithm is normal; a disk of 2 pixels is not refined."""
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction_of([0.05, 0.55, 0.4, 0], [1.5, 2, 9]))
-    found = find_blur(blurred(photo("facade"), PointSpread("gaussian", 1.5)))
-    assert found.likeliest == PointSpread("gaussian", 1.5)
-    side = 33
-    mean = np.zeros((side, side))
-    mean[side // 2, side // 2] = 0.05
-    steps = np.linspace(-4, 4, 81)
-    for kind, size, odds in (("gaussian", 1.5, 0.55), ("disk", 2, 0.4)):
-        for step, weight in zip(steps, np.exp(-np.square(steps) / 2), strict=True):
-            kernel = PointSpread(kind, size * math.exp(0.1 * step)).kernel()
-            rim = (side - len(kernel)) // 2
-            mean += odds * weight / np.exp(-np.square(steps) / 2).sum() * np.pad(kernel, rim)
-    rim = (side - len(found.kernel)) // 2
-    np.testing.assert_allclose(np.pad(found.kernel, rim), mean, atol=0.004)
-    assert found.kernel.sum() == pytest.approx(1)
 
 
 @pytest.mark.slow
@@ -250,27 +160,6 @@ def test_a_disk_that_is_taken_for_a_gaussian_does_little_harm(monkeypatch):
     assert error(found.kernel, found.deviations) < 0.95 * error(found.kernel)
 
 
-def test_the_error_of_an_uncertain_kernel_counts_as_noise(monkeypatch):
-    """The weights are 1 / the deviation of the observation over the kernels and the noise; slopes vary little here."""
-    some, odds, std = [np.ones((1, 1)), kernels.gaussian(0.8), kernels.motion(5, 30)], [1.0, 2.0, 5.0], 0.01
-    kernel, deviations = kernels.kernel_moments(some, odds)
-    sharp = np.clip(photo("facade", 48) * 0.2 + 0.5, 0, 1)
-    problems = []
-    monkeypatch.setattr("scoreinv.tasks.deblur.solve_problem", lambda problem, *_: problems.append(problem))
-    remove_blur(Picture(sharp), kernel, std, None, DeblurRequest(), None, deviations)
-    (problem,) = problems
-    top, left, height, width = problem.part
-    weights = problem.operator.weights[0, 0, top : top + height, left : left + width].numpy()
-    knots = np.linspace(0, 1, len(srgb().light))
-    light = np.interp(sharp, knots, srgb().light)
-    seen = [np.interp(fftconvolve(light, one, "same"), srgb().light, knots) for one in some]
-    mean = np.average(seen, axis=0, weights=odds)
-    variance = np.average(np.square(seen - mean), axis=0, weights=odds) + std**2
-    inside = np.s_[4:-4, 4:-4]
-    np.testing.assert_allclose(weights[inside], (std / np.sqrt(variance))[inside], rtol=0.1)
-    assert weights[inside].min() < 0.5
-
-
 def test_a_result_without_new_detail_or_with_too_much_is_refused():
     """The inverse of a Gaussian of 0.8 pixels makes differences 2.5 times as large, in scenes like photographs."""
     kernel, values = kernels.gaussian(0.8), photo("facade", 64)
@@ -290,19 +179,6 @@ def test_grain_does_not_excuse_a_result_that_is_too_sharp():
     check_detail(picture, picture, kernel, 0.02)
     with pytest.raises(InputError, match="sharper than"):
         check_detail(picture, Picture(0.5 + np.float32(1.2) * grain), kernel, 0.02)
-
-
-@pytest.mark.parametrize("blurs", [True, False])
-def test_a_sharp_photograph_that_is_taken_for_blurred_is_refused_after_solving(monkeypatch, blurs):
-    prediction = prediction_of([0, 1, 0, 0], [0.9, 2, 9], 0.02)
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction)
-    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: range(len(kernels)))
-    seen = blurred(photo("moose", 144), PointSpread("gaussian", 0.9 if blurs else 0.1), 0.002).pixels
-    if blurs:
-        assert scoreinv.deblur(seen).blur == PointSpread("gaussian", 0.9)
-    else:
-        with pytest.raises(InputError, match="sharper than"):
-            scoreinv.deblur(seen)
 
 
 def test_a_photograph_without_the_blur_that_was_found():
@@ -396,18 +272,6 @@ def test_black_that_the_first_estimates_do_not_reach_is_no_worse_for_being_known
         return np.sqrt(np.mean((picture - scene)[8:-8, 8:-8] ** 2))  # where Blur's boundary does not reach
 
     assert error(found) < 1.2 * error(naive)
-
-
-def test_the_solver_of_a_blur_calls_back_before_each_product(monkeypatch):
-    """Conjugate gradients take 20 products before the first evaluation."""
-    products, told = [], []
-    transform = Blur.analyse
-    monkeypatch.setattr(Blur, "analyse", lambda self, x: products.append(len(told)) or transform(self, x))
-    with reporting(told.append):
-        y = pad_observation(torch.rand(1, 3, HEIGHT, WIDTH), KERNEL)
-        valid_blur(KERNEL, HEIGHT, WIDTH, 20).ridge(y, 0.01)
-    assert len(products) > 20
-    assert len(told) >= 6 * len(products)  # three channels, there and back
 
 
 def test_a_callback_stops_the_work_before_the_model_is_loaded():

@@ -12,7 +12,6 @@ import scoreinv
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.common import noise_range
-from scoreinv.tasks.denoise import drawn_beyond
 
 
 @pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
@@ -151,21 +150,6 @@ def test_a_picture_with_too_little_noise_for_the_model_comes_back(samples):
     for sample in result.samples:
         np.testing.assert_array_equal(sample, pixels)
     assert (result.std is None) if samples == 1 else not result.std.any()
-
-
-@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
-def test_what_was_cut_off_of_a_grey_picture_is_drawn_grey(monkeypatch, mode, channels):
-    drawn = []
-
-    def noted(y, *given):
-        drawn.append(y.shape[1])
-        return drawn_beyond(y, *given)
-
-    monkeypatch.setattr("scoreinv.tasks.denoise.drawn_beyond", noted)
-    white = np.ones((16, 16) if mode == "L" else (16, 16, 3), np.float32)
-    white[::2, ::2] = np.random.default_rng(0).uniform(0.4, 0.9, white[::2, ::2].shape)
-    scoreinv.denoise(white, noise_std=0.05, prior=prior(), estimate="sample", steps=1)
-    assert drawn == [channels]
 
 
 def test_a_batch_has_levels_and_notes_of_each_picture():

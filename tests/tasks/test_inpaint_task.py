@@ -1,5 +1,4 @@
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from scoreinv.samplers import PC, State
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks.holes import inpaint_picture, mask_notes
+from scoreinv.tasks.holes import inpaint_picture
 from scoreinv.tasks.inpaint import PreparedFill, inpaint
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import InpaintOutcome
@@ -157,23 +156,6 @@ def test_the_noise_at_which_a_fill_starts(monkeypatch, steps, start, level):
     assert found == (None if level is None else pytest.approx(level, rel=1e-4))
 
 
-def test_a_fill_that_starts_late_starts_from_the_colours_around_it(monkeypatch):
-    starts, sample = [], PC.sample
-
-    def noted(self, *given, start=None, **more):
-        starts.append(start)
-        return sample(self, *given, start=start, **more)
-
-    monkeypatch.setattr(PC, "sample", noted)
-    image = np.full((16, 16, 3), 0.8, np.float32)
-    mask = np.zeros((16, 16), bool)
-    mask[5:10, 5:10] = True
-    image[mask] = 0
-    inpaint(image, mask, prior=prior(), steps=1, start=0.05)
-    (start,) = starts
-    assert float(start.x[..., 5:10, 5:10].mean()) == pytest.approx(0.8, abs=5 * 0.05 / math.sqrt(75))
-
-
 @pytest.mark.parametrize("estimate", ["sample", "mean", "detail"])
 def test_what_a_hole_hides_does_not_enter(estimate):
     """Nor through the part of a long hole that is filled first."""
@@ -297,26 +279,6 @@ def test_the_search_for_damage_is_a_part_of_the_work(method):
         inpaint_picture(inputs, request, absent, lambda _: False)
 
 
-def test_of_what_was_drawn_the_holes_alone_are_kept(monkeypatch):
-    """Until the last is filled; each region is of 16x16 pixels at least."""
-    kept = []
-
-    def noted(self, fills):
-        kept.append(sum(fill.rgb.nbytes if fill.rgb.base is None else fill.rgb.base.nbytes for fill in fills))
-        return with_fills(self, fills)
-
-    with_fills = Picture.with_fills
-    monkeypatch.setattr(Picture, "with_fills", noted)
-    image, mask = photo(160, 240), np.zeros((160, 240), dtype=bool)
-    mask[10::80, 10::80] = mask[11::80, 11::80] = True
-    for picture in (image, image[..., 0]):
-        result = inpaint(picture, mask, prior=prior(), steps=2, samples=2)
-        assert (result.image[mask] != picture[mask]).any()
-        assert (result.image[~mask] == picture[~mask]).all()
-    speck = 2 * 2 * 3 * 4  # bytes of its colours
-    assert kept == [6 * speck] * 4
-
-
 @pytest.mark.slow
 def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch):
     """It is one evaluation, and of a large hole that takes minutes."""
@@ -388,20 +350,6 @@ def test_a_mask_has_notes():
     empty = inpaint_picture(Inputs(Picture(photo()), most & ~most), InpaintRequest(), Models(inpaint=prior()))
     assert empty.notes == [warning("mask_empty")]
     np.testing.assert_array_equal(empty.image.pixels, photo())
-
-
-def test_fragments_are_looked_for_beside_the_rim_that_is_left_and_five_are_named(monkeypatch):
-    mask, wider, seen = hole(), dilate(hole(), 2), []
-    monkeypatch.setattr("scoreinv.tasks.holes.find_leftover", lambda *_: SimpleNamespace(grow=2, share=0.25))
-    monkeypatch.setattr(
-        "scoreinv.tasks.holes.find_fragments", lambda _, hole: seen.append(hole) or [(x, 3) for x in range(7)]
-    )
-    notes = mask_notes(mask, Picture(photo()))
-    assert notes == [
-        warning("object_left", grow=2, share=0.25),
-        warning("fragments_left", count=7, places="0,3 1,3 2,3 3,3 4,3"),
-    ]
-    np.testing.assert_array_equal(seen, [wider])
 
 
 def test_small_parts_of_an_object_outside_its_mask_are_noted_and_kept():

@@ -12,7 +12,6 @@ from PIL import Image
 
 import scoreinv
 from scoreinv.files.read import read_picture
-from scoreinv.guidance import DPIR
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
@@ -24,12 +23,9 @@ from scoreinv.operators import (
     downsampling,
     kernels,
     mask,
-    pad_observation,
-    valid_blur,
 )
 from scoreinv.operators.tones import srgb
 from scoreinv.prior import ScorePrior
-from scoreinv.samplers import DPMpp2M
 from scoreinv.sdes import VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
 from scoreinv.tasks.deblur import deblur_picture
@@ -116,64 +112,46 @@ def test_samples_start_above_the_noise_of_their_initial_estimate():
         assert image.pixels.mean() == pytest.approx(0.52, abs=0.02)
 
 
+class Noted:
+    """A preconditioning that notes the times at which it is asked, and the first state's mean."""
+
+    def __init__(self, inner):
+        self.inner, self.times, self.mean = inner, [], None
+
+    def noise(self, network, x, t, *rest):
+        self.times.append(float(t.flatten()[0]))
+        self.mean = float(x.detach().mean()) if self.mean is None else self.mean
+        return self.inner.noise(network, x, t, *rest)
+
+
 @pytest.mark.parametrize(
-    ("noise_std", "missing", "level"), [(0.3, 0.0, 0.3), (0.01, 0.0, 0.1), (0.01, 0.2, 0.56), (0.01, 1e9, None)]
+    ("method", "noise_std", "missing", "levels"),
+    [
+        ("mmps", 0.3, 0.0, [0.3]),
+        ("mmps", 0.01, 0.0, [0.1]),
+        ("mmps", 0.01, 0.2, [0.56]),
+        ("mmps", 0.01, 1e9, None),
+        ("dpir", 0.01, 0.0, np.geomspace(0.12, 0.02, 3)),
+        ("dpir", 0.2, 0.0, np.geomspace(0.2, 0.1, 3)),
+    ],
 )
 @pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
-def test_the_level_at_which_sampling_starts(monkeypatch, options, noise_std, missing, level):
-    """It hides the noise and what the initial estimate lacks; if the SDE has no such level, the estimate has no use."""
-    starts, sample = [], DPMpp2M.sample
-
-    def noted(self, *given, start=None, **more):
-        starts.append(start)
-        return sample(self, *given, start=start, **more)
-
-    monkeypatch.setattr(DPMpp2M, "sample", noted)
-    y, model = torch.full((1, 3, 8, 8), 0.7), prior(**options)
-    operator = mask(torch.ones(1, 1, 8, 8))
-    problem = Problem(operator, y, noise_std, False, Picture, initial=y, missing=missing)
-    solve_problem(problem, model, SolveRequest(method="mmps", steps=1, estimate="sample"))
-    (start,) = starts
-    if level is None:
-        assert start is None
-    else:
-        low, high = model.data_range
-        ratio = model.sde.noise_to_signal(torch.tensor(start.t, dtype=torch.float64)) / (high - low)
-        assert float(ratio) == pytest.approx(level, rel=1e-6)
-        mean = float((start.x / model.sde.alpha(torch.tensor(start.t))).mean())
-        assert mean == pytest.approx(low + 0.7 * (high - low), abs=5 * level * (high - low) / 192**0.5)
-
-
-@pytest.fixture
-def solvers(monkeypatch):
-    """The solvers `DPIR` that run in the test, in order."""
-    seen, sample = [], DPIR.sample
-
-    def noted(self, *given, **more):
-        seen.append(self)
-        return sample(self, *given, **more)
-
-    monkeypatch.setattr(DPIR, "sample", noted)
-    return seen
-
-
-@pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
-@pytest.mark.parametrize(("noise_std", "first", "last"), [(0.01, 0.12, 0.02), (0.2, 0.2, 0.1)])
-def test_dpir_falls_to_half_the_noise_and_from_twice_as_much_or_more(solvers, options, noise_std, first, last):
+def test_the_noise_levels_of_a_method(options, method, noise_std, missing, levels):
+    """Samples start where noise hides that of the initial estimate and what it lacks; dpir ends at half the noise."""
     y, model = torch.full((1, 3, HEIGHT, WIDTH), 0.7), prior(**options)
-    problem = Problem(mask(torch.ones(1, 1, HEIGHT, WIDTH)), y, noise_std, False, Picture, initial=y)
-    solve_problem(problem, model, SolveRequest(method="dpir", steps=3, estimate="mean"))
+    model.preconditioning = noted = Noted(model.preconditioning)
+    operator = mask(torch.ones(1, 1, HEIGHT, WIDTH))
+    problem = Problem(operator, y, noise_std, False, Picture, initial=y, missing=missing)
+    estimate, steps = ("mean", 3) if method == "dpir" else ("sample", 1)
+    solve_problem(problem, model, SolveRequest(method=method, steps=steps, estimate=estimate))
+    if levels is None:
+        assert noted.times[0] == 1
+        return
     low, high = model.data_range
-    levels = model.sde.noise_to_signal(torch.tensor(solvers[0].times, dtype=torch.float64)) / (high - low)
-    np.testing.assert_allclose(levels, np.geomspace(first, last, 3), rtol=1e-6)
-
-
-@pytest.mark.parametrize(("estimated", "strength"), [(True, 0.1), (False, 0.2)])
-def test_dpir_is_stronger_without_an_initial_estimate(solvers, estimated, strength):
-    y = torch.full((1, 3, 8, 8), 0.7)
-    problem = Problem(mask(torch.ones(1, 1, 8, 8)), y, 0.01, False, Picture, initial=y if estimated else None)
-    solve_problem(problem, prior(), SolveRequest(method="dpir", steps=1, estimate="mean"))
-    assert {solver.strength for solver in solvers} == {strength}
+    times = torch.tensor(noted.times[: len(levels)], dtype=torch.float64)
+    np.testing.assert_allclose(model.sde.noise_to_signal(times) / (high - low), levels, rtol=1e-5)
+    mean = noted.mean / float(model.sde.alpha(times[0]))
+    assert mean == pytest.approx(low + 0.7 * (high - low), abs=levels[0] * (high - low) / 5)
 
 
 def test_an_estimate_is_averaged_over_orientations():
@@ -181,65 +159,6 @@ def test_an_estimate_is_averaged_over_orientations():
     known = {"prior": prior(), "noise_std": 0.05, "estimate": "mean", "steps": 2}
     assert scoreinv.solve(operator_of(), y, **known).nfe == 2
     assert scoreinv.solve(operator_of(), y, orientations=4, **known).nfe == 8
-
-
-@pytest.mark.parametrize("mean_first", [True, False])
-def test_samples_start_from_the_mean_where_that_is_asked_for(monkeypatch, mean_first):
-    """Without an initial estimate."""
-    starts, sample = [], DPMpp2M.sample
-
-    def noted(self, *given, start=None, **more):
-        starts.append(start)
-        return sample(self, *given, start=start, **more)
-
-    monkeypatch.setattr(DPMpp2M, "sample", noted)
-    y = torch.full((1, 3, 8, 8), 0.7)
-    problem = Problem(mask(torch.ones(1, 1, 8, 8)), y, 0.01, False, Picture, starts_from_mean=mean_first)
-    solve_problem(problem, prior(), SolveRequest(method="diffpir", steps=1, estimate="sample"))
-    assert [start is not None for start in starts] == [mean_first]
-
-
-@pytest.mark.parametrize(("name", "mean_first"), [("denoiser", True), (None, False)])
-def test_samples_of_the_denoiser_alone_start_from_a_mean(monkeypatch, name, mean_first):
-    """Its largest noise does not hide a picture."""
-
-    def noted(problem, *_):
-        seen.append(problem)
-        raise Cancelled
-
-    seen: list[Problem] = []
-    monkeypatch.setattr("scoreinv.tasks.solve.solve_problem", noted)
-    with pytest.raises(Cancelled):
-        scoreinv.solve(operator_of(), truth(), prior=name or prior(), noise_std=0.05)
-    assert seen[0].starts_from_mean == mean_first
-    assert (seen[0].missing > 0) == mean_first
-
-
-@pytest.mark.parametrize(("value", "completed"), [(0.5, False), (1.0, True)])
-def test_zeros_around_a_blurred_photograph_are_not_clipped_values(solvers, value, completed):
-    kernel = torch.from_numpy(KERNEL)
-    y = torch.full((1, 3, 8, 8), 0.5)
-    y[..., 4, 4] = value
-    operator, padded = valid_blur(kernel, 8, 8), pad_observation(y, kernel)
-    initial = torch.full_like(padded, 0.5)
-    problem = Problem(operator, padded, 0.05, False, Picture, initial=initial, stored=True)
-    solve_problem(problem, prior(), SolveRequest(method="dpir", steps=1, estimate="mean"))
-    assert {solver.complete is not None for solver in solvers} == {completed}
-
-
-def test_the_noise_that_samplers_add_is_scaled_by_the_model(monkeypatch):
-    factors, sample = [], DPMpp2M.sample
-
-    def noted(self, *given, **more):
-        factors.append(self.s_noise)
-        return sample(self, *given, **more)
-
-    monkeypatch.setattr(DPMpp2M, "sample", noted)
-    model = prior()
-    model.s_noise = 1.02
-    scoreinv.solve(operator_of(), truth(), prior=model, noise_std=0.05, method="diffpir", steps=1)
-    scoreinv.denoise(truth(), noise_std=0.05, prior=model, estimate="sample", steps=1)
-    assert factors == [1.02, 1.02]
 
 
 def test_dpir_is_an_estimate_of_the_mean_by_itself():

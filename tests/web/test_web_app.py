@@ -2,19 +2,14 @@
 
 import asyncio
 import io
-import logging
 import mimetypes
 import re
-import signal
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, get_args
 
-import h11
 import numpy as np
 import pytest
 from client import OPAQUE, PORT, asked, client, done, ended, hole, opened, pixels, png, read
@@ -30,9 +25,8 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.web import album, body
+from scoreinv.web import body
 from scoreinv.web import photo as photo_module
-from scoreinv.web.app import _ends_with_terminal, _ServerLog
 from scoreinv.web.notes import UNCHANGED
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
@@ -308,20 +302,6 @@ def test_mask_and_strokes_of_a_restored_photograph(browser, limit):
         assert browser.post(path, headers=OPAQUE, params=wrong).status_code == 404
 
 
-def test_work_begins_while_photographs_are_shown(browser, monkeypatch):
-    """It waited for one of the two threads that show them, unless it has masks or strokes to read."""
-    photo, free = opened(browser, png(pixels())), threading.Event()
-    monkeypatch.setattr(album.Photo, "view", lambda *_: ("image/png", b"" if free.wait(5) else b"late"))
-    path = f"/api/photos/{photo['key']}"
-    with ThreadPoolExecutor(2) as views:
-        shown = [views.submit(browser.get, f"{path}/view") for _ in range(2)]
-        time.sleep(0.1)
-        for kind in ("damage", "denoise", "upscale", "deblur"):
-            assert asked(browser, f"{path}/{kind}").status_code == 202
-        free.set()
-        assert [each.result().content for each in shown] == [b"", b""]
-
-
 def test_noise_blur_and_size_are_improved(browser):
     """The settings that are sent are used; estimated noise has a note."""
     photo = opened(browser, png(pixels()))
@@ -408,68 +388,12 @@ def test_a_result_is_blended_with_its_photograph(browser):
     assert (wider[8:13, 11:16] == 240).all()
 
 
-def test_a_job_is_cancelled_by_its_page(browser, monkeypatch):
-    begun, free = threading.Event(), threading.Event()
-
-    def waits(*_: object) -> Any:
-        begun.set()
-        free.wait(10)
-        raise InputError("in vain")
-
-    monkeypatch.setattr(tasks, "denoise_picture", waits)
-    path = f"/api/photos/{opened(browser, png(pixels()))['key']}/denoise"
-    running, waiting = (asked(browser, path).json()["job"] for _ in range(2))
-    assert begun.wait(10)
-    assert browser.delete(f"/api/jobs/{waiting}", headers=OPAQUE).status_code == 204
-    assert browser.get(f"/api/jobs/{waiting}").json() == {"state": "cancelled", "done": 0}
-    assert browser.get(f"/api/jobs/{running}").json() == {"state": "running", "done": 0, "left": None}
-    free.set()
-    assert ended(browser, running)["error"] == "In vain."
-
-
 def test_the_profile_is_shown_if_it_fits(browser):
     for mode, kept in ((b"RGB ", True), (b"GRAY", False)):
         profile = bytes(16) + mode + bytes(108)
         photo = opened(browser, picture_bytes(Picture(pixels(), Metadata(icc=profile)), "a.tif"))
         shown = Image.open(io.BytesIO(browser.get(f"/api/photos/{photo['key']}/view").content))
         assert (shown.info.get("icc_profile") == profile) == kept
-
-
-@pytest.mark.parametrize(
-    ("error", "level"),
-    [
-        (None, logging.DEBUG),
-        (asyncio.CancelledError(), logging.DEBUG),
-        (h11.RemoteProtocolError("no request"), logging.DEBUG),
-        (ZeroDivisionError(), logging.ERROR),
-    ],
-)
-def test_the_servers_log_tells_unexpected_errors_alone(error, level, caplog):
-    record = logging.makeLogRecord({"msg": "first\nsecond", "exc_info": error and (type(error), error, None)})
-    with caplog.at_level(logging.DEBUG, "scoreinv.web.app"):
-        _ServerLog().emit(record)
-    (told,) = caplog.records
-    assert (told.levelno, told.getMessage()) == (level, "first")
-    assert (told.exc_info is not None) == (level == logging.ERROR)
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="has no such signal")
-@pytest.mark.parametrize(
-    ("ignored", "comes", "stops"), [(False, True, True), (False, False, False), (True, True, False)]
-)
-def test_the_server_ends_with_its_terminal(ignored, comes, stops):
-    server, handled = SimpleNamespace(should_exit=False), []
-    own = signal.SIG_IGN if ignored else lambda *_: handled.append(server.should_exit)
-    before = signal.signal(signal.SIGHUP, own)
-    try:
-        with _ends_with_terminal(server):
-            if comes:
-                signal.raise_signal(signal.SIGHUP)
-            assert handled == []
-        assert (server.should_exit, handled) == (stops, [True] * stops)  # raised again for those that wait for it
-        assert signal.getsignal(signal.SIGHUP) is own
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_time_of_an_improvement_is_estimated(browser, monkeypatch):

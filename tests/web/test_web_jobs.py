@@ -190,21 +190,6 @@ def test_the_end_stops_what_is_done():
     assert (running.state, waiting.state, never.begun.is_set()) == ("cancelled", "cancelled", False)
 
 
-def test_nothing_is_prepared_at_the_end():
-    calls: list[int] = []
-    queue, work = JobQueue(prepare=lambda: calls.append(1)), Work()
-    running = Job(work)
-    queue._calls.put(running.run)
-    work.begun.wait(60)
-    queue.expect()  # which waits for its turn
-    closing = threading.Thread(target=queue.close)
-    closing.start()
-    wait_for(lambda: queue._prepare is None)
-    work.free.set()
-    closing.join()
-    assert calls == []
-
-
 def test_a_job_is_dropped_or_has_begun(queue):
     """Whoever cancels it in the moment in which it begins stops it; it is not over before."""
     work = Work()
