@@ -133,28 +133,6 @@ def records(outcome) -> list[dict]:
     return [json.loads(line) for line in outcome.out.splitlines()]
 
 
-@pytest.mark.slow
-def test_evaluate_the_snapshots_of_a_run(scoreinv, run, monkeypatch):
-    words = ["evaluate", run, "-n", 4, "--likelihood", 2]
-    every = records(scoreinv(*words, "--json"))
-    assert [record["step"] for record in every] == [2, 4, 5]
-    for record in every:
-        assert {"validation_loss", "bits_per_dim", "frechet_distance", "kernel_distance", "seconds"} <= record.keys()
-    (trained,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines() if "validation" in line]
-    assert every[-1]["validation_loss"] == pytest.approx(trained["validation"]["mean"], rel=1e-5)
-    assert len(list((run / "evaluation").glob("*/step-000000004/*.png"))) == 4
-    assert Image.open(run / "evaluation/evaluation.png").width > 100
-    with monkeypatch.context() as patched:  # an evaluated snapshot is not evaluated again
-        patched.setattr("scoreinv.tasks.evaluate_run.RunEvaluation.measure", None)
-        assert records(scoreinv(*words, "--json")) == every
-        assert records(scoreinv(*words, "--json", "--from", 3, "--to", 4)) == every[1:2]
-        assert records(scoreinv(*words, "--json", "--every", 5)) == every[2:]
-    table = scoreinv(*words).out.splitlines()
-    assert [line.split()[0] for line in table] == ["step", "2", "4", "5"]
-    assert f"{every[0]['validation_loss']:.4f}" in table[1].split()
-    assert str(run / "evaluation") in scoreinv(*words, "--to", 2).err
-
-
 @pytest.mark.usefixtures("judge")
 def test_the_table_of_a_run(scoreinv, run, tmp_path, monkeypatch):
     run, measured = shutil.copytree(run, tmp_path / "run"), []

@@ -119,17 +119,6 @@ def test_the_defaults_of_a_folder_leave_steps_out(scoreinv, old, tmp_path, monke
     assert json.loads(outcome.out)["steps"] == ["tint", "inpaint"]
 
 
-def test_json(scoreinv, old, model):
-    outcome = scoreinv("restore", "old.png", "--json", "--seed", 3, "--device", "cpu", "--precision", "float32")
-    record = json.loads(outcome.out)
-    assert list(record) == [*COMMON, "color_model", "found", "steps", "damaged", "noise", "notes", "record"]
-    assert (record["seed"], record["model"], record["color_model"]) == (3, str(model), str(model))
-    assert (record["found"], record["damaged"]) == ("tinted", SCRATCH.mean())
-    assert record["steps"] == ["tint", "inpaint", "denoise", "colorize"]
-    assert record["noise"] == pytest.approx(14, rel=0.3)
-    assert (record["method"], outcome.err) == ("pc", "")
-
-
 def test_json_of_a_tint_alone_names_no_model(scoreinv, old):
     outcome = scoreinv("restore", "old.png", "--no-inpaint", "--no-denoise", "--no-colorize", "--json")
     record = json.loads(outcome.out)

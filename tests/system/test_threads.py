@@ -25,21 +25,6 @@ def test_the_import_leaves_the_environment_of_its_host_alone() -> None:
     assert done.stdout.split() == ["True"]
 
 
-@pytest.mark.slow
-def test_the_runtime_of_torch_has_taken_it():
-    """By GNU OpenMP's own account of its settings, which it gives when it is loaded.
-
-    Threads that spin while they wait took four to eight times as long beside two other processes on two cores.
-    """
-    words = [sys.executable, "-c", "from scoreinv.system import threads; threads.sleep_when_idle(); import torch"]
-    settings = environment(OMP_DISPLAY_ENV="VERBOSE")
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env=settings)
-    turns = [line.split("=")[1].strip(" '") for line in done.stderr.splitlines() if "GOMP_SPINCOUNT" in line]
-    if not turns:
-        pytest.skip("this torch has another OpenMP")
-    assert turns == ["3000"]
-
-
 def test_a_command_takes_no_more_threads_than_its_container_allows(monkeypatch):
     before = torch.get_num_threads()
     monkeypatch.setattr("scoreinv.system.threads.container_limits", lambda: (float("inf"), 2))

@@ -19,7 +19,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.blur import kernel_from_text
 from scoreinv.models.blur_estimator import ANGLES, BlurPrediction
 from scoreinv.models.loading import Models
-from scoreinv.operators import Blur, kernels, pad_observation, photographed, valid_blur
+from scoreinv.operators import kernels, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.operators.tones import srgb
 from scoreinv.system.errors import Cancelled, InputError, SettingError
@@ -29,7 +29,6 @@ from scoreinv.tasks.deblur import (
     deblur_picture,
     find_blur,
     kernel_notes,
-    remove_blur,
 )
 from scoreinv.tasks.notes import warning
 from scoreinv.tasks.requests import MEAN_STEPS, DeblurRequest, Inputs
@@ -140,26 +139,6 @@ def test_a_kernel_from_a_file_is_compared_with_its_mirror_image(monkeypatch):
     assert kernel_notes(picture, kernels.motion(15, 150)) == []
 
 
-@pytest.mark.slow
-def test_a_disk_that_is_taken_for_a_gaussian_does_little_harm(monkeypatch):
-    sharp = photo("facade", 152)
-    picture = blurred(sharp, PointSpread("disk", 4))
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction_of([0, 0.6, 0.4, 0], [3.2, 4, 9]))
-    found = find_blur(picture)
-    assert found.likeliest.kind == "gaussian"
-    prior = scoreinv.load("denoiser")
-
-    def error(*kernel):
-        seen = picture
-        if kernel:
-            seen = remove_blur(picture, kernel[0], 0.008, prior, DeblurRequest(), None, *kernel[1:]).image
-        return np.square(seen.pixels / 255 - sharp[4:-4, 4:-4])[8:-8, 8:-8].mean()
-
-    assert error(found.likeliest.kernel()) > 1.1 * error()
-    assert error(found.kernel) < 0.8 * error()
-    assert error(found.kernel, found.deviations) < 0.95 * error(found.kernel)
-
-
 def test_a_result_without_new_detail_or_with_too_much_is_refused():
     """The inverse of a Gaussian of 0.8 pixels makes differences 2.5 times as large, in scenes like photographs."""
     kernel, values = kernels.gaussian(0.8), photo("facade", 64)
@@ -254,24 +233,6 @@ def test_a_blurred_picture_that_was_cut_off_at_black_is_not_taken_for_a_brighter
     error = np.mean([sample.mean() for sample in found.samples]) - middle
     assert naive > 0.001
     assert abs(error) < 0.5 * naive
-
-
-@pytest.mark.slow
-def test_black_that_the_first_estimates_do_not_reach_is_no_worse_for_being_known():
-    """They are many deviations of the noise brighter there."""
-    std, blurring = 0.01, torch.from_numpy(kernels.gaussian(1))
-    scene = np.zeros((48, 48, 3), np.float32)
-    scene[:, 24:] = MEAN
-    y = noisy(apply(Blur(blurring, 48, 48), scene), std).clip(0, 1)
-    padded = pad_observation(torch.from_numpy(y).permute(2, 0, 1)[None], blurring)
-    naive = scoreinv.solve(valid_blur(blurring, 48, 48), padded, prior=prior(), noise_std=std, estimate="mean").image
-    naive = crop(naive, photographed(blurring, 48, 48))[0].permute(1, 2, 0).clamp(0, 1).numpy()
-    found = scoreinv.deblur(y, kernel=blurring.numpy(), noise_std=std, prior=prior()).image
-
-    def error(picture):
-        return np.sqrt(np.mean((picture - scene)[8:-8, 8:-8] ** 2))  # where Blur's boundary does not reach
-
-    assert error(found) < 1.2 * error(naive)
 
 
 def test_a_callback_stops_the_work_before_the_model_is_loaded():

@@ -19,17 +19,13 @@ from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.inputs.arrays import pictures_from_api
-from scoreinv.models.loading import Models
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.tasks import deep_holes
-from scoreinv.tasks.holes import inpaint_picture
 from scoreinv.tasks.inpaint import inpaint
 from scoreinv.tasks.notes import warning
-from scoreinv.tasks.requests import InpaintRequest, Inputs
 
 pytestmark = pytest.mark.portable
 
@@ -95,21 +91,6 @@ def test_a_hole_with_enough_around_it_asks_the_network_for_its_mean_alone() -> N
     result = inpaint(picture, hole, prior=model, samples=2, seed=1)
     assert (result.method, result.nfe) == ("conditioned", 1)
     assert (result.image[~hole] == picture[~hole]).all()
-    assert np.sqrt(np.mean((result.image - picture)[hole] ** 2)) < 0.1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("sides", "evaluations"), [((48, 48), 2), ((20, 60), 1)])
-def test_a_hole_that_is_halved_once_is_begun_from_a_quarter_of_the_size_too(sides, evaluations) -> None:
-    """But not a strip, of which a quarter is narrower than a patch."""
-    picture = waves(phases=range(3), periods=8)
-    hole = np.zeros((160, 200), dtype=bool)
-    hole[60 : 60 + sides[0], 80 : 80 + sides[1]] = True
-    told: list[float] = []
-    result = inpaint(picture, hole, prior=prior(64), callback=told.append)
-    assert result.nfe == evaluations
-    assert told == sorted(told)
-    assert told[-1] == pytest.approx(1)
     assert np.sqrt(np.mean((result.image - picture)[hole] ** 2)) < 0.1
 
 
@@ -212,37 +193,6 @@ def test_a_seed_gives_one_picture_on_another_processor(tmp_path: Path) -> None:
         subprocess.run(list(map(str, command)), env=os.environ | settings, check=True)
         pictures.append(np.asarray(Image.open(out)).astype(int))
     assert np.abs(pictures[0] - pictures[1]).max() <= 2
-
-
-@pytest.mark.slow
-def test_samples_of_a_deep_hole_differ_as_wholes_and_not_in_their_grain_alone() -> None:
-    image, hole = scene()
-    samples = np.stack(inpaint(image, hole, prior=prior(), steps=6, samples=12).samples)[:, 40:56, 52:68]
-    # The mean of 16x16 independent pixels would spread a sixteenth of what one does.
-    assert samples.mean((1, 2)).std(0).mean() > samples.std(0).mean() / 4
-
-
-@pytest.mark.slow
-def test_samples_after_the_first_leave_the_colours_of_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between four grounds, what is in the middle may be of any; the first sample looks beside it."""
-    values = np.full((160, 160, 3), 0.2, np.float32)
-    values[80:] += 0.3
-    values[:, 80:] += 0.3
-    picture = pictures_from_api(values + 0.03 * np.random.default_rng(3).random(values.shape, np.float32))[0][0]
-    hole = np.zeros((160, 160), dtype=bool)
-    hole[40:120, 40:120] = True
-
-    def drawn(**options: int) -> np.ndarray:
-        request, models = InpaintRequest(seed=2, **options), Models(inpaint=prior(64))
-        samples = inpaint_picture(Inputs(picture, hole), request, models).samples
-        return np.stack([sample.rgb() for sample in samples])
-
-    several = drawn(samples=4)
-    monkeypatch.setattr(deep_holes, "_ELSEWHERE", (0.0, 0.0))
-    plain = drawn(samples=4)
-    np.testing.assert_allclose(plain[0], several[0], atol=1e-4)
-    elsewhere, here = (x[1:, hole].std(0).mean() for x in (several, plain))
-    assert elsewhere > 1.3 * here
 
 
 def test_the_mean_and_other_methods_stay_at_one_scale() -> None:

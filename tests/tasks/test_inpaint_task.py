@@ -279,21 +279,6 @@ def test_the_search_for_damage_is_a_part_of_the_work(method):
         inpaint_picture(inputs, request, absent, lambda _: False)
 
 
-@pytest.mark.slow
-def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch):
-    """It is one evaluation, and of a large hole that takes minutes."""
-    monkeypatch.setattr("scoreinv.tasks.posterior.pixels_at_once", lambda device: 1 << 11)
-    image, mask = photo(64, 150), np.zeros((64, 150), dtype=bool)
-    mask[8:58, 8:140] = True
-    told = []
-    inpaint(image, mask, prior=conditional_prior(), estimate="mean", callback=told.append)
-    assert len(told) > 4
-    assert told == sorted(told)
-    assert told[-1] == 1
-    with pytest.raises(Cancelled):
-        inpaint(image, mask, prior=conditional_prior(), estimate="mean", callback=lambda fraction: fraction < 0.5)
-
-
 def test_values_that_are_not_finite_are_an_error():
     model = gaussian_colour_prior(torch.full((3,), math.nan), torch.eye(3))
     with pytest.raises(ScoreinvError, match="not finite"):

@@ -214,16 +214,6 @@ def test_three_times_is_a_reduction_of_four_times():
     torch.testing.assert_close(three, expected)
 
 
-@pytest.mark.slow
-def test_dps_enlarges_a_photograph():
-    """With the steps that it takes by itself; with a fifth of them it diverges."""
-    photo = read_picture(PHOTOS / "dog.jpg").rgb()[400:448, 400:448]
-    small = photo.reshape(24, 2, 24, 2, 3).mean((1, 3)).astype(np.float32)
-    found = scoreinv.upscale(small, 2, method="dps").image
-    assert np.sqrt(np.mean((found.reshape(24, 2, 24, 2, 3).mean((1, 3)) - small) ** 2)) < 0.03
-    assert np.sqrt(np.mean((found - photo) ** 2)) < 0.1
-
-
 @pytest.mark.parametrize("form", ["levels", "image", "batch"])
 def test_an_enlarged_picture_comes_back_in_its_form(form):
     levels = np.rint(255 * truth()).astype(np.uint8)
