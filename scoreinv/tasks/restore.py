@@ -127,8 +127,8 @@ def restore(
         sensitivity: of damage detection, see `find_damage`. None: 0.5, or 0.05 for photographs in colours unless much
             of them is surely damaged; little damage that does not stand out is left.
         grow: pixels by which detected damage is enlarged, for soft edges.
-        noise_std: standard deviation of white noise in [0, 1]; None: noise of any kind is estimated, and removed from 2.5
-            grey levels of 255 on.
+        noise_std: standard deviation of white noise in [0, 1]; None: noise of any kind is estimated, and removed from
+            2.5 grey levels of 255 on.
         keep_grain: share of the noise to keep, 0 to 1.
         samples: number of fills and colourings.
         seed: the same seed gives the same fills and colours.
