@@ -18,7 +18,7 @@ from scoreinv.models.loading import Models
 from scoreinv.operators.luma import colour_basis, luma
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError
-from scoreinv.tasks.colorize import colorize, colorize_picture, draw_colors, hints_for, work_size
+from scoreinv.tasks.colorize import colorize, colorize_picture, work_size
 from scoreinv.tasks.common import spread
 from scoreinv.tasks.noise_streams import ddof_of_pairs
 from scoreinv.tasks.notes import warning
@@ -75,36 +75,6 @@ def test_the_spread_is_that_of_pairs(count):
     expected = spread(np.stack(result.samples), ddof_of_pairs(count))
     np.testing.assert_allclose(result.std, expected, atol=1e-5)
     assert expected.mean() > 0.003
-
-
-def test_a_picture_has_one_noise_in_whatever_form_it_is_given():
-    gray = np.random.default_rng(4).integers(100, 160, (16, 24), dtype=np.uint8)
-    rgb = np.repeat(gray[..., None], 3, axis=2)
-    opaque = np.concatenate([rgb, np.full((16, 24, 1), 255, np.uint8)], axis=2)
-    single = gray.astype(np.float32) / 255
-    forms = [gray, rgb, opaque, gray.astype(np.uint16) * 257, single, single.astype(np.float64)]
-    found = [np.asarray(colorize(form, prior=prior("rec601"), steps=3).image, np.float64)[..., :3] for form in forms]
-    scales = [255, 255, 255, 65535, 1, 1]
-    for image, scale in zip(found, scales, strict=True):
-        np.testing.assert_allclose(image / scale, found[0] / 255, atol=0.005)
-
-
-@pytest.mark.parametrize("hinted", [False, True])
-def test_pictures_are_coloured_together_each_as_alone(hinted):
-    """In samples and their mean."""
-    draw = np.random.default_rng(0)
-    pictures = [pictures_from_api(draw.random((16, 16), np.float32))[0][0] for _ in range(2)]
-    strokes = np.zeros((16, 16, 4), np.float32)
-    strokes[2:6, 2:6] = (1, 0, 0, 1)
-    hints = hints_for(strokes if hinted else None, 2)
-    model, sampling = prior("rec601"), ColorizeRequest(steps=2, samples=2, estimate="mean")
-    together = draw_colors(pictures, ["grey", "grey"], model, sampling, hints)
-    assert {shape[0] for shape in model.preconditioning.windows} == {4}
-    for number, picture in enumerate(pictures):
-        alone = colorize_picture(Inputs(picture, hints=hints[number]), sampling, Models(colorize=model))
-        np.testing.assert_allclose(together[number].image.pixels, alone.image.pixels, atol=1e-5)
-        np.testing.assert_allclose(together[number].std, alone.std, atol=1e-5)
-        assert together[number].nfe == alone.nfe
 
 
 def test_each_picture_of_a_batch_has_its_hints():

@@ -150,15 +150,3 @@ def test_a_picture_with_too_little_noise_for_the_model_comes_back(samples):
     for sample in result.samples:
         np.testing.assert_array_equal(sample, pixels)
     assert (result.std is None) if samples == 1 else not result.std.any()
-
-
-def test_a_batch_has_levels_and_notes_of_each_picture():
-    batch = torch.from_numpy(np.stack([scan(0.03), scan(0.08)]))[:, None] / 255
-    result = scoreinv.denoise(batch, prior=prior(), samples=2, steps=2, seed=3)
-    assert (result.image.shape, result.image.dtype, len(result.samples)) == (batch.shape, batch.dtype, 2)
-    assert result.std.shape == (2, 1, 48, 64)
-    assert result.noise_std == pytest.approx([0.03, 0.08], rel=0.4)
-    assert [[note.code for note in notes] for notes in result.notes] == [["noise_estimated"]] * 2
-    alone = scoreinv.denoise(batch[1], prior=prior(), samples=2, steps=2, seed=3)
-    torch.testing.assert_close(result.samples[1][1], alone.samples[1], atol=1e-5, rtol=0)
-    torch.testing.assert_close(result.std[1], alone.std, atol=1e-5, rtol=0)

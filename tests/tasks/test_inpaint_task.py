@@ -5,7 +5,6 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 from formula_detector import FormulaDetector, whites
-from PIL import Image
 from small_conditional import conditional_prior
 
 from scoreinv.imaging.picture import Picture
@@ -80,20 +79,6 @@ def test_known_pixels_std_mean_and_counts():
     assert inpaint(image, mask, prior=prior(), steps=5).std is None
 
 
-def test_a_sample_does_not_depend_on_how_many_are_drawn_nor_on_other_holes():
-    mask, image = hole(40, 200)[:, :200], photo(40, 200)
-    alone = inpaint(image, mask, prior=prior(), steps=5, seed=4)
-    several = inpaint(image, mask, prior=prior(), steps=5, seed=4, samples=3)
-    np.testing.assert_allclose(several.samples[0], alone.image, atol=1e-5)
-    more = mask.copy()
-    more[10:14, 150:155] = True
-    np.testing.assert_allclose(
-        inpaint(image, more, prior=prior(), steps=5, seed=4).image[mask], alone.image[mask], atol=1e-5
-    )
-    other = inpaint(image, mask, prior=prior(), steps=5, seed=5)
-    assert abs(other.image - alone.image)[mask].mean() > 0.01
-
-
 @pytest.mark.parametrize("estimate", ["sample", "mean"])
 def test_pictures_of_one_size_are_filled_together_and_each_as_alone(estimate):
     """Also where one has more regions than the others, and one that many windows cover."""
@@ -111,30 +96,6 @@ def test_pictures_of_one_size_are_filled_together_and_each_as_alone(estimate):
         torch.testing.assert_close(together.image[number], alone.image, atol=1e-5, rtol=0)
         torch.testing.assert_close(together.std[number], alone.std, atol=1e-5, rtol=0)
         assert alone.nfe == together.nfe
-
-
-@pytest.mark.parametrize(("height", "width"), [(48, 96), (16, 15), (15, 15)])
-def test_a_picture_is_filled_alike_beside_others_of_its_size(height, width):
-    """Of several windows, and of no more than one whose sides are no multiples of the stride; with holes of its own."""
-    images = torch.from_numpy(np.stack([photo(height, width, seed) for seed in range(2)])).permute(0, 3, 1, 2)
-    masks = torch.zeros(2, height, width, dtype=torch.bool)
-    masks[0, :-2, 3] = masks[0, 5:7, :-2] = masks[1, 2:, 8] = masks[1, -4, 2:] = True
-    model = conditional_prior(patch=2)
-    together = inpaint(images, masks[:, None], prior=model, steps=3, seed=4)
-    for number in range(2):
-        alone = inpaint(images[number], masks[number], prior=model, steps=3, seed=4)
-        torch.testing.assert_close(together.image[number], alone.image, atol=1e-5, rtol=0)
-
-
-def test_a_large_hole_is_filled_alike_beside_a_picture_with_a_scratch():
-    """In one window both; scratches have a sampler of their own."""
-    images = torch.from_numpy(np.stack([photo(32, 32, seed) for seed in range(2)])).permute(0, 3, 1, 2)
-    masks = torch.zeros(2, 32, 32, dtype=torch.bool)
-    masks[0, 2:30, 8] = masks[1, 9:23, 9:23] = True
-    model = conditional_prior(patch=2, image_size=32)
-    together = inpaint(images, masks[:, None], prior=model, steps=2, seed=4)
-    alone = inpaint(images[1], masks[1], prior=model, steps=2, seed=4)
-    torch.testing.assert_close(together.image[1], alone.image, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -227,32 +188,6 @@ def test_what_is_grey_is_filled_with_grey_whatever_the_mode():
     colour[0, 0] = (150, 100, 100)
     filled = inpaint(colour, hole(), prior=prior(), steps=3).image
     assert np.ptp(filled[hole()].astype(int), axis=-1).max() > 5
-
-
-def test_forms_in_and_out():
-    mask, image = hole(), photo()
-    array = (image * 255).astype(np.uint8)
-    assert inpaint(array, mask, prior=prior(), steps=2).image.dtype == np.uint8
-    gray = inpaint(array[..., 0], mask, prior=prior(), steps=2).image
-    assert gray.shape == array.shape[:2]
-    pil = inpaint(Image.fromarray(array), Image.fromarray(mask), prior=prior(), steps=2)
-    assert isinstance(pil.image, Image.Image)
-    tensor = torch.from_numpy(image).permute(2, 0, 1).expand(2, 3, 40, 56)
-    result = inpaint(tensor, torch.from_numpy(mask), prior=prior(), steps=2, samples=2)
-    assert result.image.shape == (2, 3, 40, 56)
-    assert (result.image[:, :, ~torch.from_numpy(mask)] == tensor[:, :, ~torch.from_numpy(mask)]).all()
-    assert result.std.shape == (2, 1, 40, 56)
-
-
-def test_progress_and_stopping():
-    told = []
-    mask = hole(40, 400)[:, :400]
-    mask[10:14, 380:385] = True
-    inpaint(photo(40, 400), mask, prior=prior(), steps=4, samples=2, callback=told.append)
-    assert told == sorted(told)
-    assert told[-1] == pytest.approx(1)
-    with pytest.raises(Cancelled):
-        inpaint(photo(), hole(), prior=prior(), steps=4, callback=lambda fraction: fraction < 0.5)
 
 
 def test_progress_begins_with_the_initial_estimate():

@@ -17,7 +17,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import Models
 from scoreinv.operators.luma import luma
-from scoreinv.system.errors import Cancelled, InputError, SettingError
+from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.notes import Note, info
 from scoreinv.tasks.outcome import Step
@@ -352,25 +352,6 @@ def test_the_mean_of_several_samples_is_their_average():
     np.testing.assert_allclose(result.image, np.mean(result.samples, axis=0), atol=0.51)
 
 
-@pytest.mark.slow
-def test_each_form_and_a_batch():
-    photo = scratched(levels(sepia(gray_scene())))
-    image = restored(Image.fromarray(photo)).image
-    assert isinstance(image, Image.Image)
-    assert image.size == (WIDTH, HEIGHT)
-    pictures = [photo / 255, levels(coloured_scene()) / 255]
-    batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
-    result = restored(batch)
-    assert result.image.shape == batch.shape
-    assert result.kind == ["tinted", "coloured"]
-    assert [mask.any() for mask in result.damage] == [True, False]
-    assert [len(steps) for steps in result.steps] == [5, 4]
-    assert [[note.code for note in notes][:2] for notes in result.notes] == [
-        ["damage_found", "tint_removed"],
-        ["damage_none", "kind_color"],
-    ]
-
-
 def test_models_of_steps_that_are_left_out_are_not_loaded():
     photo = levels(sepia(gray_scene()))
     gone = {"detector": "gone_model", "filler": "gone_model", "denoiser": "gone_model", "colorizer": "gone_model"}
@@ -542,13 +523,3 @@ def test_steps_that_are_kept_are_in_the_callers_form(form):
     assert shown["tint"] is None
     left = restored(given, colorize=False, denoise=False)
     assert all(step.image is None for step in (left.steps[0] if form == "batch" else left.steps))
-
-
-def test_progress_grows_to_one_and_stops_the_work():
-    for photo in (scratched(levels(sepia(noisy(gray_scene())))), levels(coloured_scene())):
-        seen: list[float] = []
-        restored(photo, callback=seen.append)
-        assert seen == sorted(seen)
-        assert seen[-1] == 1
-    with pytest.raises(Cancelled):
-        restored(levels(gray_scene()), callback=lambda share: share < 0.1)

@@ -10,9 +10,7 @@ from independent_pixels import HEIGHT, KERNEL, MEAN, STD, WIDTH, apply, noisy, o
 from PIL import Image
 
 import scoreinv
-from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
-from scoreinv.models.loading import Models
 from scoreinv.operators import (
     InLight,
     LinearOperator,
@@ -25,33 +23,8 @@ from scoreinv.operators.tones import srgb
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
-from scoreinv.tasks.deblur import deblur_picture
-from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, Inputs, SolveRequest, UpscaleRequest
+from scoreinv.tasks.requests import SolveRequest
 from scoreinv.tasks.solve import Problem, solve_problem
-from scoreinv.tasks.upscale import upscale_picture
-
-
-@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (2, np.uint16), (3, np.uint16), (4, np.uint8)])
-def test_every_mode_and_depth_comes_back(channels, dtype):
-    peak = np.iinfo(dtype).max
-    pixels = np.rint(truth(channels=channels) * peak).astype(dtype)
-    pixels = pixels[..., 0] if channels == 1 else pixels
-    picture = Picture(pixels, Metadata(dpi=(72.0, 96.0)))
-    for task, request, factor in (
-        (denoise_picture, DenoiseRequest(noise_std=0.05), 1),
-        (deblur_picture, DeblurRequest(kernel=KERNEL, noise_std=0.05), 1),
-        (upscale_picture, UpscaleRequest(factor=3), 3),
-    ):
-        image = task(Inputs(picture), request, Models(denoise=prior())).image
-        assert (image.mode, image.pixels.dtype) == (picture.mode, dtype)
-        assert image.size == (factor * HEIGHT, factor * WIDTH)
-        assert image.metadata.dpi == (factor * 72.0, factor * 96.0)
-        if factor == 1 and picture.has_alpha:
-            assert (image.pixels[..., -1] == pixels[..., -1]).all()
-    if picture.has_alpha:
-        blocks = image.pixels[..., -1].astype(float).reshape(HEIGHT, 3, WIDTH, 3).mean((1, 3))
-        assert abs(blocks - pixels[..., -1]).mean() < 0.05 * peak
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (17, 90)])
@@ -197,21 +170,6 @@ def test_the_mean_of_anything_in_any_range(name):
     assert result.method == "dpir"
     other = scoreinv.solve(operator, y, prior=prior(data_range=(-3.0, 1.0)), noise_std=std, estimate="mean")
     np.testing.assert_allclose(other.image, result.image, atol=1e-4)
-
-
-def test_a_sample_is_the_same_however_many_are_drawn(limit):
-    y = noisy(apply(operator_of(), truth()), 0.05)
-    both = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, samples=2, seed=3)
-    one = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, seed=3)
-    np.testing.assert_allclose(both.samples[0], one.image, atol=1e-5)
-    assert abs(both.samples[1] - one.image).mean() > 0.01
-    noise_alone = noisy(truth(), 0.05).clip(0, 1)
-    two = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), samples=2).samples
-    first = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), estimate="sample").image
-    np.testing.assert_allclose(first, two[0], atol=1e-5)
-    limit(pixels_at_once=1)
-    one_by_one = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), samples=2).samples
-    np.testing.assert_allclose(one_by_one[1], two[1], atol=1e-5)
 
 
 def test_forms_in_and_out():

@@ -214,21 +214,6 @@ def test_three_times_is_a_reduction_of_four_times():
     torch.testing.assert_close(three, expected)
 
 
-@pytest.mark.parametrize("form", ["levels", "image", "batch"])
-def test_an_enlarged_picture_comes_back_in_its_form(form):
-    levels = np.rint(255 * truth()).astype(np.uint8)
-    batch = torch.from_numpy(levels).permute(2, 0, 1).expand(2, -1, -1, -1) / 255
-    given = {"levels": levels, "image": Image.fromarray(levels), "batch": batch}[form]
-    result = scoreinv.upscale(given, 3, noise_std=0.02, prior=prior(), samples=2, steps=2)
-    wanted = (2, 3, 3 * HEIGHT, 3 * WIDTH) if form == "batch" else (3 * HEIGHT, 3 * WIDTH, 3)
-    for sample in result.samples:
-        assert type(sample) is type(given)
-        assert np.shape(sample) == wanted
-    assert result.std.shape == ((2, 1, *wanted[2:]) if form == "batch" else wanted[:2])
-    each = [[0.02] * 2, [3] * 2, [[]] * 2] if form == "batch" else [0.02, 3, []]
-    assert [result.noise_std, result.factor, result.notes] == each
-
-
 def test_another_upscaler_is_a_model_or_its_file():
     y = small(large(48, 64))
     bundled = scoreinv.upscale(y, noise_std=0.1)

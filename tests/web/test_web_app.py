@@ -4,9 +4,6 @@ import asyncio
 import io
 import mimetypes
 import re
-import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,7 +15,7 @@ from PIL import Image
 
 import scoreinv.web
 from scoreinv import tasks
-from scoreinv.files.read import Decoded, SizeCheck, decode, read_picture
+from scoreinv.files.read import decode, read_picture
 from scoreinv.files.write import picture_bytes, write_picture
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
@@ -125,25 +122,6 @@ def test_what_is_shown_is_the_photograph(browser, channels, dtype, limit):
     assert read(browser.get(f"/api/photos/{photo['key']}/view").content).shape[:2] == (12, 20)
 
 
-def test_one_file_is_decoded_at_a_time(browser, monkeypatch):
-    """Photographs, masks and strokes: some bytes may stand for gigabytes of pixels."""
-    photo, sent, at_once, most = opened(browser, png(pixels())), png(hole()), [], []
-
-    def decoded(content: bytes, name: str, check_size: SizeCheck) -> Decoded:
-        at_once.append(name)
-        most.append(len(at_once))
-        time.sleep(0.02)
-        at_once.remove(name)
-        return decode(content, name=name, check_size=check_size)
-
-    monkeypatch.setattr(photo_module, "decode", decoded)
-    paths = [f"/api/photos/{photo['key']}/mask", f"/api/photos/{photo['key']}/layers", "/api/photos"]
-    with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda path: browser.post(path, content=sent, headers=OPAQUE), 2 * paths))
-    assert [answer.status_code for answer in answers] == 2 * [200, 201, 201]
-    assert most == [1] * 6
-
-
 def test_the_format_is_the_photographs_own(browser, tmp_path):
     for suffix, kind, written in ((".jpg", "JPEG", "JPEG"), (".webp", "WebP", "WebP"), (".gif", "GIF", "PNG")):
         Image.fromarray(pixels()).save(tmp_path / f"a{suffix}")
@@ -197,27 +175,6 @@ def test_fill_keeps_known_pixels_and_another_seed_fills_otherwise(browser, dtype
     assert (fills[0] != fills[1]).any()
 
 
-def test_a_fill_is_prepared_once_for_all_seeds(browser, monkeypatch):
-    """Of the same mask and area to avoid; other ones are prepared again."""
-    prepared: list[Any] = []
-    prepare = tasks.PreparedFill
-
-    def record(inputs: Any, *given: Any) -> Any:
-        prepared.append(inputs)
-        return prepare(replace(inputs, avoid=None), *given)  # which the quick prior cannot use
-
-    monkeypatch.setattr(tasks, "PreparedFill", record)
-    photo = opened(browser, png(pixels()))
-    avoided = opened(browser, png(~hole()))
-    path = f"/api/photos/{photo['key']}/fill"
-    files = [made(browser, done(browser, path, png(hole()), avoid=avoided["key"], seed=seed)) for seed in (0, 1)]
-    assert len(prepared) == 1
-    assert (prepared[0].avoid == ~hole()).all()
-    assert files[0] != files[1]
-    done(browser, path, png(hole()))
-    assert [inputs.avoid is None for inputs in prepared] == [False, True]
-
-
 def test_colours_of_another_photograph(browser):
     """It may have another size. A grey one is refused, and so is any by a model without references."""
     photo = opened(browser, png(pixels(1)), "old.png")
@@ -231,7 +188,7 @@ def test_colours_of_another_photograph(browser):
     assert (end["state"], "scene" in end["error"]) == ("failed", True)
 
 
-def test_damage_is_found(browser, monkeypatch):
+def test_damage_is_found(browser):
     scratched = pixels() // 2
     scratched[8:13, 10:17] = 255
     photo = opened(browser, png(scratched), "old.png")
@@ -248,9 +205,6 @@ def test_damage_is_found(browser, monkeypatch):
     end = done(browser, f"/api/photos/{healthy['key']}/damage")
     assert (end["photo"], codes(end)) == (None, ["damage_none"])
     assert browser.post(f"{path}?sensitivity=2", headers=OPAQUE).status_code == 422
-    # The odds are kept, so the page's slider acts at once.
-    monkeypatch.setattr("scoreinv.tasks.damage.damage_logits", None)
-    assert (found(0.5) == dilate(hole(), FOUND_GROW)).all()
     assert found(1.0).sum() > found(0.5).sum()
 
 
@@ -323,17 +277,6 @@ def test_noise_blur_and_size_are_improved(browser):
     smooth = opened(browser, png(np.full((24, 40, 3), 90, np.uint8)))
     end = done(browser, f"/api/photos/{smooth['key']}/denoise")
     assert (end["photo"], codes(end)) == (None, ["noise_low"])
-
-
-@pytest.mark.parametrize(("task", "query"), [("denoise", {}), ("restore", {"inpaint": False, "colorize": False})])
-def test_a_share_of_the_noise_is_kept(browser, task, query):
-    before = pixels()
-    photo = opened(browser, png(before))
-    ends = [done(browser, f"/api/photos/{photo['key']}/{task}", noise=20, keep_grain=k, **query) for k in (0, 0.6, 1)]
-    clean, mixed, kept = (read(made(browser, end)).astype(float) for end in ends)
-    assert abs(clean - before).max() > 5
-    assert abs(mixed - (0.4 * clean + 0.6 * before)).max() <= 1
-    assert (kept == before).all()
 
 
 def changed(browser, photo, what, **query) -> np.ndarray:

@@ -168,18 +168,6 @@ def test_an_archive_has_finished_results(tmp_path: Path) -> None:
     assert zipfile.ZipFile(batch.zipped()).namelist() == ["a.png"]
 
 
-def test_an_archive_is_whole_while_another_is_made(tmp_path: Path) -> None:
-    """As for two clicks on the button of a large download."""
-    batch = many.Batch(tmp_path)
-    batch.results.mkdir()
-    (batch.results / "a.png").write_bytes(png(pixels()))
-    with batch.zipped().open("rb") as sent:
-        begin = sent.read(10)
-        (batch.results / "b.png").write_bytes(png(pixels()))
-        batch.zipped()
-        assert zipfile.ZipFile(io.BytesIO(begin + sent.read())).namelist() == ["a.png"]
-
-
 @pytest.mark.parametrize("end", ["stopped", "forgotten"])
 def test_a_batch_that_ends_early_keeps_what_is_finished_or_nothing(tmp_path: Path, end: str) -> None:
     batch, over = many.Batch(tmp_path / "session"), False
