@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from scoreinv.guidance.observation import GivenObservation, Observation
+from scoreinv.operators.linalg import gmres
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import ScoreinvError
+from scoreinv.system.options import Number, Whole, check, require
 
 _DIVERGED = 1000.0
 """Ratio of a denoised mean to (the data's range + sigma / alpha) above which the guidance has diverged. Good runs reach
@@ -67,3 +69,76 @@ class LikelihoodGuidance(GivenObservation):
                 "more steps, a prior in torch.float32, or take another method"
             )
         return guided if differentiable else guided.detach()
+
+
+class DPS(LikelihoodGuidance):
+    """Diffusion posterior sampling (Chung et al. 2023, arXiv 2209.14687, eq. 10): y given x_t as if D(x_t) were x0.
+
+    The likelihood has S = noise_std^2; the paper's code instead uses a step size that depends on the residual and the
+    grid. Exact observations need a positive noise_std, too: a smaller one is stricter and needs more steps. Use a
+    sampler that adds noise, with a few hundred steps, because samples by an ODE hardly vary. For Gaussian fields,
+    nominal 90 % intervals then cover 83 to 90 %. With little noise the method may diverge.
+
+    Raises InputError unless noise_std is positive.
+    """
+
+    def __init__(self, prior: Prior, observation: Observation) -> None:
+        super().__init__(prior, observation)
+        require(self.noise_std > 0, "DPS divides by the observation's noise: give a positive noise_std, such as 0.05")
+
+    def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+        residual, operator = self.residual(mean)
+        return operator.adjoint(residual) / self.noise_std**2
+
+
+class PiGDM(LikelihoodGuidance):
+    """Pseudoinverse-guided diffusion (Song et al. 2023, ICLR, "Pseudoinverse-guided diffusion models", eq. 7, 8).
+
+    S = r^2 A A^T + noise_std^2 with r^2 = s^2 v / (s^2 + v), s = sigma / alpha: exact for white Gaussian data of
+    variance v. `LinearOperator.ridge` uses the true A A^T. If that is nearly singular, the problem without noise is
+    ill-posed: set `noise_std` above 0. For coloured Gaussian fields, intervals are right from 36 steps on. With fewer
+    steps samples may overshoot and vary too much.
+
+    Args:
+        variance: v, variance of the data's values in the model's range; the paper's is 1.
+    """
+
+    def __init__(self, prior: Prior, observation: Observation, variance: float = 1.0) -> None:
+        super().__init__(prior, observation)
+        check("variance", variance, Number(None))
+        self.variance = variance
+
+    def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+        noise_variance = self.sde.noise_to_signal(t).square()
+        r_squared = noise_variance * self.variance / (noise_variance + self.variance)
+        residual, operator = self.residual(mean)
+        return operator.ridge(residual, self.noise_std**2 / r_squared) / broadcast(r_squared, mean)
+
+
+class MMPS(LikelihoodGuidance):
+    """Moment matching posterior sampling (Rozet et al. 2024, arXiv 2405.13712, section 4.2).
+
+    The covariance of x0 given x_t is (sigma^2 / alpha) J for the true score. GMRES applies S^-1 by one vector-Jacobian
+    product per iteration. For Gaussian data it is exact after as many iterations as the covariance has distinct
+    eigenvalues. A network's J, and therefore S, is neither symmetric nor definite: |J - J^T| is 0.3 to 0.5 of |J| for
+    `denoiser`. The variance implied by this J is 1.1 times the squared error at noise of 5 grey levels, and 0.8 times
+    at 50. The coverage of intervals is measured by `tests/benchmarks/restoration.py`.
+
+    Args:
+        iterations: iterations of GMRES, at least 1.
+    """
+
+    def __init__(self, prior: Prior, observation: Observation, iterations: int = 3) -> None:
+        super().__init__(prior, observation)
+        check("iterations", iterations, Whole(1))
+        self.iterations = iterations
+        self.vjps_per_noise = prior.vjps_per_noise + 1 + iterations
+
+    def back_projected(self, mean: Tensor, t: Tensor, transpose: Transpose) -> Tensor:
+        residual, operator = self.residual(mean)
+        ratio = broadcast(self.sde.sigma(t).square() / self.sde.alpha(t), residual)
+
+        def covariance(v: Tensor) -> Tensor:
+            return self.noise_std**2 * v + ratio * operator(transpose(operator.adjoint(v)))
+
+        return operator.adjoint(gmres(covariance, residual, self.iterations))
