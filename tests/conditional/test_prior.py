@@ -36,7 +36,7 @@ from scoreinv.training.data.synthetic_damage import draw_hole
 from scoreinv.training.learners import ConditionalLearner, NoisyBatch, ObservationConfig, draw_observed
 from scoreinv.training.loop import train
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import MIRRORED
+from scoreinv.windows.transforms import MIRRORED
 
 pytestmark = pytest.mark.portable
 
