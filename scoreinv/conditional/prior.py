@@ -11,8 +11,7 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.operators import ObservedComponents
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.preconditioning import centre
-from scoreinv.prior import Network, RecommendedSampler, ScorePrior
-from scoreinv.sdes import SDE
+from scoreinv.prior import ScorePrior
 
 
 class ConditionalPrior(ScorePrior):
@@ -24,18 +23,15 @@ class ConditionalPrior(ScorePrior):
 
     preconditioning: ResidualPreconditioning
 
-    def __init__(
-        self,
-        network: Network,
-        sde: SDE,
-        preconditioning: ResidualPreconditioning,
-        data_range: tuple[float, float] = (-1.0, 1.0),
-        image_size: int = 32,
-        sampler: RecommendedSampler | None = None,
-    ) -> None:
-        super().__init__(network, sde, preconditioning, data_range, image_size, sampler)
-        self.luma_scale = preconditioning.luma_scale
-        self.gray_weights = preconditioning.gray_weights
+    @property
+    def luma_scale(self) -> int:
+        """Return the ratio of the sizes of the finer luma and of the picture."""
+        return self.preconditioning.luma_scale
+
+    @property
+    def gray_weights(self) -> str:
+        """Return the name of the grey weights that it was trained with."""
+        return self.preconditioning.gray_weights
 
     def maps(
         self,
