@@ -40,19 +40,19 @@ class ConditionalPrior(ScorePrior):
         coarse: Tensor | None = None,
         fine: Tensor | None = None,
         features: tuple[Tensor, ...] | None = None,
-        mean_chroma: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Return the network's maps of an observation, see `Observation`.
 
         They are the mean and the variance of the initial estimate, the luma at `luma_scale` times the size (if that is
-        not 1), NaN where unknown, and the features (if given). Mean and variance are along the axes of the basis. With
-        u the pictures' components, u_1 the luma, g the chroma of a grey of luma 1, and c the `mean_chroma`, or 0, the
-        interpolated quantity is
+        not 1), NaN where unknown, and the features except the mean chroma. Mean and variance are along the axes of the
+        basis. With u the pictures' components, u_1 the luma, g the chroma of a grey of luma 1, and c the mean chroma,
+        or 0, the interpolated quantity is
 
             r = u - g u_1 - c,        so that u = r + g r_1 + c,
 
         because g and c have no luma. Without c a grey picture stays grey.
         """
+        mean_chroma, others = self.chroma_and_others(features or ())
         pictures = operator.pinv(y.to(self.device))
         preconditioning, basis = self.preconditioning, self.preconditioning.basis
         # u at the full size and, if it was observed, at half the size.
@@ -72,7 +72,11 @@ class ConditionalPrior(ScorePrior):
         variance = smooth.variance + gray.square() * smooth.variance[:, :1]
         known = (observed > 0).expand_as(components)
         finer = () if self.luma_scale == 1 else (self._fine_luma(fine, known, components),)
-        return (torch.where(known, components, mean), torch.where(known, 0.0, variance), *finer, *(features or ()))
+        return (torch.where(known, components, mean), torch.where(known, 0.0, variance), *finer, *others)
+
+    def chroma_and_others(self, features: tuple[Tensor, ...]) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+        """Return the mean chroma of features, if they begin with it, and the others."""
+        return None, features
 
     def _fine_luma(self, fine: Tensor | None, known: Tensor, like: Tensor) -> Tensor:
         """Return the luma component of finer pictures, (B or 1, 1, sH, sW), NaN where the luma is unknown.
