@@ -6,14 +6,14 @@ picture, add an entry here and write its function. Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib import import_module
 from typing import Any, Literal
 
 from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Role
-from scoreinv.system.options import Setting, declared
+from scoreinv.system.options import Declared, Setting
 from scoreinv.tasks.requests import (
     ColorizeRequest,
     DamageRequest,
@@ -233,8 +233,8 @@ TASKS = (
 BY_NAME = {task.name: task for task in TASKS}
 
 
-def controls_of(settings: type) -> list[dict[str, Any]]:
-    """Return the controls of the fields with a label, as JSON for the forms of the page and GIMP.
+def controls_of(settings: Iterable[Declared]) -> list[dict[str, Any]]:
+    """Return the controls of the settings with a label, as JSON for the forms of the page and GIMP.
 
     A control has the attributes of its `Setting` for forms, the help `words`, and:
 
@@ -245,7 +245,7 @@ def controls_of(settings: type) -> list[dict[str, Any]]:
     - `range`: least and greatest value of a number.
     """
     found = []
-    for each in declared(settings):
+    for each in settings:
         if (setting := each.setting) is None or not setting.label:
             continue
         control = {name: getattr(setting, name) for name in ("label", "words", "form", "unit", "none", "needs")}

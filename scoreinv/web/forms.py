@@ -3,89 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from inspect import Parameter, Signature
-from typing import Annotated, Any
+from typing import Any
 
-from scoreinv.operators.kernels import LARGEST, SMALLEST, BlurKind, PointSpread
-from scoreinv.system.options import MOST_GROW, Number, Setting, Whole, declared
+from scoreinv.operators.kernels import BlurKind, PointSpread
+from scoreinv.system.options import Declared, Setting, declared
 from scoreinv.tasks.requests import KEEP_GRAIN, Request
 from scoreinv.tasks.table import TASKS, Task, controls_of
 
 _BY_SEED = ("samples", "estimate")
 """Settings that the page does not set: a job makes one result, and results of later seeds are samples."""
+
+
+def _slider(
+    name: str, words: str, value: float, label: str, form: tuple[float, float, float], unit: str, needs: str = ""
+) -> Declared:
+    return Declared(name, type(value), False, Setting(words, label=label, form=form, unit=unit, needs=needs), value)
+
+
 BLURS = {"disk": "out of focus", "motion": "motion", "gaussian": "soft"}
 """Names of the kinds of blur on the page."""
 
 
-@dataclass(frozen=True)
-class _Blur:
-    """The kernel on the page, where it is never a file."""
-
-    blur: Annotated[BlurKind | None, Setting("Cause of the blur.", label="Kind of blur", none="estimate")] = None
-    size: Annotated[
-        float,
-        Setting(
-            "Standard deviation, radius or length in pixels.",
-            Number(SMALLEST, LARGEST),
-            needs="blur",
-            label="Size",
-            form=(0.5, 15, 0.5),
-            unit="px",
-        ),
-    ] = 2.0
-    angle: Annotated[
-        float,
-        Setting(
-            "Direction of motion, anticlockwise from the right.",
-            needs="blur=motion",
-            label="Angle",
-            form=(0, 175, 5),
-            unit="°",
-        ),
-    ] = 0.0
-
-
-@dataclass(frozen=True)
-class _Grown:
-    grow: Annotated[
-        int,
-        Setting(
-            "Enlarges the mask by this many pixels, for soft edges.",
-            Whole(0, MOST_GROW),
-            label="Grow",
-            form=(0, 30, 1),
-            unit="px",
-        ),
-    ] = 0
-
-
-@dataclass(frozen=True)
-class _Blend:
-    """How a result is blended with its photograph."""
-
-    opacity: Annotated[
-        float,
-        Setting("Weight of the result against the photograph.", label="Opacity", form=(0.05, 1, 0.05), unit="%"),
-    ] = 1.0
-    keep_grain: Annotated[float, KEEP_GRAIN] = 0.0
-    feather: Annotated[
-        int, Setting("Width of a soft edge within the mask.", label="Feather", form=(0, 30, 1), unit="px")
-    ] = 0
-
-
-@dataclass(frozen=True)
-class _Straight:
-    angle: Annotated[float, Setting("Degrees clockwise.", label="Straighten", form=(-15, 15, 0.1), unit="°")] = 0.0
+_BLUR = (
+    Declared("blur", BlurKind, True, Setting("Cause of the blur.", label="Kind of blur", none="estimate"), None),
+    _slider("size", "Standard deviation, radius or length in pixels.", 2.0, "Size", (0.5, 15, 0.5), "px", "blur"),
+    _slider("angle", "Degrees anticlockwise from the right.", 0.0, "Angle", (0, 175, 5), "°", "blur=motion"),
+)
+"""The kernel on the page, where it is never a file."""
+_FORMS = {
+    "fill": [_slider("grow", "Enlarges the mask, for soft edges.", 0, "Grow", (0, 30, 1), "px")],
+    "deblur": _BLUR,
+    "blend": [
+        _slider("opacity", "Weight of the result against the photograph.", 1.0, "Opacity", (0.05, 1, 0.05), "%"),
+        Declared("keep_grain", float, False, KEEP_GRAIN, 0.0),
+        _slider("feather", "Width of a soft edge within the mask.", 0, "Feather", (0, 30, 1), "px"),
+    ],
+    "straighten": [_slider("angle", "Degrees clockwise.", 0.0, "Straighten", (-15, 15, 0.1), "°")],
+}
+"""Controls of the page's routes that are no settings of requests."""
 
 
 def forms() -> dict[str, list[dict[str, Any]]]:
     """Return the controls of each form of the page as JSON; see `controls_of`."""
-    found = {task.route: controls_of(_Grown) * task.needs_mask + controls_of(task.request) for task in TASKS}
-    blur, *others = controls_of(_Blur)
-    blur["choices"] = [(None, "Estimate"), *((kind, words.capitalize()) for kind, words in BLURS.items())]
-    found["deblur"] = [blur, *others, *found["deblur"]]
-    return found | {"blend": controls_of(_Blend), "straighten": controls_of(_Straight)}
+    found = {name: controls_of(more) for name, more in _FORMS.items()}
+    found["deblur"][0]["choices"] = [(None, "Estimate"), *((kind, each.capitalize()) for kind, each in BLURS.items())]
+    return found | {task.route: found.get(task.route, []) + controls_of(declared(task.request)) for task in TASKS}
 
 
 def request_reader(task: Task) -> Callable[..., Any]:
@@ -94,7 +57,7 @@ def request_reader(task: Task) -> Callable[..., Any]:
     The query has the settings of the request by their names on the command line, and the seed.
     """
     fields = [each for each in declared(task.request) if each.setting is not None or each.name == "seed"]
-    blur = declared(_Blur) if "kernel" in task.settings else []
+    blur = _BLUR if "kernel" in task.settings else ()
     fields = [each for each in fields if each.name not in (*_BY_SEED, "kernel")]
 
     async def read(**given: Any) -> Request:  # FastAPI runs others in the few threads that encode photographs
