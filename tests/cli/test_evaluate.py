@@ -188,16 +188,6 @@ def test_a_snapshot_has_the_mean_of_its_likelihoods(run, monkeypatch, exact, ste
     assert given == [(2, (32, 32), steps)]
 
 
-def test_held_out_pictures_are_the_same_if_training_dequantises(run, tmp_path):
-    run = shutil.copytree(run, tmp_path / "run")
-    plain = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
-    noisy = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
-    data = replace(plain.config.data, dequantise=True)
-    (run / "config.json").write_text(json.dumps(encode(replace(plain.config, data=data))))
-    for one, other in zip(plain.real(plain.held_out, 4), noisy.real(noisy.held_out, 4), strict=True):
-        assert (one.pixels == other.pixels).all()
-
-
 def test_no_central_square_of_a_held_out_picture_counts_twice(run, tmp_path):
     run = shutil.copytree(run, tmp_path / "run")
     evaluation = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")

@@ -197,15 +197,6 @@ def test_a_run_without_a_finished_step_can_be_resumed(scoreinv, configuration, m
     assert scoreinv("train", "--resume", "--out", "run").code == 0
 
 
-def test_a_run_that_is_interrupted_before_it_is_written_cannot_be_resumed(scoreinv, configuration, monkeypatch):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("scoreinv.training.train", interrupted)
-    stopped = scoreinv("train", "--config", configuration, "--out", "run")
-    assert (stopped.code, "nothing is kept" in stopped.err, "--resume" in stopped.err) == (130, True, False)
-
-
 @pytest.mark.parametrize(("done", "warmup", "advised"), [(20, 3, "--steps 200)"), (3, 20, "--steps 200)")])
 def test_a_model_that_is_no_better_than_none_is_to_be_trained_ten_times_longer(
     scoreinv, configuration, monkeypatch, done, warmup, advised

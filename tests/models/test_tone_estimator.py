@@ -1,10 +1,8 @@
 """The network that reads tones: its curves clip nothing, whatever its weights, and no order of the pixels matters."""
 
-import numpy as np
 import torch
 
-from scoreinv.imaging.tone_curves import ToneCurves
-from scoreinv.models.tone_estimator import PARTS, QUANTILES, ToneNetwork, apply_curves
+from scoreinv.models.tone_estimator import PARTS, QUANTILES, ToneNetwork
 from scoreinv.networks.chroma import DECODER_FEATURES
 
 
@@ -47,29 +45,6 @@ def test_the_order_of_the_pixels_has_no_part_in_it():
     one = network()
     for first, second in zip(one(rgb, known, *tones), one(rgb[:, order], known[:, order], *tones), strict=True):
         torch.testing.assert_close(first, second)
-
-
-def test_training_goes_through_the_curves_that_pictures_are_given():
-    rgb, known, quantiles, ends = pictures()
-    raw, _ = network()(rgb, known, quantiles, ends)
-    black, white, power = raw[0].double().numpy()
-    low, high = quantiles[0, 1].numpy(), quantiles[0, -2].numpy()
-    curves = ToneCurves(black, white, np.exp(power), low, high)
-    inside = ((rgb[0].numpy() > low) & (rgb[0].numpy() < high)).all(-1)
-    assert np.allclose(apply_curves(rgb, raw)[0].numpy()[inside], curves.toned(rgb[0].numpy())[inside], atol=1e-5)
-
-
-def test_colours_go_to_the_curves_through_stretched_tones():
-    """With layers that pass on what they are given: the curves' ends are shares of the tones' ends."""
-    rgb, known, quantiles, ends = pictures()
-    one = network(0.0)
-    one.curves.bias.copy_(torch.tensor([9.0, 2.0, -9.0, 9.0, 2.0, -9.0, 9.0, 0.0, -2.0]))
-    curves, _ = one(rgb, known, quantiles, ends)
-    shares = 0.97 * torch.sigmoid(torch.tensor([7.0, 0.0, -11.0]))
-    torch.testing.assert_close(curves[:, 0], shares * quantiles[:, 1])
-    torch.testing.assert_close(curves[:, 1], 1 - shares * (1 - quantiles[:, -2]))
-    powers = 1.6 * torch.tanh(torch.tensor([4.5, 0.0, -1.0]))
-    torch.testing.assert_close(curves[:, 2], powers.expand(4, 3))
 
 
 def test_tones_count_relative_to_their_ends():

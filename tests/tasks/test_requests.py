@@ -323,19 +323,3 @@ def test_inputs_name_what_is_given() -> None:
 def test_the_snapshots_that_are_evaluated(settings: dict[str, int], steps: object) -> None:
     chosen = RunEvaluationSettings(**settings)
     assert [step for step in range(10) if chosen.includes(step)] == list(steps)
-
-
-@pytest.mark.parametrize(
-    ("settings", "sampler"),
-    [
-        ({}, None),
-        ({"sampler": "heun"}, "heun"),
-        ({"rtol": 1e-3}, "ode"),
-        ({"churn": 0.0}, "heun"),
-        ({"eta": 0.0}, "ddim"),
-        *(({name: value}, "pc") for name, value in (("predictor", "none"), ("corrector", "none"))),
-        *(({name: value}, "pc") for name, value in (("corrector_steps", 0), ("snr", 0.1))),
-    ],
-)
-def test_a_setting_of_one_sampler_names_it(settings: dict[str, Any], sampler: str | None) -> None:
-    assert SamplerSettings(**settings).chosen == sampler
