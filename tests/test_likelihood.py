@@ -14,7 +14,7 @@ from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import VE
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import ALL
+from scoreinv.windows.transforms import ALL
 
 pytestmark = pytest.mark.portable
 

@@ -32,8 +32,7 @@ from scoreinv.training.data.prints import on_colour_film, on_old_print, on_other
 from scoreinv.training.learners import ConditionalLearner, NoisyBatch, ObservationConfig, ObservedBatch, luma_features
 from scoreinv.training.presets import conditional_training
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import MIRRORED
-from scoreinv.windows.transforms import crops, turn, turn_back
+from scoreinv.windows.transforms import MIRRORED, crops, turn, turn_back
 
 SHOWN = replace(SMALL, multipliers=(1, 1, 1), condition_channels=17, feature_channels=FEATURES)
 CONFIG = ColourConfig(SHOWN, VE(0.01, 20.0), ResidualPreconditioning(luma_scale=2), image_size=16, encoder_scale=4)

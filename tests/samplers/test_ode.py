@@ -16,7 +16,7 @@ from scoreinv.samplers.runge_kutta import rk45
 from scoreinv.sdes import SDE, TRAINING_START, VE, VP, SubVP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import ALL
+from scoreinv.windows.transforms import ALL
 
 pytestmark = pytest.mark.portable
 

@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 
 import scoreinv
+from pretrained.noise.synthetic_noise import camera, draw_noisy
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import SettingError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.noise import estimate_noise
-from scoreinv.training.data.synthetic_noise import camera, draw_noisy
 
 PHOTO = PRETRAINED.parent / "examples" / "photos" / "tulips.jpg"
 SIDE = 128

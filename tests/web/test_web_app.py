@@ -339,6 +339,27 @@ def test_the_profile_is_shown_if_it_fits(browser):
         assert (shown.info.get("icc_profile") == profile) == kept
 
 
+def test_forms_have_the_ranges_and_defaults_of_the_requests(browser):
+    controls = {
+        form: {each["name"]: each for each in fields} for form, fields in browser.get("/api/forms").json().items()
+    }
+    saturation, noise, factor = (
+        controls["colorize"]["saturation"],
+        controls["deblur"]["noise"],
+        controls["upscale"]["factor"],
+    )
+    assert (saturation["value"], saturation["range"], saturation["needs"]) == (None, [0, 10], "")
+    assert controls["restore"]["saturation"] == saturation | {"needs": "colorize"}
+    assert (noise["range"], noise["form"]) == ([0, 255], [0, 255, 0])
+    assert (factor["value"], factor["choices"]) == (2, [[2, "2"], [3, "3"], [4, "4"]])
+    assert [value for value, _ in controls["restore"]["enlarge"]["choices"]] == [None, 2, 3, 4]
+    assert [value for value, _ in controls["deblur"]["blur"]["choices"]] == [None, "disk", "motion", "gaussian"]
+    page = (STATIC / "index.html").read_text()
+    assert set(re.findall(r'data-form="(\w+)"', page)) == {form for form, fields in controls.items() if fields}
+    ranges = re.findall(r'<input id="([\w-]+)"[^>]*(?:min|max)=', page)
+    assert ranges == ["size"]  # of the brush
+
+
 def test_the_time_of_an_improvement_is_estimated(browser, monkeypatch):
     monkeypatch.setattr("scoreinv.tasks.duration._seconds", lambda do: 2.0)
     path = f"/api/photos/{opened(browser, png(pixels()))['key']}/seconds"
@@ -448,7 +469,7 @@ def test_uploads_share_twice_the_memory_of_one(limit):
         ("denoise", {"noise": 256}, "Noise level must be a number from 0 to 255, not 256.0."),
         ("denoise", {"keep_grain": 2}, "Grain to keep must be from 0 to 1, not 2.0."),
         ("damage", {"sensitivity": 2}, "Sensitivity must be from 0 to 1, not 2.0."),
-        ("upscale", {"factor": 5}, "Factor must be from 2 to 4, not 5."),
+        ("upscale", {"factor": 5}, "Enlargement factor must be from 2 to 4, not 5."),
     ],
 )
 def test_a_wrong_setting_is_named_by_its_label(browser, work, query, error):

@@ -238,9 +238,9 @@ def test_damage_is_found_and_added_to_the_hole(visitor):
     assert (least | painted)[~mask].mean() < 1e-3
     assert mask[~(most | painted)].mean() < 1e-3
 
-    def move(sensitivity: str) -> np.ndarray:
+    def move(sensitivity: float) -> np.ndarray:
         before = visitor.text("#hole")
-        visitor.slide(sensitivity)
+        visitor.slide("damage-sensitivity", sensitivity)
         visitor.until("was => document.getElementById('hole').textContent != was", before)
         return visitor.mask()
 
@@ -249,7 +249,7 @@ def test_damage_is_found_and_added_to_the_hole(visitor):
     visitor.paint((x / 512 - 0.1, y / 512), (x / 512 + 0.1, y / 512))
     erased = mask & ~visitor.mask()
     assert erased.any()
-    less, more = move("0.1"), move("0.9")
+    less, more = move(0.1), move(0.9)
     for now in (less, more):
         assert now[painted].all()
         assert not now[erased].any()
@@ -328,41 +328,37 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     assert (row[:, 0] > row[:, 1] + 10).mean() > 0.8
     visitor.page.click("#back")
     visitor.page.click("#mask-clear")
-    visitor.page.evaluate("document.getElementById('strength-denoise').value = 30")
-    for sensitivity in ("0.5", "0.9"):
-        visitor.slide(sensitivity)  # nothing was looked for yet
+    visitor.slide("restore-keep_grain", 0.3)
+    for sensitivity in (0, 0.9):
+        visitor.slide("restore-sensitivity", sensitivity)
+        assert visitor.text("#restore-sensitivity + output") == ("90 %" if sensitivity else "auto")
         visitor.page.click("#restore")
         visitor.wait("comparing")
         assert "damage_given" not in visitor.codes()
         visitor.page.click("#back")
-        visitor.page.evaluate("document.getElementById('strength-tone').value = 100")
-    visitor.page.uncheck("#step-inpaint")
-    for step in ("colorize", "denoise", "tone", "tint"):
-        assert visitor.page.is_enabled("#restore")
-        visitor.page.uncheck(f"#step-{step}")
-    assert visitor.page.is_disabled("#restore")
-    visitor.page.check("#step-inpaint")
+        visitor.slide("restore-tone", 1)
+    for step in ("inpaint", "colorize", "denoise"):
+        visitor.page.uncheck(f"#restore-{step}")
+    assert visitor.page.is_hidden("#restore-keep_grain")
+    visitor.slide("restore-tone", 0)
+    visitor.page.check("#restore-keep_tint")
+    visitor.page.click("#restore")
+    assert visitor.error() == "Keep a sepia tint leaves nothing to do: every step is off."
+    visitor.page.check("#restore-inpaint")
     visitor.page.click("#restore")
     visitor.until("['comparing', 'painting'].includes(document.body.dataset.state)")
     asked = [parse_qs(urlsplit(url).query) for url in visitor.asked if "/restore?" in url]
     sent = [urlsplit(url).query for url in visitor.asked if "/layers" in url]
     assert sent == ["of=mask", f"of=strokes&beside={asked[0]['mask'][0]}"]
-    steps = {"inpaint", "tone", "denoise", "colorize", "keep_tint", "seed"}
-    assert [sorted(query.keys() - steps) for query in asked] == [
+    off = {"tone": ["0"], "denoise": ["false"], "colorize": ["false"], "keep_tint": ["true"]}
+    changed = [{name: value for name, value in query.items() if name != "seed"} for query in asked]
+    assert [sorted(changed[0]), *changed[1:]] == [
         ["mask", "strokes"],
-        ["keep_grain"],
-        ["keep_grain", "sensitivity"],
-        ["sensitivity"],
+        {"keep_grain": ["0.3"]},
+        {"keep_grain": ["0.3"], "sensitivity": ["0.9"], "tone": ["1"]},
+        {"inpaint": ["false"], **off},
+        {"sensitivity": ["0.9"], **off},
     ]
-    assert asked[1]["keep_grain"] == ["0.3"]
-    assert asked[2]["sensitivity"] == ["0.9"]
-    assert [query.get("tone") for query in asked] == [None, None, ["1"], ["0"]]
-    assert {step: asked[3][step] for step in steps - {"seed", "tone"}} == {
-        "inpaint": ["true"],
-        "denoise": ["false"],
-        "colorize": ["false"],
-        "keep_tint": ["true"],
-    }
 
 
 def test_noise_size_and_blur_are_improved(visitor, tmp_path):
@@ -374,23 +370,22 @@ def test_noise_size_and_blur_are_improved(visitor, tmp_path):
     place = visitor.page.locator("#denoise").bounding_box()
     visitor.until("document.getElementById('seconds').textContent !== ''")
     assert visitor.page.locator("#denoise").bounding_box() == place  # it does not move while it is pressed
-    visitor.page.fill("#noise", "12")
+    visitor.page.fill("#denoise-noise", "12")
     visitor.page.click("#denoise")
     visitor.wait("comparing")
     assert visitor.codes() == []
     assert visitor.page.is_hidden("#note")
     assert visitor.page.is_hidden("#again")
     visitor.page.click("#back")
-    visitor.page.fill("#noise", "")
     visitor.page.click("label:has([name=improve][value=deblur])")
-    visitor.page.click("label:has([name=blur][value=motion])")
-    assert visitor.page.is_visible("#blur-angle")
+    visitor.page.click("label:has([name=deblur-blur][value=motion])")
+    assert visitor.page.is_visible("#deblur-angle")
     visitor.page.click("#deblur")
     visitor.wait("comparing")
     assert "noise_estimated" in visitor.codes()
     visitor.page.click("#back")
     visitor.page.click("label:has([name=improve][value=upscale])")
-    visitor.page.click("label:has([name=factor][value='3'])")
+    visitor.page.click("label:has([name=upscale-factor][value='3'])")
     corner = visitor.place(1, 1)
     visitor.page.click("#upscale")
     visitor.wait("comparing")
@@ -400,7 +395,7 @@ def test_noise_size_and_blur_are_improved(visitor, tmp_path):
     visitor.keep()
     assert "240" in visitor.text("#title")
     asked = [url.rpartition("/")[2] for url in visitor.asked if re.search("/(denoise|deblur|upscale)", url)]
-    assert asked == ["denoise?noise=12", "deblur?blur=motion&size=2&angle=0", "upscale?factor=3"]
+    assert asked == ["denoise?noise=12", "deblur?blur=motion", "upscale?factor=3"]
 
 
 def test_the_grain_to_keep_is_previewed_and_downloaded_as_a_run_gives_it(visitor, tmp_path):
@@ -408,15 +403,14 @@ def test_the_grain_to_keep_is_previewed_and_downloaded_as_a_run_gives_it(visitor
     write_picture(tmp_path / "photo.png", Picture(opaque))  # with alpha it is shown without loss
     visitor.open(tmp_path / "photo.png")
     visitor.page.click("label:has([name=task][value=improve])")
-    visitor.page.fill("#noise", "25")
+    visitor.page.fill("#denoise-noise", "25")
 
-    def result(slider: str, share: int) -> Any:
+    def result(slider: str, share: float) -> Any:
         """Set the grain to keep, run the task, and return the downloaded pixels."""
-        visitor.page.evaluate("([id, share]) => (document.getElementById(id).value = share)", [slider, share])
-        visitor.page.dispatch_event(f"#{slider}", "input")
-        if slider == "grain":
+        visitor.slide(slider, share)
+        if slider == "blend-keep_grain":
             assert visitor.page.evaluate("""() => {
-                document.getElementById("grain").dispatchEvent(new Event("change"));
+                document.getElementById("blend-keep_grain").dispatchEvent(new Event("change"));
                 return document.getElementById("download").inert; // until it is made
             }""")
             visitor.until("share => import('/static/views.js').then(v => v.result().blend?.keep_grain === share)", 0.7)
@@ -426,23 +420,22 @@ def test_the_grain_to_keep_is_previewed_and_downloaded_as_a_run_gives_it(visitor
             visitor.wait("comparing")
         return read(visitor.saved("#download"))
 
-    expected = result("strength-grain", 70)
-    assert visitor.page.input_value("#grain") == "70"
-    assert visitor.page.is_hidden("#opacity-row")  # it would do the same
+    expected = result("denoise-keep_grain", 0.7)
+    assert visitor.page.input_value("#blend-keep_grain") == "0.7"
+    assert visitor.page.is_hidden("#blend-opacity")  # it would do the same
     shown = visitor.drawn()
     visitor.page.click("#back")
-    without = result("strength-grain", 0)
+    without = result("denoise-keep_grain", 0)
     assert (without != expected).any()
     assert difference(visitor.drawn(), shown) > 5
-    visitor.page.evaluate("document.getElementById('grain').value = 70")
-    visitor.page.dispatch_event("#grain", "input")
+    visitor.slide("blend-keep_grain", 0.7)
     assert difference(visitor.drawn(), shown) < 1
-    assert (result("grain", 70) == expected).all()
+    assert (result("blend-keep_grain", 0.7) == expected).all()
     assert visitor.page.locator("#thumbs button").count() == 2  # the result has changed
     assert visitor.drawn() == shown
     visitor.page.reload()
     visitor.wait("comparing")
-    assert visitor.page.input_value("#grain") == "70"
+    assert visitor.page.input_value("#blend-keep_grain") == "0.7"
     asked = [urlsplit(url).query for url in visitor.asked if re.search(r"/(denoise|blend)\?", url)]
     assert asked == ["noise=25&keep_grain=0.7", "noise=25", "noise=25&keep_grain=0.7"]  # none for the preview
 
@@ -736,22 +729,20 @@ def test_a_photograph_that_was_left_can_be_continued_and_forgotten(visitor, tmp_
     hole = visitor.open_painted(photo(tmp_path))
     visitor.page.check("#go")
     visitor.page.click("label:has([name=task][value=restore])")
-    visitor.page.check("#step-enlarge")
+    visitor.page.click("#restore-enlarge label:has([value='2'])")
     visitor.page.set_input_files("#file", photo(tmp_path, name="other.png"))
     visitor.until("document.title.startsWith('other')")
     assert visitor.page.input_value("[name=task]:checked") == "fill"
     assert not visitor.page.is_checked("#go")
-    assert not visitor.page.is_checked("#step-enlarge")
+    assert visitor.page.is_checked("[name=restore-enlarge][value='']")
     visitor.page.click("#open")
     assert visitor.page.locator("#kept li > :first-child").all_inner_texts() == ["Continue with photo"]
     visitor.page.close()
     visitor.page = visitor.tab()
     visitor.page.click("text=Continue with photo")
     visitor.wait("painting")
-    assert (visitor.page.input_value("[name=task]:checked"), visitor.page.is_checked("#step-enlarge")) == (
-        "restore",
-        True,
-    )
+    assert visitor.page.input_value("[name=task]:checked") == "restore"
+    assert visitor.page.is_checked("[name=restore-enlarge][value='2']")
     assert (visitor.mask() == hole).all()
     visitor.page.keyboard.press("Control+z")
     assert visitor.page.is_disabled("#mask-save")
@@ -886,9 +877,10 @@ def test_the_button_of_a_note_does_a_step_anyway(visitor, tmp_path):
     write_picture(tmp_path / "colours.png", Picture(colours))
     visitor.open(tmp_path / "colours.png")
     visitor.page.click("label:has([name=task][value=restore])")
-    for step in ("inpaint", "tone", "denoise"):
-        visitor.page.uncheck(f"#step-{step}")
-    visitor.page.evaluate("document.getElementById('strength-colorize').value = 150")
+    for step in ("inpaint", "denoise"):
+        visitor.page.uncheck(f"#restore-{step}")
+    visitor.slide("restore-tone", 0)
+    visitor.slide("restore-saturation", 1.5)
     visitor.page.click("#restore")
     visitor.page.click("#note button")
     visitor.wait("comparing")
@@ -897,14 +889,13 @@ def test_the_button_of_a_note_does_a_step_anyway(visitor, tmp_path):
     assert [query.get("recolor") for query in asked] == [None, ["true"]]
     assert [query["saturation"] for query in asked] == [["1.5"], ["1.5"]]
     full = read(visitor.saved("#download")).astype(float)
-    visitor.page.evaluate("document.getElementById('opacity').value = 50")
-    visitor.page.dispatch_event("#opacity", "change")
+    visitor.slide("blend-opacity", 0.5, "change")
     visitor.until("import('/static/views.js').then(views => Boolean(views.result().blend))")
     half = read(visitor.saved("#download")).astype(float)
     assert abs(half - (full + colours) / 2).max() <= 0.51
     visitor.page.reload()
     visitor.wait("comparing")
-    assert visitor.page.input_value("#opacity") == "50"
+    assert visitor.page.input_value("#blend-opacity") == "0.5"
 
 
 @pytest.mark.opencv
@@ -933,8 +924,7 @@ def test_a_photograph_is_framed_first(visitor, tmp_path):
     title(160, 120)
     assert (visitor.mask() == hole).all()
     for angle in (5, 3):  # both of the photograph that was opened
-        visitor.page.evaluate("angle => (document.getElementById('angle').value = angle)", angle)
-        visitor.page.dispatch_event("#angle", "change")
+        visitor.slide("straighten-angle", angle, "change")
         visitor.until("angle => import('/static/views.js').then(v => v.sheet().straight?.angle === angle)", angle)
     sizes = [int(side) for side in re.findall(r"\d+", visitor.text("#title"))]
     assert sizes[0] > 145
@@ -948,8 +938,8 @@ def test_steps_that_are_asked_for_at_once_are_all_done(visitor, tmp_path):
     visitor.until("import('/static/page.js').then(({ history }) => history.done.length === 2)")
     assert (read(visitor.saved("#download")) == pixels(height=120, width=160)[::-1, ::-1]).all()
     visitor.page.evaluate("""() => [2, 3, 4].forEach((angle) => {
-        document.getElementById("angle").value = angle;
-        document.getElementById("angle").dispatchEvent(new Event("change"));
+        document.getElementById("straighten-angle").value = angle;
+        document.getElementById("straighten-angle").dispatchEvent(new Event("change"));
     })""")
     visitor.until("import('/static/views.js').then(views => views.sheet().straight?.angle === 4)")
     assert visitor.page.evaluate("import('/static/page.js').then(({ history }) => history.done.length)") < 5
@@ -983,7 +973,7 @@ def test_many_photographs_are_restored(visitor, tmp_path):
     visitor.wait("many")
     visitor.until("document.querySelectorAll('#cards button').length === 3")
     visitor.until("document.querySelector('#note p').textContent.startsWith('d.txt left out')")
-    visitor.page.uncheck("#step-inpaint")
+    visitor.page.uncheck("#restore-inpaint")
     visitor.page.click("#restore")
     visitor.until("document.querySelectorAll('#cards [data-state=done]').length === 2")
     wait_until_idle(visitor)
