@@ -81,8 +81,6 @@ def test_mask_auto_without_a_model_grown_and_as_json(scoreinv, old, tmp_path):
         (("inpaint", "old.png", "--mask", "auto", "--mask-threshold", "0.2"), "need a mask file"),
         (("inpaint", "old.png", "--mask", "auto", "--sensitivity", "1"), "all of it is detected as damage"),
         (("damage", "old.png", "--sensitivity", "nan"), "--sensitivity"),
-        (("train", "--damage", "--sde", "ve"), "--sde, --config and --damage"),
-        (("train", "--damage", "--resume", "--out", "run"), "--damage: is for a new run"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(scoreinv, old, words, said):
