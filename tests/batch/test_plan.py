@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from shell import photo_array
+from support.shell import photo_array
 
 from scoreinv.batch.plan import AuxiliaryFiles, OutputOptions, Planner, expand, match_patterns
 from scoreinv.system.errors import InputError

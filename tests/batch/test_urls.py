@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import hole_array, photo_array
+from support.shell import hole_array, photo_array
 
 from scoreinv.batch.plan import expand
 from scoreinv.files.read import stated_pixels

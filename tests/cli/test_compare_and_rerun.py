@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from shell import hole_array, photo_array
+from support.shell import hole_array, photo_array
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture

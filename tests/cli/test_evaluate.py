@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from shell import brief_run, small_config
+from support.shell import brief_run, small_config
 
 from scoreinv import training
 from scoreinv.files.read import read_picture

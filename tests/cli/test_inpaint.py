@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from shell import hole_array, image, photo_array, start_process
+from support.shell import hole_array, image, photo_array, start_process
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture

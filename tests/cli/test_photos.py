@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from shell import hole_array, image, photo_array, table
+from support.shell import hole_array, image, photo_array, table
 
 from scoreinv.batch.plan import BY_ANOTHER, EXISTS
 

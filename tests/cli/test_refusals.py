@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import hole_array, photo_array
+from support.shell import hole_array, photo_array
 
 LONG = "n" * 250 + ".png"
 """A name at the file system's limit, of 254 bytes."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import codes, table
+from support.shell import codes, table
 
 from scoreinv.inputs.masks import dilate
 from scoreinv.system.options import FOUND_GROW

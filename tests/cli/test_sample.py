@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from shell import small_config
+from support.shell import small_config
 
 from scoreinv.files.read import read_picture
 from scoreinv.models.model_file import save

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import wait_for
-from shell import brief_run, start_process
+from support.processes import wait_for
+from support.shell import brief_run, start_process
 
 import scoreinv as library
 from scoreinv.models.codec import encode

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mixture import gaussian
 from PIL import Image
 from scipy import ndimage
-from small_chroma import chroma_prior
-from small_conditional import SMALL, conditional_prior, random_prior
+from support.mixture import gaussian
+from support.small_chroma import chroma_prior
+from support.small_conditional import SMALL, conditional_prior, random_prior
 from torch import Tensor, nn
 
 from scoreinv import guidance

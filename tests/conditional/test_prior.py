@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
-from small_conditional import SMALL, conditional_prior
+from support.small_conditional import SMALL, conditional_prior
 from torch import Tensor, nn
 
 from scoreinv.conditional.initial_estimate import block_means

@@ -1,8 +1,10 @@
 """The network that reads tones: its curves clip nothing, whatever its weights, and no order of the pixels matters."""
 
+import numpy as np
+import pytest
 import torch
 
-from scoreinv.models.tone_estimator import PARTS, QUANTILES, ToneNetwork
+from scoreinv.models.tone_estimator import PARTS, QUANTILES, ToneNetwork, _moments
 from scoreinv.networks.chroma import DECODER_FEATURES
 
 
@@ -64,3 +66,22 @@ def test_tones_count_relative_to_their_ends():
     torch.testing.assert_close(seen[0][..., 9:12], 2 * (stretched - expected) - 1)
     torch.testing.assert_close(seen[0][..., 12:], known[..., 3:])
     torch.testing.assert_close(seen[1][..., 3:], seen[0][..., 3:], atol=1e-5, rtol=0)
+
+
+def test_moments_of_two_sets_of_channels_by_hand():
+    rng = np.random.default_rng(0)
+    rgb, expected = rng.uniform(0.1, 1, (2, 50, 3)), rng.uniform(0.1, 1, (2, 50, 3))
+    expected[1] = 0.5 * rgb[1] + 0.2
+    found = _moments(torch.from_numpy(rgb), torch.from_numpy(expected)).numpy()
+    for row in range(2):
+        one, other = np.log(rgb[row] + 0.05), np.log(expected[row] + 0.05)
+        std, expected_std = one.std(0, ddof=1), other.std(0, ddof=1)
+        together = ((one - one.mean(0)) * (other - other.mean(0))).mean(0)
+        chroma, there = (x - x.mean(1, keepdims=True) for x in (rgb[row], expected[row]))
+        by_hand = [
+            *(one.mean(0), other.mean(0), std, expected_std, together / (std * expected_std + 0.05)),
+            (chroma * there).mean(0) / ((there**2).mean(0) + 1e-3),
+            *(4 * chroma.mean(0), 4 * there.mean(0), 4 * np.abs(chroma).mean(0)),
+        ]
+        np.testing.assert_allclose(found[row], np.concatenate(by_hand), rtol=1e-6)
+    assert found[1, 15:18] == pytest.approx([2] * 3, rel=0.1)  # twice the expected chroma

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_chroma import CONFIG, chroma_prior
+from support.small_chroma import CONFIG, chroma_prior
 from torch import Tensor, nn
 
 from scoreinv.conditional.colour import ColourPrior

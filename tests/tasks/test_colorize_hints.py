@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
 from skimage.color import deltaE_ciede2000, rgb2lab
+from support.analytic import gaussian_colour_prior
 
 import scoreinv
 from scoreinv.system.errors import InputError

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from independent_pixels import HEIGHT, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, truth
 from PIL import Image
 from scipy.signal import fftconvolve
+from support.analytic import gaussian_colour_prior
+from support.independent_pixels import HEIGHT, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, truth
 
 import scoreinv
 from scoreinv.imaging.metadata import Metadata

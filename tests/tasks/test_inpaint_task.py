@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from formula_detector import FormulaDetector, whites
-from small_conditional import conditional_prior
+from support.analytic import gaussian_colour_prior
+from support.formula_detector import FormulaDetector, whites
+from support.small_conditional import conditional_prior
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
 from PIL import Image
+from support.analytic import gaussian_colour_prior
 
 import scoreinv
 from scoreinv.sdes import VE, VP

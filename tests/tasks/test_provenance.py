@@ -5,9 +5,9 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from formula_detector import FormulaDetector
-from independent_pixels import prior
-from small_model import save_small
+from support.formula_detector import FormulaDetector
+from support.independent_pixels import prior
+from support.small_model import save_small
 
 import scoreinv
 from scoreinv.imaging.picture import Picture

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from formula_detector import FormulaDetector, whites
 from PIL import Image
-from small_conditional import conditional_prior
+from support.analytic import gaussian_colour_prior
+from support.formula_detector import FormulaDetector, whites
+from support.small_conditional import conditional_prior
 from torch import Tensor
 
 import scoreinv

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from independent_pixels import HEIGHT, KERNEL, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, shrunk, truth
 from PIL import Image
+from support.analytic import gaussian_colour_prior
+from support.independent_pixels import HEIGHT, KERNEL, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, shrunk, truth
 
 import scoreinv
 from scoreinv.imaging.picture import Picture

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from independent_pixels import apply
 from PIL import Image
 from scipy import ndimage
+from support.independent_pixels import apply
 
 import scoreinv
 from scoreinv.files.read import read_picture

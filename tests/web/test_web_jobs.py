@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from processes import wait_for
+from support.processes import wait_for
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled

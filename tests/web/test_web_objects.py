@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from client import OPAQUE, client, opened, pixels, png
 from fastapi.testclient import TestClient
+from support.client import OPAQUE, client, opened, pixels, png
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled, ScoreinvError

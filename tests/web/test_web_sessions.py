@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from client import OPAQUE, client, done, hole, pixels, png, read
+from support.client import OPAQUE, client, done, hole, pixels, png, read
 
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
