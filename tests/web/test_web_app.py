@@ -9,9 +9,9 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from client import OPAQUE, PORT, asked, client, done, ended, hole, opened, pixels, png, read
 from fastapi import FastAPI, HTTPException, Request
 from PIL import Image
+from support.client import OPAQUE, PORT, asked, client, done, ended, hole, opened, pixels, png, read
 
 import scoreinv.web
 from scoreinv import tasks

@@ -12,13 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from browser import Visitor, chromium, read
-from client import pixels
-from held import served
 from PIL import Image
-from process import started
-from processes import cpu_seconds, wait_for
-from small_model import save_small
+from support.browser import Visitor, chromium, read
+from support.client import pixels
+from support.held import served
+from support.process import started
+from support.processes import cpu_seconds, wait_for
+from support.small_model import save_small
 
 import scoreinv
 from scoreinv.files.read import read_picture

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from client import OPAQUE, client, opened, pixels, png
 from fastapi.testclient import TestClient
+from support.client import OPAQUE, client, opened, pixels, png
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled, ScoreinvError
@@ -201,30 +201,6 @@ def test_a_photograph_is_encoded_again_after_a_failure():
         assert asked(browser, photo, click="10,8,1").status_code == 500
         objects.encoder = Squares
         assert asked(browser, photo, click="10,8,1").status_code == 200
-
-
-def test_a_selection_survives_photographs_that_are_opened_meanwhile():
-    """They cancel the encoding that it waits for."""
-    free = threading.Event()
-
-    def encode(picture: Picture) -> Squares:
-        assert free.wait(SOON)
-        return Squares(picture)
-
-    held, prompt = Objects(encode), Prompt(clicks=((10, 8, True),))
-    busy, photo, *others = [Photo.read("a.png", png(pixels())) for _ in range(4)]
-
-    async def selected() -> Selected:
-        held.encode(busy)
-        running = asyncio.create_task(held.select(photo, prompt, None))
-        await asyncio.sleep(0)
-        for other in others:
-            held.encode(other)
-        free.set()
-        return await running
-
-    assert (asyncio.run(selected()).mask == square(10, 8, 2)).all()
-    held.close()
 
 
 def test_selections_end_with_the_server(endless):
