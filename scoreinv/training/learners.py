@@ -596,7 +596,7 @@ def luma_features(model: ColourPrior, observed: Tensor, luma: Tensor) -> tuple[T
         luma: the encoder's input for each picture, (B, 1, kH, kW).
     """
     complete = observed[:, 0].flatten(1).all(1)  # (B,)
-    if not complete.any():
-        return tuple(luma.new_zeros(len(luma), *shape) for shape in model.feature_shapes(*luma.shape[-2:]))
-    maps = model.gray_features(luma[complete])
-    return tuple(value.new_zeros(len(luma), *value.shape[1:]).index_put((complete,), value) for value in maps)
+    shown = complete if complete.any() else torch.arange(len(luma), device=luma.device) == 0  # one, for the shapes
+    maps = model.gray_features(luma[shown])
+    places, chosen = (complete,), complete[shown]
+    return tuple(value.new_zeros(len(luma), *value.shape[1:]).index_put(places, value[chosen]) for value in maps)

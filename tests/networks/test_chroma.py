@@ -62,7 +62,6 @@ def test_there_is_a_chroma_for_every_eight_pixels_and_the_maps_are_the_encoders(
     chroma, *maps = prior.gray_features(shown)
     assert chroma.shape == (1, 2, 12, 8)
     assert not chroma.requires_grad
-    assert prior.feature_shapes(96, 64) == [tuple(value.shape[1:]) for value in (chroma, *maps)]
     for value, expected in zip(maps, prior.encoder.of_gray(shown)[1:], strict=True):
         torch.testing.assert_close(value, expected)
 
@@ -153,11 +152,6 @@ def test_pictures_that_are_not_looked_at_expect_nothing(prior: ColourPrior) -> N
     nothing = tuple(torch.zeros_like(v) for v in prior.gray_features(luma(64, 64)))
     none = given(prior, seen(pictures, observed, nothing))
     torch.testing.assert_close(plain.maps[0], none.maps[0])
-
-
-def test_features_have_the_shapes_that_are_told_before(prior: ColourPrior) -> None:
-    found = [tuple(value.shape[1:]) for value in prior.gray_features(luma(64, 96))]
-    assert prior.feature_shapes(64, 96) == found
 
 
 def test_a_file_has_both_networks(prior: ColourPrior, tmp_path: Path) -> None:
