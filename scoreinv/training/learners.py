@@ -359,14 +359,14 @@ class ConditionalLearner(NoiseLearner[ConditionalPrior, ObservedBatch]):
         fine = luma = None
         if model.preconditioning.luma_scale > 1:
             withheld = torch.tensor([stream.random() < _FINE_WITHHELD for stream in streams])
-            fine = _reduced(batch.images, scale // model.preconditioning.luma_scale)
+            fine = F.avg_pool2d(batch.images, scale // model.preconditioning.luma_scale)
             fine = torch.where(withheld[:, None, None, None], torch.nan, fine)
         if model.encoder_scale:
             weights = torch.from_numpy(luma_weights(model.preconditioning.gray_weights)).float()
-            reduced = _reduced(batch.images, scale // model.encoder_scale)
+            reduced = F.avg_pool2d(batch.images, scale // model.encoder_scale)
             low, high = model.data_range
             luma = (torch.einsum("c,bchw->bhw", weights, reduced)[:, None] - low) / (high - low)
-        return ObservedBatch(_reduced(batch.images, scale), batch.times, batch.noise, observed, refined, fine, luma)
+        return ObservedBatch(F.avg_pool2d(batch.images, scale), batch.times, batch.noise, observed, refined, fine, luma)
 
     def _put_on_films(self, picture: Tensor, shows_luma: bool, model: Any, colours: Generator, film: Generator) -> None:
         """Replace a picture (3, H, W) by its rendering on a colour film, another film or an old print."""
@@ -578,11 +578,6 @@ def draw_observed(config: ObservationConfig, side: int, generator: Generator) ->
     if kind == "hints" or (kind == "damaged_gray" and generator.random() < 0.3):
         observed[1:] = observed[0] & draw_hints(side, generator)
     return observed, kind == "refined"
-
-
-def _reduced(pictures: Tensor, factor: int) -> Tensor:
-    """Return the means of blocks of factor x factor pixels."""
-    return F.avg_pool2d(pictures, factor) if factor > 1 else pictures
 
 
 def luma_features(model: ColourPrior, observed: Tensor, luma: Tensor) -> tuple[Tensor, ...]:

@@ -558,7 +558,7 @@ def lines_of_letters(side: int, generator: Generator) -> np.ndarray:
 def brush_strokes(side: int, generator: Generator) -> np.ndarray:
     """Draw brush strokes, 2 to 32 pixels wide, with round ends."""
     canvas, draw = _bitmap(side)
-    width = float(np.exp(generator.uniform(np.log(2), np.log(min(32, side / 2)))))
+    width = float(_log_uniform(generator, 2, min(32, side / 2)))
     for _ in range(generator.integers(1, 3 + int(40 / width))):
         start = generator.uniform(0, side, 2)
         end = start + generator.normal(0, side / 2, 2)
