@@ -1,7 +1,7 @@
 """Objects that are pointed at on the page: looked at once, selected by clicks and boxes, and what is not installed."""
 
 import asyncio
-import base64
+import json
 import sys
 import threading
 import time
@@ -19,7 +19,7 @@ from scoreinv.system.errors import Cancelled, ScoreinvError
 from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.select import MOST_CLICKS, Prompt, Selected, Size
 from scoreinv.web.objects import Objects
-from scoreinv.web.photo import Photo
+from scoreinv.web.photo import Photo, unboxed
 
 SOON = 30.0
 """Timeout in seconds, far more than any step needs."""
@@ -62,11 +62,7 @@ def browser() -> Iterator[TestClient]:
 
 def selected(answer: dict[str, Any]) -> np.ndarray:
     """The mask of an answer, for a picture of 24 x 40."""
-    mask = np.zeros((24, 40), bool)
-    left, top, width, height = answer["box"]
-    bits = np.unpackbits(np.frombuffer(base64.b64decode(answer["bits"]), np.uint8))[: width * height]
-    mask[top : top + height, left : left + width] = bits.reshape(height, width)
-    return mask
+    return unboxed(json.dumps(answer).encode(), (24, 40))
 
 
 def asked(browser: TestClient, photo: dict[str, Any], what: str = "select", **query: Any) -> Any:
