@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
@@ -105,8 +105,26 @@ def noise_from_levels(text: str | float | None) -> float | None:
     return level / GRAY_LEVELS
 
 
-NOISE = Setting("Noise level, 0 to 255. (default: estimated)", option="noise", metavar="LEVEL", read=noise_from_levels)
-KEEP_GRAIN = Setting("Share of the noise to keep, 0 (none) to 1.", Number(0.0, 1.0), advanced=True)
+NOISE = Setting(
+    "Noise level, 0 to 255. (default: estimated)",
+    option="noise",
+    metavar="LEVEL",
+    read=noise_from_levels,
+    label="Noise level",
+    form=(0, GRAY_LEVELS, 0),
+    none="estimated",
+)
+KEEP_GRAIN = Setting(
+    "Share of the noise to keep, 0 (none) to 1.",
+    Number(0.0, 1.0),
+    advanced=True,
+    label="Grain to keep",
+    form=(0, 1, 0.05),
+    unit="%",
+)
+DETECTION = Setting(
+    "Sensitivity of damage detection, 0 to 1.", SENSITIVITY, label="Sensitivity", form=(0.05, 0.95, 0.05), unit="%"
+)
 GROW = Setting("Enlarge detected damage by this many pixels.", Whole(0, MOST_GROW))
 METHOD_HELP = "conditioned: a network that takes the observation; pc: predictor-corrector, with any model."
 
@@ -297,7 +315,11 @@ class InpaintRequest(DrawRequest):
         ),
     ] = None
     exact: Annotated[
-        bool, Setting("Change nothing outside the mask, even where JPEG compression left a fringe of the object.")
+        bool,
+        Setting(
+            "Change nothing outside the mask, even where JPEG compression left a fringe of the object.",
+            label="Keep every pixel outside the mask",
+        ),
     ] = False
     sensitivity: Annotated[
         float | None,
@@ -363,9 +385,14 @@ COLOR_SATURATION = 1.45
 """Largest factor of the chroma of the mean, and of samples pulled towards it: both are paler than photographs. `scene`
 uses less where one hue is likely (`Colours.paleness`): the chroma of skin in 30 portraits is then 0.96 times the truth,
 with 1.45 everywhere it is 1.17 times."""
-
-
-SATURATION = Number(0.0, 10.0)
+SATURATION = Setting(
+    f"Saturation: 0 is grey, 1 as the model draws, more is stronger. (default: up to {COLOR_SATURATION:g}, less where "
+    "one hue is likely; 1 with the method pc, and with given colours)",
+    Number(0.0, 10.0),
+    label="Saturation",
+    form=(0, 3, 0.1),
+    unit="%",
+)
 
 
 @dataclass(frozen=True)
@@ -400,14 +427,7 @@ class ColorizeRequest(DrawRequest):
     keep_color: Annotated[bool, Setting("Keep colours that are there; in a mostly grey photo they guide the rest.")] = (
         False
     )
-    saturation: Annotated[
-        float | None,
-        Setting(
-            f"Saturation: 0 is grey, 1 as the model draws, more is stronger. (default: up to {COLOR_SATURATION:g}, "
-            "less where one hue is likely; 1 with the method pc, and with given colours)",
-            SATURATION,
-        ),
-    ] = None
+    saturation: Annotated[float | None, SATURATION] = None
     estimate: Annotated[
         Estimate | None,
         Setting(
@@ -603,7 +623,7 @@ class UpscaleRequest(SolveRequest):
     ] = None
 
     orientations: Annotated[int, AVERAGED] = 1
-    factor: Annotated[int, Setting("Enlarge this many times.", Whole(2, 4))] = 2
+    factor: Annotated[int, Setting("Enlarge this many times.", Whole(2, 4), label="Enlargement factor")] = 2
     downsampling: Annotated[
         Downsampling,
         Setting(
@@ -613,12 +633,10 @@ class UpscaleRequest(SolveRequest):
     ] = "area"
     noise_std: Annotated[
         float | None,
-        Setting(
-            "Noise level, 0 to 255. With 0 the result, reduced again by block means, is exactly the photo. (default: "
-            "estimated)",
-            option="noise",
-            metavar="LEVEL",
-            read=noise_from_levels,
+        replace(
+            NOISE,
+            words="Noise level, 0 to 255. With 0 the result, reduced again by block means, is exactly the photo. "
+            "(default: estimated)",
         ),
     ] = None
 
@@ -695,7 +713,7 @@ class DeblurRequest(SolveRequest):
 class DamageRequest(Request):
     """How damage is detected."""
 
-    sensitivity: Annotated[float, Setting("Sensitivity of damage detection, 0 to 1.", SENSITIVITY)] = USUAL_SENSITIVITY
+    sensitivity: Annotated[float, DETECTION] = USUAL_SENSITIVITY
     grow: Annotated[int, GROW] = FOUND_GROW
 
     def roles(self, given: Collection[Given]) -> list[Role]:
@@ -804,6 +822,11 @@ SURE_SENSITIVITY = 0.05
 in the others; 0.2 changes three, and the default four, two of them by more than 0.5 %."""
 
 
+OLD_GRAIN = 0.3
+"""Share of the noise of old photographs to keep; without any, skin turns to wax. Two blind readers of ten pictures
+placed 0.3 before or beside 0 in 18 of 20 judgements, and before the original in all."""
+
+
 @dataclass(frozen=True)
 class RestoreRequest(Request):
     """The steps of a restoration of an old photograph, and their settings.
@@ -818,42 +841,41 @@ class RestoreRequest(Request):
         keep_steps: keep the picture after each step in the outcome.
     """
 
-    inpaint: Annotated[bool, Setting("Fill damage.")] = True
+    inpaint: Annotated[bool, Setting("Fill damage.", label="Fill damage")] = True
+    sensitivity: Annotated[
+        float | None,
+        replace(
+            DETECTION,
+            words=f"{DETECTION.words} (default: {USUAL_SENSITIVITY:g}; {SURE_SENSITIVITY:g} for photos in colour)",
+            needs="inpaint",
+        ),
+    ] = None
     tone: Annotated[
         float | None,
         Setting(
             "Strength of the correction of fading, 0 (none) to 1. (default: 1 if the photo is surely faded)",
             Number(0.0, 1.0),
             advanced=True,
+            label="Fading correction",
+            form=(0, 1, 0.05),
+            unit="%",
         ),
     ] = None
-    denoise: Annotated[bool, Setting("Remove noise.")] = True
-    colorize: Annotated[bool, Setting("Add colour to grey and tinted photos.")] = True
-    recolor: Annotated[bool, Setting("Replace the colours of photos in colour.", advanced=True)] = False
-    saturation: Annotated[
-        float | None,
-        Setting(
-            "Saturation of added colours: 0 is grey, 1 as the model draws. (default: as colorize)",
-            SATURATION,
-            advanced=True,
-        ),
-    ] = None
-    keep_tint: Annotated[bool, Setting("Keep the tint of a tinted print (sepia).")] = False
+    denoise: Annotated[bool, Setting("Remove noise.", label="Remove noise")] = True
+    noise_std: Annotated[float | None, replace(NOISE, needs="denoise")] = None
+    keep_grain: Annotated[float, replace(KEEP_GRAIN, needs="denoise")] = OLD_GRAIN
+    colorize: Annotated[bool, Setting("Add colour to grey and tinted photos.", label="Add colour if it is grey")] = True
+    recolor: Annotated[bool, Setting("Replace the colours of photos in colour.", advanced=True, needs="colorize")] = (
+        False
+    )
+    saturation: Annotated[float | None, replace(SATURATION, advanced=True, needs="colorize")] = None
+    keep_tint: Annotated[bool, Setting("Keep the tint of a tinted print (sepia).", label="Keep a sepia tint")] = False
     crop_border: Annotated[bool, Setting("Cut off a plain border and torn edges.")] = False
     enlarge: Annotated[
-        int | None, Setting("Enlarge the result this many times. (default: not enlarged)", Whole(2, 4))
-    ] = None
-    sensitivity: Annotated[
-        float | None,
-        Setting(
-            f"Sensitivity of damage detection, 0 to 1. (default: {USUAL_SENSITIVITY:g}; {SURE_SENSITIVITY:g} for "
-            "photos in colour)",
-            SENSITIVITY,
-        ),
+        int | None,
+        Setting("Enlarge the result this many times. (default: not enlarged)", Whole(2, 4), label="Enlarge", none="no"),
     ] = None
     grow: int = FOUND_GROW
-    noise_std: Annotated[float | None, NOISE] = None
-    keep_grain: Annotated[float, KEEP_GRAIN] = 0.0
     samples: SampleCount = 1
     seed: int = 0
     estimate: Annotated[
@@ -870,13 +892,6 @@ class RestoreRequest(Request):
         if self.estimate is None and self.samples > 1:
             object.__setattr__(self, "estimate", "sample")
         check("grow", self.grow, Whole())
-        if not self.denoise:
-            for name in ("noise_std", "keep_grain"):
-                if getattr(self, name):
-                    raise SettingError(name, "needs noise removal, which is off")
-        for name in ("recolor", "saturation"):
-            if getattr(self, name) not in (None, False) and not self.colorize:
-                raise SettingError(name, "needs the step that adds colour, which is off")
         if self.keep_tint and not self.steps:
             raise SettingError("keep_tint", "leaves nothing to do: every step is off")
 
@@ -922,7 +937,7 @@ class RestoreRequest(Request):
     def check_given(self, given: Collection[Given]) -> None:
         if "mask" in given and not self.inpaint:
             raise SettingError("mask", "needs the filling of damage, which is off")
-        if self.sensitivity is not None and ("mask" in given or not self.inpaint):
-            raise SettingError("sensitivity", "controls damage detection: give no mask, and leave filling on")
+        if self.sensitivity is not None and "mask" in given:
+            raise SettingError("sensitivity", "controls damage detection: it has no effect on a mask")
         if "hints" in given and not self.colorize:
             raise SettingError("hints", "need the step that adds colour, which is off")

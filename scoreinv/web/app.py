@@ -19,7 +19,6 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import h11
-import numpy as np
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
@@ -31,20 +30,24 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
+from scoreinv.imaging.picture import picture_of_hole
 from scoreinv.inputs.hints import references_of
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.limits import limits
 from scoreinv.system.memory import is_out_of_memory
+from scoreinv.system.options import declared
 from scoreinv.tasks.select import Prompt, Size, propose_shadow, with_rim
+from scoreinv.tasks.table import TASKS
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album
 from scoreinv.web.body import Content
+from scoreinv.web.forms import forms
 from scoreinv.web.frame import add_frame
 from scoreinv.web.jobs import BusyError, Job, JobQueue
 from scoreinv.web.many import add_many
-from scoreinv.web.objects import Objects, boxed_bits
-from scoreinv.web.photo import GoneError, Photo
+from scoreinv.web.objects import Objects
+from scoreinv.web.photo import GoneError, Photo, boxed_bits, unboxed
 from scoreinv.web.sessions import ConflictError
 from scoreinv.web.work import add_work, hole_of
 
@@ -53,16 +56,9 @@ _CONNECTIONS = 64  # at once; protection from slow clients needs a proxy
 _EXPIRY_INTERVAL = 600  # seconds between deletions of old sessions
 _GRACE = 3  # seconds for open responses after an interrupt
 _STATIC = Path(__file__).parent / "static"
-_LABELS = {
-    "noise_std": "Noise level",
-    "keep_grain": "Grain to keep",
-    "hints": "The colour hints",
-    "mask": "The mask",
-    "avoid": "Don't copy",
-    "tone": "The correction of fading",
-    "keep_tint": "Keeping the tint",
-}
-"""Labels of settings on the page, if they differ from their names."""
+_LABELS = {"hints": "The colour hints", "mask": "The mask", "avoid": "Don't copy"}
+_LABELS |= {each.name: each.setting.label for task in TASKS for each in declared(task.request) if each.setting}
+"""Labels of settings on the page; an empty one is the name."""
 _log = logging.getLogger(__name__)
 # The first match counts: GoneError is an InputError.
 _STATUS = {GoneError: 404, ConflictError: 409, BusyError: 503, InputError: 422}
@@ -175,6 +171,8 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         """Return the maximum size of an upload, and how to install the packages for selection (null: installed)."""
         return {"bytes": limits().upload_bytes, "objects": objects.missing_extra}
 
+    app.add_api_route("/api/forms", forms)
+
     @app.post("/api/photos", status_code=201)
     async def open_photo(
         content: Content, name: str = "photo", look: bool = True, keep: bool = False
@@ -210,29 +208,34 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         return Response(content, media_type="application/octet-stream", headers=named)
 
     @app.post("/api/photos/{key}/mask")
-    async def read_mask(key: str, content: Content) -> Response:
-        """Return the holes of a mask file as packed bits, row by row, the first bit of a byte highest."""
+    async def read_mask(key: str, content: Content) -> dict[str, Any]:
+        """Return the holes of a mask file."""
         photo = await album.find(key)
         mask = await read("the mask", content, photo.picture.size)
-        return _bits(await run_in_threadpool(hole_of, photo, mask))
+        return boxed_bits(await run_in_threadpool(hole_of, photo, mask))
 
     @app.get("/api/photos/{key}/bits")
-    def bits(key: str) -> Response:
-        """Return the packed bits of detected damage, or of a layer."""
+    def bits(key: str) -> dict[str, Any]:
+        """Return detected damage, or a layer."""
         mask = album.get(key)
-        return _bits(hole_of(mask, mask))
+        return boxed_bits(hole_of(mask, mask))
 
     @app.post("/api/photos/{key}/layers", status_code=201)
     async def hold_layer(key: str, content: Content, of: str = "mask", beside: str | None = None) -> dict[str, str]:
         """Store a mask, strokes of colour or a reference photograph for a task.
 
         Args:
+            content: for masks the JSON of `boxed_bits`, else a picture file.
             of: role of the layer in the task: mask, avoid, strokes or like.
             beside: key of an earlier layer for the same task, which must not be dropped from memory.
         """
         photo = await album.find(key)
-        size = None if of == "like" else photo.picture.size
-        layer = await read("the layer", content, size, photo.session)
+        size = photo.picture.size
+        if of in ("mask", "avoid"):
+            made = picture_of_hole(await run_in_threadpool(unboxed, content, size))
+            layer = Photo(made, f"{photo.stem}_{of}", "PNG", session=photo.session)
+        else:
+            layer = await read("the layer", content, None if of == "like" else size, photo.session)
         if of == "like":
             layer = await run_in_threadpool(_reference, layer)
         earlier = [await album.find(beside)] if beside else []
@@ -271,10 +274,6 @@ def _add_sessions(app: FastAPI, album: Album) -> None:
     def forget(key: str) -> None:
         """Delete a session, with its photograph and results."""
         album.forget(key)
-
-
-def _bits(hole: np.ndarray) -> Response:
-    return Response(np.packbits(hole).tobytes(), media_type="application/octet-stream")
 
 
 def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
@@ -380,7 +379,7 @@ def _sentence(text: str) -> str:
 def _message(error: Exception | None) -> str:
     """Return a sentence about an error, with the page's label of a setting."""
     if isinstance(error, SettingError):
-        return _sentence(f"{_LABELS.get(error.setting, error.setting.replace('_', ' '))} {error.problem}")
+        return _sentence(f"{_LABELS.get(error.setting) or error.setting.replace('_', ' ')} {error.problem}")
     if isinstance(error, ScoreinvError):
         return _sentence(str(error))
     if error is not None and is_out_of_memory(error):

@@ -32,10 +32,10 @@ from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.requests import Request
 from scoreinv.tasks.table import TASKS, Task
 from scoreinv.web.body import Content
+from scoreinv.web.forms import request_reader
 from scoreinv.web.jobs import JobQueue
 from scoreinv.web.notes import row_text
 from scoreinv.web.photo import GoneError, Photo
-from scoreinv.web.requests import request_reader
 from scoreinv.web.sessions import Sessions
 
 _SMALL = 400

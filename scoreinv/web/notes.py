@@ -9,6 +9,7 @@ from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.text import percent
 from scoreinv.tasks.notes import Note, NoteCode
 from scoreinv.tasks.remedies import remedy
+from scoreinv.web.forms import BLURS
 
 NOTES: dict[NoteCode, str] = {
     "file_converted": "{change}.",
@@ -69,9 +70,6 @@ ACTIONS: dict[NoteCode, str] = {
 }
 """Labels of the buttons that do a step anyway, for the codes that have a remedy."""
 
-_BLURS = {"gaussian": "soft", "disk": "out of focus", "motion": "motion"}
-"""Names of the kinds of blur on the page."""
-
 
 def sentences(notes: Iterable[Note]) -> list[str]:
     """Return a sentence for each note."""
@@ -113,4 +111,4 @@ def _blur(kernel: str) -> str:
     """Return a kernel, such as `motion:15,30`, in the page's words."""
     kind, _, numbers = kernel.partition(":")
     size, _, angle = numbers.partition(",")
-    return f"{_BLURS[kind]}, {size} pixels" + (f", {angle}°" if angle else "")
+    return f"{BLURS[kind]}, {size} pixels" + (f", {angle}°" if angle else "")

@@ -30,10 +30,10 @@ from scoreinv.tasks.provenance import with_provenance
 from scoreinv.tasks.requests import DamageRequest, InpaintRequest, Inputs, Request, RestoreRequest, UpscaleRequest
 from scoreinv.tasks.table import TASKS, Task
 from scoreinv.web.album import Album
+from scoreinv.web.forms import request_reader
 from scoreinv.web.jobs import JobQueue
 from scoreinv.web.notes import UNCHANGED, actions, sentences
 from scoreinv.web.photo import Photo
-from scoreinv.web.requests import request_reader
 
 Prepared = TypeVar("Prepared")
 Cache: TypeAlias = WeakKeyDictionary[Photo, tuple[Hashable, Prepared]]

@@ -5,9 +5,9 @@ import io
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from scipy import fft, ndimage
+from scipy import ndimage
 
-from scoreinv.analysis.jpeg import RIM, _dilate, _estimate_plane, _is_smeared, _ringing_weight, without_smears
+from scoreinv.analysis.jpeg import RIM, without_smears
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.metadata import orient
 from scoreinv.imaging.picture import Picture
@@ -73,27 +73,6 @@ def test_a_rim_has_half_the_error_or_less_in_every_orientation(orientation: int,
         assert (each.pixels[hole] == picture.pixels[hole]).all()
 
 
-def test_the_borders_of_tiles_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, damaged, hole = scratched()
-    picture = read_picture(as_jpeg(damaged))
-    tiled, _ = without_smears(picture, hole)
-    monkeypatch.setattr("scoreinv.analysis.jpeg._TILE", 192)
-    monkeypatch.setattr("scoreinv.analysis.jpeg._MARGIN", 64)
-    whole, _ = without_smears(picture, hole)
-    assert np.abs(tiled.pixels.astype(int) - whole.pixels).max() <= 2
-
-
-def test_blocks_without_part_of_the_hole_keep_their_luma() -> None:
-    _, damaged, hole = scratched()
-    picture = read_picture(as_jpeg(damaged))
-    _, kept = without_smears(picture, hole)
-    change = np.abs((kept.pixels.astype(float) - picture.pixels) @ LUMA)
-    blocks = np.pad(hole, ((0, -HEIGHT % 8), (0, -WIDTH % 8))).reshape(13, 8, 19, 8).any((1, 3))
-    touched = blocks.repeat(8, 0).repeat(8, 1)[:HEIGHT, :WIDTH]
-    assert change[ring(hole, 1, RIM) & ~touched].max() <= 0.5 + 1e-6
-    assert change[ring(hole, 1, RIM) & touched].max() > 5
-
-
 @pytest.mark.parametrize("colour", [(250, 250, 245), (20, 20, 20)])
 def test_ringing_without_a_visible_chroma_smear_is_redrawn(colour: tuple[int, int, int]) -> None:
     truth, damaged, hole = scratched()
@@ -114,51 +93,6 @@ def test_a_scratch_on_a_textured_scene_is_found() -> None:
     _, kept = without_smears(picture, hole)
     rim = ring(hole, 1, 2)
     assert error(kept.pixels, truth, rim)[1] < 0.5 * error(picture.pixels, truth, rim)[1]
-
-
-@pytest.mark.parametrize(
-    ("beside", "at_end", "weight"),
-    [([], [1.0], 0), ([4.0], [], 0), ([1.9], [0.0], 0), ([9.0], [8.9], 0), ([4.0], [0.0], 1), ([4.0], [2.0], 7 / 8)],
-)
-def test_ringing_is_redrawn_by_its_excess_over_usual_changes(
-    beside: list[float], at_end: list[float], weight: float
-) -> None:
-    assert _ringing_weight(np.array(beside), np.array(at_end)) == pytest.approx(weight)
-
-
-def test_what_is_found_is_the_least_of_the_stated_sum() -> None:
-    rng = np.random.default_rng(0)
-    plane, hole = rng.normal(0, 30, (8, 16)), rng.random((8, 16)) < 0.3
-    steps, hiding = rng.uniform(5, 40, (8, 8)), 3.0
-    below, right = rng.uniform(0.01, 0.1, (7, 16)), rng.uniform(0.01, 0.1, (8, 15))
-    number = np.arange(128).reshape(8, 16)
-    shown = np.zeros((128, 256))  # s, then h
-    shown[number, number + 128 * hole] = 1
-    transform = (
-        fft.dctn(np.eye(128).reshape(8, 2, 8, 128), axes=(0, 2), norm="ortho") / (steps / 12**0.5)[:, None, :, None]
-    )
-    transform = transform.reshape(128, 128)
-    rows, kept = [transform @ shown], [transform @ plane.ravel()]
-    for link, one, other in ((below, np.s_[:-1], np.s_[1:]), (right, np.s_[:, :-1], np.s_[:, 1:])):
-        within = (hole[one] & hole[other]) / (hiding**2 * (1 + ((plane[other] - plane[one]) / 4) ** 2))
-        for weight, begin in ((link, 0), (within, 128)):
-            differences = np.eye(256)[begin + number[other].ravel()] - np.eye(256)[begin + number[one].ravel()]
-            rows.append(np.sqrt(weight).reshape(-1, 1) * differences)
-            kept.append(np.zeros(weight.size))
-    least = np.linalg.lstsq(np.concatenate(rows), np.concatenate(kept), rcond=None)[0][:128]
-    links = [link[None].astype(np.float32) for link in (below, right)]
-    found = _estimate_plane(plane[None].astype(np.float32), hole[None], steps, (1, 1), links, hiding)
-    np.testing.assert_allclose(found.ravel(), least, atol=0.1)
-
-
-@pytest.mark.parametrize("wider", [1, 2, 4])
-def test_a_mask_that_is_wider_than_its_scratch_does_no_harm(wider: int) -> None:
-    truth, damaged, hole = scratched()
-    picture, wide = read_picture(as_jpeg(damaged, quality=75)), ndimage.maximum_filter(hole, 2 * wider + 1)
-    rim = ring(wide, 1, 2)
-    for each in without_smears(picture, wide):
-        for after, before in zip(error(each.pixels, truth, rim), error(picture.pixels, truth, rim), strict=True):
-            assert after <= before
 
 
 def test_the_border_is_as_if_the_picture_went_on_mirrored() -> None:
@@ -184,16 +118,6 @@ def test_pictures_without_a_smear_stay() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
-    ("beside", "at_end", "smeared"),
-    [([], [1.0], False), ([9.0], [], False), ([], [], False), ([9.0], [1.0], True), ([9.0], [8.9], False)],
-)
-def test_a_smear_needs_pixels_beside_the_hole_and_at_the_end_of_its_rim(beside, at_end, smeared) -> None:
-    changes = (np.repeat(np.array(values).reshape(-1, 1), 2, axis=1) for values in (beside, at_end))
-    assert _is_smeared(*changes) is smeared
-
-
-@pytest.mark.filterwarnings("error")
 def test_no_pixels_beside_the_hole_are_no_smear() -> None:
     """Steps show at the hole's edge near the next tile alone, which holds the end of its rim and no pixel beside it."""
     damaged = scratched()[0].astype(int)
@@ -202,15 +126,6 @@ def test_no_pixels_beside_the_hole_are_no_smear() -> None:
     hole = np.zeros((HEIGHT, WIDTH), bool)
     hole[20:23, :58] = True
     assert without_smears(picture, hole)[1] is picture
-
-
-def test_no_hole_and_one_without_a_whole_rim_change_nothing() -> None:
-    _, damaged, hole = scratched()
-    picture = read_picture(as_jpeg(damaged))
-    nothing, nearly_all = np.zeros_like(hole), np.ones_like(hole)
-    nearly_all[:3] = False
-    assert without_smears(picture, nothing) == (picture, picture)
-    assert without_smears(picture, nearly_all)[1] is picture
 
 
 def test_gray_pictures_lose_the_ringing_of_a_scratch() -> None:
@@ -256,12 +171,3 @@ def test_a_former_jpeg_is_treated_as_the_file_is(top: int, left: int) -> None:
         for one, other in zip(found, (shown, kept), strict=True):
             apart = one.rgb()[inside] - other.rgb()[top:, left:][inside]
             assert np.abs(apart[~hole[inside]]).mean() < 0.2 / 255
-
-
-@pytest.mark.parametrize("by", [0, 1, 3])
-def test_holes_are_grown_by_a_square_each_alone(by: int) -> None:
-    holes = np.zeros((3, 12, 12), bool)
-    holes[1, 6, 5] = True
-    wanted = np.zeros_like(holes)
-    wanted[1, 6 - by : 7 + by, 5 - by : 6 + by] = True
-    np.testing.assert_array_equal(_dilate(holes, by), wanted)

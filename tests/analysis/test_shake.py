@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.signal import fftconvolve
-from shaken import SHAKE, leaves
+from support.shaken import SHAKE, leaves
 
 from scoreinv.analysis.shake import aligned, shake_kernel
 from scoreinv.analysis.spectrum import blur_evidence

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 
 import pytest
 from PIL import Image
-from processes import wait_for
-from shell import photo_array, start_process
+from support.processes import wait_for
+from support.shell import photo_array, start_process
 
 from scoreinv.batch import workers
 from scoreinv.batch.plan import BY_ANOTHER, EXISTS, Job, OutputOptions, Plan
@@ -198,51 +198,6 @@ def test_the_precision_is_chosen_once_for_all_workers(monkeypatch):
     assert len(list(process_in_workers(jobs, some_work(), 2))) == 4
     assert sent == [Machine(precision=sent[0].precision, threads=1)] * 4
     assert sent[0].precision != "auto"
-
-
-@kinds_of_workers
-@pytest.mark.slow
-def test_workers_return_the_rows_of_jobs(tmp_path, monkeypatch, kind):
-    """A task of any module; the failure of a picture is its own."""
-    monkeypatch.chdir(tmp_path)
-    scans = pictures(tmp_path / "scans", 4)
-    (scans / "0001.png").write_bytes(b"no picture")
-    jobs = [Job(str(path), f"out/{path.name}", outputs=(f"out/{path.name}",)) for path in sorted(scans.iterdir())]
-    work = some_work(threads=1)
-    if kind == "ray":
-        from scoreinv.batch.cluster import process_on_ray
-
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
-        rows = list(process_on_ray(jobs, work))
-    else:
-        rows = list(process_in_workers(jobs, work, 2))
-    assert sorted(row["input"] for row in rows) == [job.source for job in jobs]
-    assert [row["input"] for row in rows if "error" in row] == [jobs[1].source]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0000.png", "0002.png", "0003.png"]
-
-
-@needs_ray
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
-def test_a_lost_worker_of_ray_is_not_told_among_results(tmp_path, monkeypatch, capsys):
-    """One of Ray's threads prints of it, while this one handles a row."""
-    from scoreinv.batch.cluster import process_on_ray
-
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
-    monkeypatch.chdir(tmp_path)
-    scans = pictures(tmp_path / "scans", 40)
-    jobs = [Job(str(path), f"out/{path.name}", outputs=(f"out/{path.name}",)) for path in scans.iterdir()]
-    rows = process_on_ray(jobs, some_work(threads=os.cpu_count()))
-    told = [next(rows)]
-    for pid, command in descendants(os.getpid()).items():
-        if BUSY["ray"] in command:
-            os.kill(pid, signal.SIGKILL)
-    time.sleep(5)
-    print("a result")
-    told += list(rows)
-    assert sorted(row["input"] for row in told) == sorted(job.source for job in jobs)
-    assert not [row for row in told if "error" in row]
-    assert capsys.readouterr().out == "a result\n"
 
 
 @kinds_of_workers

@@ -1,7 +1,6 @@
 """Networks that take an observation: their reading, the wrapper, what they are shown, and what they learn."""
 
-from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
-from small_conditional import SMALL, conditional_prior
+from support.small_conditional import SMALL, conditional_prior
 from torch import Tensor, nn
 
 from scoreinv.conditional.initial_estimate import block_means
@@ -28,15 +27,13 @@ from scoreinv.sdes import SDE, VE, VP
 from scoreinv.system.errors import Cancelled, CheckpointError, InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.tasks.inpaint import inpaint
-from scoreinv.tasks.noise_streams import PictureNoise
-from scoreinv.tasks.requests import COLOR_SATURATION, COLOR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS, ColorizeRequest
+from scoreinv.tasks.requests import COLOR_SATURATION, NARROW_FILL_STEPS, ColorizeRequest
 from scoreinv.training.config import DataConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.data import batches
 from scoreinv.training.data.synthetic_damage import draw_hole
 from scoreinv.training.learners import ConditionalLearner, NoisyBatch, ObservationConfig, draw_observed
 from scoreinv.training.loop import train
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import MIRRORED
 
 pytestmark = pytest.mark.portable
 
@@ -165,31 +162,6 @@ def test_a_posterior_mean_tells_its_end_and_can_be_stopped(task) -> None:
     assert told[-1] == 1.0
     with pytest.raises(Cancelled):
         task(picture, prior=conditional_prior(), estimate="mean", callback=lambda _: False)
-
-
-def test_colours_deviate_from_the_mean_by_a_part_of_the_drawn_deviation(monkeypatch: pytest.MonkeyPatch) -> None:
-    draw_colours = partial(colorize, np.full((16, 16), 0.5), prior=conditional_prior(), saturation=0.2)  # in gamut
-    mean, default = draw_colours().image, draw_colours(steps=3, estimate="sample")
-    monkeypatch.setattr("scoreinv.tasks.colorize.COLOR_TEMPERATURE", 1.0)
-    whole = draw_colours(steps=3, estimate="sample").image
-    assert abs(whole - mean).max() > 0.02
-    np.testing.assert_allclose(default.image - mean, COLOR_TEMPERATURE * (whole - mean), atol=1e-5)
-    assert default.nfe == 3 + MEAN_DRAWS * len(MIRRORED)
-
-
-def test_the_noises_of_a_mean_are_independent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of samples come in pairs of opposite sign."""
-    drawn: list[torch.Tensor] = []
-
-    class Noted(PictureNoise):
-        def normal(self, *given: Any, **options: Any) -> torch.Tensor:
-            drawn.append(super().normal(*given, **options))
-            return drawn[-1]
-
-    monkeypatch.setattr("scoreinv.tasks.colorize.PictureNoise", Noted)
-    colorize(np.full((16, 16), 0.5), prior=conditional_prior(), estimate="mean")
-    correlations = np.corrcoef(torch.cat(drawn).flatten(1).numpy())
-    np.testing.assert_allclose(correlations, np.eye(MEAN_DRAWS), atol=0.2)
 
 
 def test_the_chroma_of_the_mean_and_of_samples_is_strengthened() -> None:
@@ -322,27 +294,6 @@ def test_what_a_coarser_scale_drew_is_believed() -> None:
 
 
 # --- what it is shown -------------------------------------------------------------------------------------------------
-
-
-def test_kinds_come_in_their_shares() -> None:
-    config = ObservationConfig(nothing=0.2, holes=0.3, gray=0.2, hints=0.1, damaged_gray=0.1, refined=0.1)
-    counts: Counter[str] = Counter()
-    for index in range(2000):
-        observed, refined = draw_observed(config, 32, batches.stream(0, batches.OBSERVED, 0, index))
-        luma, chroma = observed[0], observed[1:]
-        assert (chroma[0] == chroma[1]).all()
-        assert (luma | ~chroma[0]).all()  # no colour where the luma is unknown
-        if refined:
-            assert (chroma == luma).all()
-            counts["refined"] += 1
-        elif not luma.any():
-            counts["nothing"] += 1
-        elif luma.all():
-            counts["hints" if chroma.any() else "gray"] += 1
-        else:
-            counts["holes" if (chroma == luma).all() else "damaged_gray"] += 1
-    for kind, share in asdict(config).items():
-        assert counts[kind] / 2000 == pytest.approx(share, abs=0.04), kind
 
 
 def test_holes_are_of_many_sizes_and_never_empty_or_everything() -> None:

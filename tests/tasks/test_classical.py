@@ -8,7 +8,6 @@ import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import Cancelled, SettingError
-from scoreinv.tasks import classical
 from scoreinv.tasks.holes import inpaint_picture
 from scoreinv.tasks.outcome import InpaintOutcome
 from scoreinv.tasks.requests import InpaintRequest, Inputs
@@ -83,31 +82,6 @@ def test_biharmonic_fills_are_those_of_scikit_image():
     filled = scoreinv.inpaint(picture, hole, method="biharmonic").image
     expected = inpaint_biharmonic(picture.astype(float), hole, channel_axis=-1)
     assert np.abs(filled - expected)[hole].max() < 1
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_hole_in_blocks_is_filled_as_well_as_at_once(method, monkeypatch):
-    truth, hole = smooth(200, 240), np.zeros((200, 240), bool)
-    hole[40:160, 97:102] = hole[97:102, 20:220] = True  # a cross of scratches, of which blocks cut the middle
-
-    def error() -> float:
-        filled = fill_classically(Picture(np.where(hole[..., None], 0, truth)), hole, method).image.pixels
-        return np.abs(filled - truth)[hole].mean()
-
-    whole = error()
-    monkeypatch.setitem(classical._BLOCKS, method, 40)
-    assert error() < 1.25 * whole
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("corner", [(0, 0), (-1, -1)])
-def test_a_hole_of_all_but_a_pixel_takes_its_value(method, corner, monkeypatch):
-    """Blocks that see nothing known wait for those that do."""
-    monkeypatch.setitem(classical._BLOCKS, method, 40)
-    before, hole = np.zeros((130, 130), np.uint8), np.ones((130, 130), bool)
-    before[corner], hole[corner] = 100, False
-    after = fill_classically(Picture(before), hole, method).image.pixels
-    assert np.abs(after.astype(int) - 100).max() <= 1
 
 
 @pytest.mark.parametrize("method", METHODS)

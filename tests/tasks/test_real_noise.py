@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 
 import scoreinv
+from pretrained.noise.synthetic_noise import camera, draw_noisy
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
-from scoreinv.system.errors import Cancelled, SettingError
+from scoreinv.system.errors import SettingError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.noise import estimate_noise
-from scoreinv.training.data.synthetic_noise import camera, draw_noisy
 
 PHOTO = PRETRAINED.parent / "examples" / "photos" / "tulips.jpg"
 SIDE = 128
@@ -55,15 +55,6 @@ def test_a_share_of_the_noise_is_kept(pair):
         scoreinv.denoise(noisy, keep_grain=1.5)
 
 
-@pytest.mark.parametrize("number", [int, np.float32])
-@pytest.mark.parametrize("task", [scoreinv.denoise, scoreinv.upscale, scoreinv.restore], ids=lambda task: task.__name__)
-def test_a_given_level_is_any_number(task, number):
-    """1 is 255 grey levels."""
-    steps = {"inpaint": False, "colorize": False} if task is scoreinv.restore else {}
-    photo = np.random.default_rng(0).integers(0, 255, (24, 24, 3), dtype=np.uint8)
-    assert task(photo, noise_std=number(1), **steps).noise_std == 1
-
-
 @pytest.mark.opencv
 def test_samples_vary_by_less_than_the_noise(pair):
     noisy, _ = pair
@@ -91,29 +82,9 @@ def test_a_picture_without_noise_comes_back():
     np.testing.assert_array_equal(outcome.image, pixels)
 
 
-def test_grey_pictures_of_odd_sizes_stay_grey():
-    noisy = (128 + 12 * np.random.default_rng(0).standard_normal((41, 53))).clip(0, 255).astype(np.uint8)
-    outcome = scoreinv.denoise(noisy)
-    assert outcome.image.shape == noisy.shape
-    assert outcome.image.std() < 0.5 * noisy.std()
-    colour = scoreinv.denoise(np.repeat(noisy[..., None], 3, 2)).image
-    assert np.ptp(colour, axis=2).max() == 0
-
-
 def test_the_words_say_where_noise_is():
     generator = np.random.default_rng(0)
     ramp = np.linspace(0.1, 0.9, 160)[None, :, None].repeat(96, 0)
     noise = 0.08 * (1 - ramp) ** 3 * generator.standard_normal((96, 160, 3))
     words = estimate_noise(Picture((ramp + noise).astype(np.float32)), Models()).words
     assert words.endswith("strongest in the shadows")
-
-
-@pytest.mark.parametrize("calls", [4, 8])
-def test_a_callback_stops_the_estimate_and_the_removal(calls):
-    """The estimate of this picture has three windows, before which there is one call."""
-    shares = []
-    wide = np.random.default_rng(0).integers(100, 160, (32, 1400, 3), dtype=np.uint8)
-    with pytest.raises(Cancelled):
-        scoreinv.denoise(wide, callback=lambda share: shares.append(share) or len(shares) < calls)
-    assert len(shares) == calls
-    assert (shares[-1] > 0) == (calls > 4)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_model import save_small
+from support.small_model import save_small
 
 import scoreinv
 from scoreinv.models import catalogue, loading
@@ -208,16 +208,6 @@ def test_an_error_names_its_row(model: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SettingError, match=r"^device cuda: not available"):
         Inpainter(model, device="cuda")(batch)
-
-
-def test_a_failure_that_is_none_of_the_input_stays_one(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object) -> None:
-        raise ScoreinvError("not finite")
-
-    monkeypatch.setattr(Restorer, "run", fails)
-    with pytest.raises(ScoreinvError, match=r"^row 0 of the batch: not finite$") as caught:
-        Restorer(model)(table(1))
-    assert not isinstance(caught.value, InputError)
 
 
 def test_no_rows(model: str) -> None:

@@ -8,21 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from independent_pixels import HEIGHT, WIDTH, apply, prior, truth
 from PIL import Image
 from scipy import ndimage
+from support.independent_pixels import apply
 
 import scoreinv
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
-from scoreinv.models.upscaler import Upscaler
 from scoreinv.operators import downsampling
 from scoreinv.system.errors import Cancelled, SettingError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.requests import Inputs, UpscaleRequest
-from scoreinv.tasks.upscale import Enlarging, upscale_picture, upscaling_windows
+from scoreinv.tasks.upscale import upscale_picture, upscaling_windows
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -68,29 +66,10 @@ def test_samples_beyond_the_memory_are_refused_before_the_work(limit):
         assert getattr(refusal.value, "setting", None) == (None if count else "samples")
 
 
-@pytest.mark.parametrize("factor", [2, 3, 4])
-def test_block_means_of_an_enlarged_high_contrast_picture_are_that_picture(factor):
-    """Much of the estimate is limited to black and white: the other pixels make up for it."""
-    y = np.rint((2 * (255 * large(96, 96) - 128) + 128).clip(0, 255)).astype(np.uint8)
-    y[8::16, 8::16] = y[40:42] = 255
-    image = scoreinv.upscale(y, factor, noise_std=0.0).image
-    means = image.reshape(96, factor, 96, factor, 3).mean((1, 3))
-    np.testing.assert_array_equal(np.rint(means), y)
-
-
 def test_a_grey_photograph_in_three_channels_stays_grey():
     y = np.repeat(small(large(48, 64))[..., 1:2], 3, axis=2)
     image = scoreinv.upscale(y, noise_std=0.0).image
     assert (image == image[..., :1]).all()
-
-
-def test_so_does_a_sample():
-    operator = downsampling(2, HEIGHT, WIDTH, "bicubic")
-    y = apply(operator, truth()).clip(0, 1)
-    image = scoreinv.upscale(
-        y, 2, downsampling="bicubic", noise_std=0.0, prior=prior(), steps=10, estimate="sample"
-    ).image
-    np.testing.assert_allclose(apply(operator, image), y, atol=2e-3)
 
 
 def test_the_estimate_is_nearer_to_the_photograph_than_interpolation():
@@ -178,22 +157,6 @@ def test_samples_vary_around_the_estimate():
     assert outcome.std[steep].mean() > 1.2 * outcome.std[~steep].mean() > 0
 
 
-def test_samples_start_at_a_noise_level_in_proportion_to_the_factor(monkeypatch):
-    """Larger pixels hide more of the picture."""
-    levels = []
-
-    def first(problem, *_):
-        levels.append(problem.missing)
-        raise Cancelled
-
-    monkeypatch.setattr("scoreinv.tasks.upscale.solve_problem", first)
-    for factor in (2, 4):
-        with pytest.raises(Cancelled):
-            scoreinv.upscale(small(large(48, 48)), factor, prior=prior(), estimate="sample")
-    assert levels[1] == pytest.approx(2 * levels[0])
-    assert levels[0] > 0
-
-
 def test_turned_estimates_are_averaged():
     y, shares = small(large(64, 64)), []
     one, eight = (scoreinv.upscale(y, noise_std=0.0, orientations=count) for count in (1, 8))
@@ -220,68 +183,6 @@ def test_the_callback_is_called_within_a_window(factor):
     scoreinv.upscale(small(large(48, 48)), factor, model=model, callback=called)
     assert len(numbers) > 20
     assert max(np.bincount(numbers)) <= 4
-
-
-def test_the_correction_makes_block_means_those_of_the_photograph(monkeypatch):
-    monkeypatch.setattr(Upscaler, "enlarged", lambda self, x, factor, *_, **__: x.new_full((1, 3, 48, 48), 0.4))
-    y = Picture(np.full((24, 24, 3), 0.5, np.float32))
-    ((_, x),) = Enlarging(y, UpscaleRequest(), scoreinv.load_upscaler("upscaler")).windows(None)
-    torch.testing.assert_close(x, x.new_full(x.shape, 0.5))
-
-
-def test_an_estimate_beyond_white_is_limited_and_still_reduces_to_the_photograph(monkeypatch):
-    board = 0.95 + 0.2 * (-1.0) ** torch.arange(48).expand(1, 3, 48, 48)
-    monkeypatch.setattr(Upscaler, "enlarged", lambda self, *_, **__: board)
-    image = scoreinv.upscale(np.full((24, 24, 3), 0.95, np.float32), 2, noise_std=0.0).image
-    assert image.max() <= 1
-    assert abs(image.reshape(24, 2, 24, 2, 3).mean((1, 3)) - 0.95).max() < 1 / 255
-
-
-def test_three_times_is_a_reduction_of_four_times():
-    model, x = scoreinv.load_upscaler("upscaler"), torch.rand(1, 3, 12, 10, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        four, three = (model.enlarged(x, factor, means=False) for factor in (4, 3))
-    assert three.shape == (1, 3, 36, 30)
-    expected = F.interpolate(four, (36, 30), mode="bicubic", antialias=True)
-    torch.testing.assert_close(three, expected)
-
-
-@pytest.mark.parametrize("kind", ["area", "bicubic"])
-def test_the_network_gets_the_kind_of_reduction(kind, monkeypatch):
-    found, enlarged = [], Upscaler.enlarged
-
-    def record(*given, means):
-        found.append(means)
-        return enlarged(*given, means=means)
-
-    monkeypatch.setattr(Upscaler, "enlarged", record)
-    scoreinv.upscale(small(large(48, 48)), downsampling=kind)
-    assert found == [kind == "area"]
-
-
-@pytest.mark.slow
-def test_dps_enlarges_a_photograph():
-    """With the steps that it takes by itself; with a fifth of them it diverges."""
-    photo = read_picture(PHOTOS / "dog.jpg").rgb()[400:448, 400:448]
-    small = photo.reshape(24, 2, 24, 2, 3).mean((1, 3)).astype(np.float32)
-    found = scoreinv.upscale(small, 2, method="dps").image
-    assert np.sqrt(np.mean((found.reshape(24, 2, 24, 2, 3).mean((1, 3)) - small) ** 2)) < 0.03
-    assert np.sqrt(np.mean((found - photo) ** 2)) < 0.1
-
-
-@pytest.mark.parametrize("form", ["levels", "image", "batch"])
-def test_an_enlarged_picture_comes_back_in_its_form(form):
-    levels = np.rint(255 * truth()).astype(np.uint8)
-    batch = torch.from_numpy(levels).permute(2, 0, 1).expand(2, -1, -1, -1) / 255
-    given = {"levels": levels, "image": Image.fromarray(levels), "batch": batch}[form]
-    result = scoreinv.upscale(given, 3, noise_std=0.02, prior=prior(), samples=2, steps=2)
-    wanted = (2, 3, 3 * HEIGHT, 3 * WIDTH) if form == "batch" else (3 * HEIGHT, 3 * WIDTH, 3)
-    for sample in result.samples:
-        assert type(sample) is type(given)
-        assert np.shape(sample) == wanted
-    assert result.std.shape == ((2, 1, *wanted[2:]) if form == "batch" else wanted[:2])
-    each = [[0.02] * 2, [3] * 2, [[]] * 2] if form == "batch" else [0.02, 3, []]
-    assert [result.noise_std, result.factor, result.notes] == each
 
 
 def test_another_upscaler_is_a_model_or_its_file():

@@ -15,10 +15,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from client import OPAQUE, hole, pixels, png
-from process import started
-from processes import wait_for
-from small_model import save_small
+from support.client import OPAQUE, boxed, hole, pixels, png
+from support.process import started
+from support.processes import wait_for
+from support.small_model import save_small
 
 from scoreinv.cli.main import main
 from scoreinv.cli.serve import _end_with_stdin
@@ -80,7 +80,7 @@ def test_a_photograph_is_filled_and_nothing_is_written(served, tmp_path):
     assert os.name != "posix" or stat.S_IMODE(told.stat().st_mode) == 0o600
     assert place.startswith("127.0.0.1:")
     photo = json.loads(ask(place, "POST", "/api/photos?name=a.png", png(pixels()))[1])
-    until(place, begun(place, photo["key"], png(hole())), "done")
+    until(place, begun(place, photo["key"], boxed(hole())), "done")
     ended_by(process, place, "SIGTERM", 143)
     assert [list((tmp_path / name).iterdir()) for name in ("temporary", "here", "runtime")] == [[], [], []]
 
@@ -112,24 +112,6 @@ def test_it_ends_with_its_terminal_and_leaves_no_file(served, tmp_path):
     assert not list((tmp_path / "runtime").iterdir())
 
 
-@posix
-@pytest.mark.slow
-def test_invalid_requests_and_open_uploads_leave_no_trace_in_the_terminal(served):
-    process, place = served
-    host, _, port = place.partition(":")
-    with socket.create_connection((host, int(port))) as invalid:
-        invalid.sendall(b"\x16\x03\x01\r\n\r\n")
-        assert invalid.recv(100).startswith(b"HTTP/1.1 400")
-    with begin_upload(place, "text/html") as refused:
-        assert refused.recv(100).startswith(b"HTTP/1.1 415")
-        refused.sendall(b"no chunk\r\n")
-    with begin_upload(place):
-        assert ask(place, "GET", "/api/limits")[0] == 200
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(SOON) == 143
-    assert process.communicate()[1].strip() == "scoreinv: terminated"
-
-
 @pytest.mark.slow
 def test_tied_it_ends_when_stdin_does_and_asks_for_the_token():
     words = [sys.executable, "-m", "scoreinv", "serve", "--tied", "--json", "--port", "0"]
@@ -151,7 +133,7 @@ def ended_by(process: subprocess.Popen[str], place: str, name: str, status: int)
     photo = json.loads(ask(place, "POST", "/api/photos", png(pixels(3, height=600, width=800)))[1])
     large = hole(600, 800)
     large[50:550, 50:750] = True
-    until(place, begun(place, photo["key"], png(large)), "running")
+    until(place, begun(place, photo["key"], boxed(large)), "running")
     process.send_signal(getattr(signal, name))
     assert process.wait(SOON) == status
     _, said = process.communicate()
