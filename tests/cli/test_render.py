@@ -29,7 +29,7 @@ def test_every_note_has_a_sentence(code):
     assert "{" not in text
 
 
-def test_what_a_note_lacks_is_left_out():
+def test_missing_values_of_a_note_are_left_out():
     bare, full = (
         note_text(info("tone_corrected", contrast=contrast, cast=cast).row())
         for contrast, cast in ((0.0, ""), (0.25, "blue"))
@@ -64,7 +64,7 @@ def test_errors_name_options(error, option):
     assert option in describe(error)
 
 
-def test_what_went_wrong_behind_a_page_is_told_with_its_traceback(capsys):
+def test_errors_behind_a_page_are_logged_with_their_traceback(capsys):
     show_log()
     try:
         raise ZeroDivisionError("by the job")
