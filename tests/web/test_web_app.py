@@ -199,7 +199,7 @@ def test_damage_is_found(browser):
     def found(sensitivity: float) -> np.ndarray:
         mask = done(browser, path, sensitivity=sensitivity)["photo"]
         assert mask["name"] == "old_damage"
-        return unboxed(browser.get(f"/api/photos/{mask['key']}/bits").content, hole().shape)
+        return unboxed(browser.get(f"/api/photos/{mask['key']}/bits").json(), hole().shape)
 
     assert (found(0.5) == dilate(hole(), FOUND_GROW)).all()  # as the commands enlarge it
     healthy = opened(browser, png(pixels() // 2))
@@ -389,7 +389,7 @@ def test_masks_are_read_as_the_commands_read_them(browser):
     path = f"/api/photos/{opened(browser, png(pixels()))['key']}/mask"
     answer = browser.post(path, content=png(hole()), headers=OPAQUE)
     assert answer.json()["box"] == [10, 8, 7, 5]
-    assert (unboxed(answer.content, hole().shape) == hole()).all()
+    assert (unboxed(answer.json(), hole().shape) == hole()).all()
     for content, said in (
         (png(np.ones((24, 40), bool)), "inverted, holes and known pixels are swapped."),
         (png(hole())[:60], "The mask: damaged or incomplete PNG file"),
@@ -411,9 +411,21 @@ def test_masks_are_read_as_the_commands_read_them(browser):
 )
 def test_masks_that_do_not_fit_are_refused(browser, wrong):
     path = f"/api/photos/{opened(browser, png(pixels()))['key']}/layers"
-    for content in (json.dumps(boxed_bits(hole()) | wrong), "no JSON", "[]"):
-        answer = browser.post(path, content=content, headers=OPAQUE)
+    mask = boxed_bits(hole())
+    for sent in (mask | wrong, {"#ff0000": mask | wrong}, {"red": mask}, {"#ff0000": 1}):
+        answer = browser.post(path, content=json.dumps(sent), headers=OPAQUE)
         assert (answer.status_code, answer.json()["error"][:9]) == (422, "The mask ")
+
+
+def test_strokes_are_a_mask_for_each_colour(browser):
+    path = f"/api/photos/{opened(browser, png(pixels()))['key']}/layers?of=strokes"
+    other = np.roll(hole(), 9, axis=1)
+    sent = {"#c2443a": boxed_bits(hole()), "#3f7fbf": boxed_bits(other)}
+    layer = browser.post(path, content=json.dumps(sent), headers=OPAQUE).json()["key"]
+    strokes = read(browser.get(f"/api/photos/{layer}/file?kind=PNG").content)
+    assert (strokes[hole()] == (194, 68, 58, 255)).all()
+    assert (strokes[other] == (63, 127, 191, 255)).all()
+    assert not strokes[~(hole() | other)].any()
 
 
 def test_what_is_no_photograph_and_what_are_no_strokes(browser):

@@ -1,7 +1,6 @@
 """Objects that are pointed at on the page: looked at once, selected by clicks and boxes, and what is not installed."""
 
 import asyncio
-import json
 import sys
 import threading
 import time
@@ -62,7 +61,7 @@ def browser() -> Iterator[TestClient]:
 
 def selected(answer: dict[str, Any]) -> np.ndarray:
     """The mask of an answer, for a picture of 24 x 40."""
-    return unboxed(json.dumps(answer).encode(), (24, 40))
+    return unboxed(answer, (24, 40))
 
 
 def asked(browser: TestClient, photo: dict[str, Any], what: str = "select", **query: Any) -> Any:
