@@ -24,10 +24,10 @@ from scoreinv.models.loading import Machine, Models, Role
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
 from scoreinv.system.files import STREAM
 from scoreinv.system.memory import keep_freed
-from scoreinv.system.text import percent, printable
+from scoreinv.system.text import printable
 from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.holes import MOSTLY_HOLE
-from scoreinv.tasks.notes import Note, info, warning
+from scoreinv.tasks.notes import Note, command_line_text, info, warning
 from scoreinv.tasks.once import once
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.provenance import changes_of, with_provenance
@@ -128,8 +128,7 @@ def prepare(job: Job, work: Work) -> tuple[Inputs, list[Note]]:
             may_be_black=Path(job.mask).stem.endswith(DAMAGE_SUFFIX),
         )
         if (share := float(hole.mean())) > MOSTLY_HOLE:  # before the fill, which would take long and be useless
-            words = "of it is in the mask; white is filled, black is kept (--invert-mask)"
-            _log.warning("%s: %s %s", job.source, percent(share), words)
+            _log.warning("%s: %s", job.source, command_line_text(warning("mask_mostly_hole", share=share).row()))
     if job.avoid is not None:
         threshold = masks.mask_threshold
         avoid = inputs.read_mask(job.avoid, picture.size, threshold=threshold, invert=None, may_be_black=True)

@@ -29,11 +29,11 @@ from scoreinv.system.files import atomic_write
 from scoreinv.system.limits import limits
 from scoreinv.system.text import printable
 from scoreinv.tasks.callbacks import Callback, notify
+from scoreinv.tasks.notes import page_text
 from scoreinv.tasks.requests import Request
 from scoreinv.tasks.table import TASKS, Task
 from scoreinv.web.body import Content
 from scoreinv.web.jobs import JobQueue
-from scoreinv.web.notes import row_text
 from scoreinv.web.photo import GoneError, Photo
 from scoreinv.web.requests import request_reader
 from scoreinv.web.sessions import Sessions
@@ -166,7 +166,7 @@ def _state(row: Row | None) -> dict[str, Any]:
         return {"state": "waiting", "note": None}
     if "error" in row:
         return {"state": "failed", "note": row["error"]}
-    return {"state": "done", "note": row_text(row.get("notes", []))}
+    return {"state": "done", "note": "\n".join(map(page_text, row.get("notes", [])))}
 
 
 def add_many(app: FastAPI, sessions: Sessions, queue: JobQueue, models: Models) -> None:

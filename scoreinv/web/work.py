@@ -25,16 +25,18 @@ from scoreinv.system.memory import shortage
 from scoreinv.system.options import MOST_GROW
 from scoreinv.tasks.blend import blend_result
 from scoreinv.tasks.callbacks import Callback
+from scoreinv.tasks.notes import NOTES, page_text
 from scoreinv.tasks.once import once
 from scoreinv.tasks.provenance import with_provenance
 from scoreinv.tasks.requests import DamageRequest, InpaintRequest, Inputs, Request, RestoreRequest, UpscaleRequest
 from scoreinv.tasks.table import TASKS, Task
 from scoreinv.web.album import Album
 from scoreinv.web.jobs import JobQueue
-from scoreinv.web.notes import UNCHANGED, actions, sentences
 from scoreinv.web.photo import Photo
 from scoreinv.web.requests import request_reader
 
+UNCHANGED = "Nothing was changed."
+"""Sentence for a task that returned the photograph itself."""
 Prepared = TypeVar("Prepared")
 Cache: TypeAlias = WeakKeyDictionary[Photo, tuple[Hashable, Prepared]]
 Grow = Annotated[int, Query(ge=0, le=MOST_GROW)]
@@ -145,7 +147,8 @@ def _check(photo: Photo, inputs: Inputs, request: Request) -> None:
 
 def _result(task: Task, photo: Photo, request: Request, outcome: Any, album: Album) -> Result:
     """Add the picture of an outcome to the album, unless it is the photograph itself or an empty mask."""
-    made, lines, described = outcome.image, sentences(outcome.notes), None
+    made, rows, described = outcome.image, [note.row() for note in outcome.notes], None
+    lines = list(map(page_text, rows))
     if made is photo.picture:
         lines.insert(0, UNCHANGED)
     elif not task.makes_mask or made.pixels.any():
@@ -153,10 +156,13 @@ def _result(task: Task, photo: Photo, request: Request, outcome: Any, album: Alb
         result = photo.result(with_provenance(outcome, made), task.suffix.removeprefix("_"), seed)
         album.add(result)
         described = result.describe()
-    more = {"actions": actions(outcome.notes)} if isinstance(request, RestoreRequest) else {}
+    more = {}
+    if isinstance(request, RestoreRequest):
+        buttons = [kind for note in outcome.notes if (kind := NOTES[note.code]).button]
+        more["actions"] = [{"label": kind.button, "settings": kind.sets} for kind in buttons]
     return {
         "photo": described,
-        "notes": [note.row() for note in outcome.notes],
+        "notes": rows,
         "note": "\n".join(lines) or None,
         "another": outcome.invents,
         **more,

@@ -33,7 +33,7 @@ from scoreinv.system.options import FOUND_GROW
 from scoreinv.web import album, body
 from scoreinv.web import photo as photo_module
 from scoreinv.web.app import _ends_with_terminal, _ServerLog
-from scoreinv.web.notes import UNCHANGED
+from scoreinv.web.work import UNCHANGED
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
 
@@ -490,10 +490,18 @@ def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_no_other(
     noisy = smooth + 0.05 * np.random.default_rng(0).standard_normal(smooth.shape)
     for values, changed in ((smooth, False), (noisy, True)):
         photo = opened(browser, png(np.rint(255 * values).clip(0, 255).astype(np.uint8)))
-        end = done(browser, f"/api/photos/{photo['key']}/restore", seed=2)
+        path = f"/api/photos/{photo['key']}/restore"
+        end = done(browser, path, seed=2)
         assert (end["state"], end["photo"] is not None, end["another"]) == ("done", changed, False), end["note"]
         assert codes(end)[0] == "damage_none"
         assert end["note"].startswith(UNCHANGED) == (not changed)
+        assert [button["settings"] for button in end["actions"]] == [
+            {"tone": 1.0},
+            *([] if changed else [{"noise": 5}]),
+            {"recolor": True},
+        ]
+        for button in end["actions"]:
+            assert asked(browser, path, **button["settings"]).status_code == 202
 
 
 def test_masks_are_read_as_the_commands_read_them(browser):

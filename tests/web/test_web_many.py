@@ -23,6 +23,7 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Machine
 from scoreinv.system.errors import Cancelled
 from scoreinv.tasks.callbacks import Callback, notify
+from scoreinv.tasks.notes import info, page_text
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.requests import DenoiseRequest, Inputs, Request
 from scoreinv.tasks.table import BY_NAME
@@ -58,7 +59,7 @@ def test_all_are_restored_and_one_that_fails_does_not_stop_the_others(browser: T
         "broken.png": "failed",
         "b.png": "done",
     }
-    assert "Colour was added." in rows["a.png"]["note"]
+    assert page_text(info("colors_drawn").row()) in rows["a.png"]["note"]
     archive = zipfile.ZipFile(io.BytesIO(browser.get(f"{path}/zip").content))
     assert archive.namelist() == ["a_restored.png", "b_restored.png", "manifest.csv"]
     key = path.rpartition("/")[2]
