@@ -25,7 +25,6 @@ from scoreinv.system.errors import CheckpointError, ExistsError, InputError
 from scoreinv.system.files import STREAM
 from scoreinv.system.memory import keep_freed
 from scoreinv.system.text import printable
-from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.holes import MOSTLY_HOLE
 from scoreinv.tasks.notes import Note, command_line_text, info, warning
 from scoreinv.tasks.once import once
@@ -142,7 +141,7 @@ def _read_references(paths: tuple[str, ...]) -> list[imaging.Picture]:
     return inputs.read_references(paths)
 
 
-def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
+def process(job: Job, work: Work) -> Row:
     """Read a picture, run the task, write the results, and return the row.
 
     A batch keeps existing samples and writes the missing ones, since a sample does not depend on the number of samples.
@@ -164,7 +163,7 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
         if work.roles or "torch" in sys.modules:  # some tasks compute without a model
             work.models.machine.start_torch()
         started = time.monotonic()
-        outcome = once(work.task, given, work.request, work.models, callback, timed=work.options.record_time)
+        outcome = once(work.task, given, work.request, work.models, timed=work.options.record_time)
         if not work.options.provenance and job.changes is None:
             outcome = replace(outcome, provenance=None)
         notes += outcome.notes

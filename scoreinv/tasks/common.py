@@ -19,8 +19,8 @@ from scoreinv.sdes import time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.limits import limits
 from scoreinv.system.memory import shortage
+from scoreinv.system.progress import Part, parts
 from scoreinv.system.text import shown
-from scoreinv.tasks.callbacks import Callback, split
 from scoreinv.tasks.outcome import AnyMethod, Outcome
 from scoreinv.tasks.requests import SolveRequest
 from scoreinv.windows.placement import covering_tile
@@ -87,18 +87,16 @@ def check_samples(count: int, picture_bytes: int) -> None:
         raise SettingError("samples", f"{count}: drawing {count} pictures of this size {lacking}: ask for fewer")
 
 
-def in_batches(
-    rows: Sequence[_Row], pixels: int, callback: Callback | None, most: int | None = None
-) -> Iterator[tuple[Sequence[_Row], Callback]]:
-    """Yield rows in parts that fit memory, each with its part of the callback.
+def in_batches(rows: Sequence[_Row], pixels: int, most: int | None = None) -> Iterator[tuple[Sequence[_Row], Part]]:
+    """Yield rows in batches that fit memory, each with its part of the work.
 
     Args:
         pixels: number of pixels of a row.
-        most: maximum number of pixels of a part; None: see `Limits`.
+        most: maximum number of pixels of a batch; None: see `Limits`.
     """
     at_once = max(1, (most or limits().pixels_at_once) // pixels)
-    parts = [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
-    yield from zip(parts, split(callback, map(len, parts)), strict=True)
+    batches = [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
+    yield from zip(batches, parts(map(len, batches)), strict=True)
 
 
 def wide_tile(prior: ScorePrior, height: int, width: int) -> tuple[int, int]:
@@ -183,12 +181,11 @@ class RunningSpread:
 
 
 def draw_outcome(
-    draw: Callable[[NoiseStream, Callback], tuple[Tensor, int]],
+    draw: Callable[[NoiseStream], tuple[Tensor, int]],
     size: tuple[int, int],
     prior: ScorePrior,
     request: SolveRequest,
     finish: Callable[[np.ndarray], Picture],
-    callback: Callback | None,
     *,
     gray: bool,
     method: AnyMethod,
@@ -203,8 +200,9 @@ def draw_outcome(
     """
     pictures: list[Picture] = []
     running, nfe = RunningSpread(), 0
-    for numbers, part in in_batches(range(request.samples), size[0] * size[1], callback):
-        x0, nfe = draw(NoiseStream(request.seed, len(numbers), len(pictures), prior.device), part)
+    for numbers, part in in_batches(range(request.samples), size[0] * size[1]):
+        with part:
+            x0, nfe = draw(NoiseStream(request.seed, len(numbers), len(pictures), prior.device))
         x0 = prior.to_image(finite(x0))
         for rgb in to_arrays(x0.mean(1, keepdim=True).expand_as(x0) if gray else x0):
             pictures.append(finish(rgb))

@@ -39,7 +39,7 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.limits import limits
 from scoreinv.system.options import MASK_THRESHOLD
-from scoreinv.tasks.callbacks import Callback, split
+from scoreinv.system.progress import Callback, Part, parts
 from scoreinv.tasks.common import (
     Model,
     check_samples,
@@ -133,15 +133,11 @@ def inpaint(
     return for_each("inpaint", inputs, request, models, form, callback, progress=progress, together=together)
 
 
-def _filled(
-    inputs: Sequence[Inputs], request: InpaintRequest, models: Models, callback: Callback
-) -> list[InpaintOutcome[Picture]]:
-    return draw_fills([PreparedFill(each, request, models) for each in inputs], request, callback)
+def _filled(inputs: Sequence[Inputs], request: InpaintRequest, models: Models) -> list[InpaintOutcome[Picture]]:
+    return draw_fills([PreparedFill(each, request, models) for each in inputs], request)
 
 
-def draw_fills(
-    prepared: list[PreparedFill], request: InpaintRequest, callback: Callback | None = None
-) -> list[InpaintOutcome[Picture]]:
+def draw_fills(prepared: list[PreparedFill], request: InpaintRequest) -> list[InpaintOutcome[Picture]]:
     """Fill pictures that were prepared for one prior and this request; seed and samples may differ.
 
     A fill does not depend on the other pictures.
@@ -153,10 +149,12 @@ def draw_fills(
         fill.fills = [[] for _ in range(sampling.samples)]
     row_groups = list(_row_groups(prepared, sampling.samples))
     sizes = [sum(region.hole.size for _, _, region in rows) for rows in row_groups]
-    for rows, part in zip(row_groups, split(callback, sizes), strict=True):
+    for rows, share in zip(row_groups, parts(sizes), strict=True):
         drawn: list[np.ndarray] = []
-        for batch, forward in in_batches(rows, rows[0][2].hole.size, part):
-            drawn += _draw(batch, prior, sampling, forward)
+        with share:
+            for batch, part in in_batches(rows, rows[0][2].hole.size):
+                with part:
+                    drawn += _draw(batch, prior, sampling)
         for (fill, sample, region), rgb in zip(rows, drawn, strict=True):
             # Only the hole is kept: with its surroundings, specks would take as much memory as the whole picture.
             down, across = extent(region.hole)
@@ -218,9 +216,9 @@ class PreparedFill:
         if avoid is not None and not any(region.halvings for group in groups for region in group):
             self.notes.append(warning("avoid_unused"))
 
-    def draw(self, request: InpaintRequest, callback: Callback | None = None) -> InpaintOutcome[Picture]:
+    def draw(self, request: InpaintRequest) -> InpaintOutcome[Picture]:
         """Fill the picture; seed and samples of the request may differ from those it was prepared for."""
-        return draw_fills([self], request, callback)[0]
+        return draw_fills([self], request)[0]
 
     def _with_sources(self, region: Region, prior: ScorePrior, avoid: np.ndarray | None) -> Region:
         """Return a region; if it is deep, with the pixels that it must not copy, and enlarged to have enough others.
@@ -309,7 +307,7 @@ def _row_groups(prepared: list[PreparedFill], samples: int) -> Iterator[list[_Ro
         yield from alike.values()
 
 
-def _draw(rows: Sequence[_Row], prior: ScorePrior, sampling: Sampling, callback: Callback) -> list[np.ndarray]:
+def _draw(rows: Sequence[_Row], prior: ScorePrior, sampling: Sampling) -> list[np.ndarray]:
     """Draw the regions of the rows, which are alike; return the colours of each box, hxwx3 in [0, 1]."""
     keys = [(sampling.seed, sample, *region.box[:2]) for _, sample, region in rows]
     values = to_tensor([fill.known(sample, region.box) for fill, sample, region in rows], prior.device)
@@ -325,14 +323,15 @@ def _draw(rows: Sequence[_Row], prior: ScorePrior, sampling: Sampling, callback:
         typical = torch.tensor([sample == 0 for _, sample, _ in rows], device=prior.device)
         pictures = values.mean(1, keepdim=True) if rows[0][0].gray else values
         finest = Scale(pictures, observed, sources)
-        drawn, nfe = draw_in_scales(sampling, prior, finest, region.halvings, typical, noise, callback)
+        drawn, nfe = draw_in_scales(sampling, prior, finest, region.halvings, typical, noise)
     else:
         operator, stream = ObservedComponents(observed), NoiseStream.keyed(keys, prior.device)
         observation = Observation(operator, operator(prior.to_model(values)))
         needed = None if region.in_one_window else torch.from_numpy(region.hole)
         windows = Windows(region.window, rows[0][0].window // 8, needed, ALL)
-        initial = 0.5 + smooth_estimate(values - 0.5, observed).mean if sampling.method == "pc" else None
-        context = (prior, observation, windows, stream, callback)
+        with Part(0, 0):  # its time does not count: it is short
+            initial = 0.5 + smooth_estimate(values - 0.5, observed).mean if sampling.method == "pc" else None
+        context = (prior, observation, windows, stream)
         drawn, nfe = draw_given(sampling, *context, initial=initial, known=observed, narrow=region.narrow)
     for fill, _, _ in rows:
         fill.nfe = max(fill.nfe, nfe)

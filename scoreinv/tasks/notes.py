@@ -52,8 +52,9 @@ NOTES = {
     ),
     # masks and fills
     "object_selected": NoteKind(
-        "{share} of it is selected{with_shadow}{of_sizes}",
+        "{share} of it is selected{with_shadow}{chosen_size}",
         "share; size: of the object at a single point, else empty; shadow: whether it is included",
+        option="{size_option}",
     ),
     "fragments_selected": NoteKind(
         "gaps and tips that resemble the object were added, {share} of it", "share", option="--no-fragments"
@@ -210,8 +211,8 @@ def warning(code: str, **values: str | float | int | bool) -> Note:
 def command_line_text(row: Mapping[str, Any]) -> str:
     """Return what the command line prints about a picture for the row of a note, after the picture's name."""
     kind, words = NOTES[row["code"]], _words(row)
-    text = kind.sentence.format_map(words)
-    return f"{text} ({kind.option.format_map(words).strip()})" if kind.option else text
+    text, option = kind.sentence.format_map(words), kind.option.format_map(words).strip()
+    return f"{text} ({option})" if option else text
 
 
 def page_text(row: Mapping[str, Any]) -> str:
@@ -231,7 +232,8 @@ def _words(row: Mapping[str, Any]) -> dict[str, Any]:
             words["task"] = {"fill": "fill holes", "colour": "add colour"}[row["task"]]
         case "object_selected":
             words["with_shadow"] = ", with its shadow" if row["shadow"] else ""
-            words["of_sizes"] = f": the {_SIZES[row['size']]} of three possible objects" if row["size"] else ""
+            words["chosen_size"] = f": the {_SIZES[row['size']]} of three possible objects" if row["size"] else ""
+            words["size_option"] = "--size" if row["size"] else ""
         case "tone_corrected":
             contrast = f", contrast {row['contrast']:+.0%}" if row["contrast"] else ""
             words["changes"] = contrast + (f", {row['cast']} cast removed" if row["cast"] else "")

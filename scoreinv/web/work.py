@@ -24,7 +24,6 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.memory import shortage
 from scoreinv.system.options import MOST_GROW
 from scoreinv.tasks.blend import blend_result
-from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.notes import NOTES, page_text
 from scoreinv.tasks.once import once
 from scoreinv.tasks.provenance import with_provenance
@@ -126,10 +125,10 @@ def _add_task(
             raise InputError("The mask is missing")
         _check(photo, inputs, request)
 
-        def start(callback: Callback) -> Result:
+        def start() -> Result:
             models.machine.start_torch()
             run = preparations.run_of(photo, request)
-            outcome = once(task if run is None else replace(task, run=run), inputs, request, models, callback)
+            outcome = once(task if run is None else replace(task, run=run), inputs, request, models)
             return _result(task, photo, request, outcome, album)
 
         return {"job": queue.submit(start).key}
@@ -184,15 +183,15 @@ class _Preparations:
             return partial(self._fill, photo)
         return None
 
-    def _find(self, photo: Photo, inputs: Inputs, request: DamageRequest, models: Models, callback: Callback) -> Any:
-        detect = partial(tasks.DamageOdds.of, inputs.picture, models.detector(), callback)
+    def _find(self, photo: Photo, inputs: Inputs, request: DamageRequest, models: Models) -> Any:
+        detect = partial(tasks.DamageOdds.of, inputs.picture, models.detector())
         return _cached(self.odds, 2, photo, (), detect).outcome(request)
 
-    def _fill(self, photo: Photo, inputs: Inputs, request: InpaintRequest, models: Models, callback: Callback) -> Any:
+    def _fill(self, photo: Photo, inputs: Inputs, request: InpaintRequest, models: Models) -> Any:
         masks = (None if each is None else np.packbits(each).tobytes() for each in (inputs.hole, inputs.avoid))
         prepare = partial(tasks.PreparedFill, inputs, request, models)
         key = (replace(request, seed=0, estimate=None), *masks)
-        return _cached(self.fills, 1, photo, key, prepare).draw(request, callback)
+        return _cached(self.fills, 1, photo, key, prepare).draw(request)
 
 
 def _cached(cache: Cache[Prepared], most: int, photo: Photo, key: Hashable, make: Callable[[], Prepared]) -> Prepared:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scoreinv.prior import Prior
-from scoreinv.system.part_progress import part
+from scoreinv.system.progress import part
 from scoreinv.windows.transforms import Orientation, turn, turn_back
 
 UPRIGHT: tuple[Orientation, ...] = ((False, 0),)

@@ -221,7 +221,7 @@ def test_evaluate_the_snapshots_of_a_run(scoreinv, run, monkeypatch):
 def test_the_table_of_a_run(scoreinv, run, tmp_path, monkeypatch):
     run, measured = shutil.copytree(run, tmp_path / "run"), []
 
-    def measure(_, snapshot, callback):
+    def measure(_, snapshot):
         measured.append(snapshot.step)
         return {"validation_loss": snapshot.step / 8} | ({"bits_per_dim": 3.0} if snapshot.step > 2 else {})
 
@@ -273,7 +273,7 @@ def test_a_model_that_the_run_replaces_meanwhile_has_its_own_step(scoreinv, run,
     run = shutil.copytree(run, tmp_path / "run")
     last = run / "model.safetensors"
 
-    def measure(_, snapshot, callback):
+    def measure(_, snapshot):
         _, notes = read_metadata(snapshot.path)
         save(read_model(last), last, notes=notes | {"step": 7})
         return {"measured": notes["step"]}
@@ -287,7 +287,7 @@ def test_a_model_that_the_run_replaces_meanwhile_has_its_own_step(scoreinv, run,
 def test_a_snapshot_has_the_mean_of_its_likelihoods(run, monkeypatch, exact, steps):
     given = []
 
-    def densities(pictures, prior, settings, callback):
+    def densities(pictures, prior, settings):
         given.append((len(pictures), pictures[0].size, settings.steps))
         return [PictureDensity(bits, None, 1) for bits in (3.0, 5.0)]
 
@@ -295,7 +295,7 @@ def test_a_snapshot_has_the_mean_of_its_likelihoods(run, monkeypatch, exact, ste
     settings = RunEvaluationSettings(samples=0, likelihood=2, exact=exact)
     evaluation = RunEvaluation(training.TrainingRun(run), settings, "cpu")
     snapshot, *_ = snapshots_of(evaluation.run, settings)
-    found = evaluation.measure(snapshot, lambda _: None)
+    found = evaluation.measure(snapshot)
     assert (found["bits_per_dim"], found["standard_error"]) == (4, pytest.approx(1))
     assert found["validation_loss"] > 0
     assert given == [(2, (32, 32), steps)]
@@ -310,7 +310,7 @@ def test_a_snapshot_that_is_no_prior_has_its_losses_alone(run, tmp_path, monkeyp
     settings = RunEvaluationSettings(samples=2, likelihood=2)
     evaluation = RunEvaluation(training.TrainingRun(run), settings, "cpu")
     snapshot, *_ = snapshots_of(evaluation.run, settings)
-    assert evaluation.measure(snapshot, lambda _: None) == {"validation_loss": 0.5, "accuracy": 0.75}
+    assert evaluation.measure(snapshot) == {"validation_loss": 0.5, "accuracy": 0.75}
     assert not (run / "evaluation").exists()
 
 

@@ -509,6 +509,6 @@ def test_a_folder_has_one_progress(scoreinv, scans, mask, monkeypatch):
     for name in ("SHOW_AFTER_SECONDS", "LINE_EVERY_SECONDS"):
         monkeypatch.setattr(f"scoreinv.system.progress_bar.{name}", 0)
     told = scoreinv("inpaint", "scans", "--mask", mask, "--method", "biharmonic").err
-    assert re.search(r"3 photographs: 66 %, \d+ s left, scans/b\.jpg", told)
+    assert re.search(r"3 photographs: 66 %, \d+ s left, scans/c\.png", told)
     rehearsed = scoreinv("inpaint", "scans", "--mask", mask, "--method", "biharmonic", "--overwrite", "--dry-run")
     assert rehearsed.err == ""

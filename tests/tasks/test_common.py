@@ -104,7 +104,7 @@ def test_the_papers_number_of_steps_starts_from_the_prior(monkeypatch):
     for steps, start in ((model.sde.steps, None), (30, None), (model.sde.steps, 0.3)):
         sampling = InpaintRequest("pc", steps, start).sampling(conditional=False)
         observation, windows = Observation(operator, initial), Windows(model.image_size, 0)
-        draw_given(sampling, model, observation, windows, NoiseStream(0, 1), None, initial=initial)
+        draw_given(sampling, model, observation, windows, NoiseStream(0, 1), initial=initial)
     full, few, given = begun
     assert full is None
     assert (few.t, given.t) == (start_time(model, START_LEVEL), start_time(model, 0.3))

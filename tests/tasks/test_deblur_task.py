@@ -24,7 +24,7 @@ from scoreinv.operators import Blur, kernels, pad_observation, photographed, val
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.operators.tones import srgb
 from scoreinv.system.errors import Cancelled, InputError, SettingError
-from scoreinv.system.part_progress import reporting
+from scoreinv.system.progress import reported_to, reporting
 from scoreinv.tasks.deblur import (
     blurred_detail,
     check_detail,
@@ -257,7 +257,7 @@ def test_the_error_of_an_uncertain_kernel_counts_as_noise(monkeypatch):
     sharp = np.clip(photo("facade", 48) * 0.2 + 0.5, 0, 1)
     problems = []
     monkeypatch.setattr("scoreinv.tasks.deblur.solve_problem", lambda problem, *_: problems.append(problem))
-    remove_blur(Picture(sharp), kernel, std, None, DeblurRequest(), None, deviations)
+    remove_blur(Picture(sharp), kernel, std, None, DeblurRequest(), deviations)
     (problem,) = problems
     top, left, height, width = problem.part
     weights = problem.operator.weights[0, 0, top : top + height, left : left + width].numpy()
@@ -412,8 +412,8 @@ def test_the_solver_of_a_blur_calls_back_before_each_product(monkeypatch):
 
 def test_a_callback_stops_the_work_before_the_model_is_loaded():
     request = DeblurRequest(kernel=kernels.disk(1.5))
-    with pytest.raises(Cancelled):
-        deblur_picture(Inputs(Picture(np.zeros((32, 32, 3), np.uint8))), request, Models(denoise="no"), lambda _: False)
+    with pytest.raises(Cancelled), reported_to(lambda _: False):
+        deblur_picture(Inputs(Picture(np.zeros((32, 32, 3), np.uint8))), request, Models(denoise="no"))
 
 
 def test_what_a_blur_leaves_open() -> None:

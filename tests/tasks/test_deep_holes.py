@@ -27,6 +27,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError, SettingError
+from scoreinv.system.progress import reported_to
 from scoreinv.tasks import deep_holes
 from scoreinv.tasks.holes import inpaint_picture
 from scoreinv.tasks.inpaint import PreparedFill, inpaint
@@ -134,7 +135,7 @@ def test_the_scales_at_which_patches_are_laid_out(sides, numbers, monkeypatch) -
     """A hole that is halved once is begun from a quarter of the size too, if it is wide there; the mean has colours."""
     found = []
 
-    def continued(scales, estimates, elsewhere, noise, callback):
+    def continued(scales, estimates, elsewhere, noise):
         found.extend((scales, estimates, elsewhere))
         return scales[0].values
 
@@ -149,7 +150,7 @@ def test_the_scales_at_which_patches_are_laid_out(sides, numbers, monkeypatch) -
     def noise(scale: int) -> NoiseStream:
         return NoiseStream.keyed([(3, 0, scale), (3, 1, scale)])
 
-    drawn, nfe = deep_holes.draw_in_scales(sampling, prior(64), finest, 1, typical, noise, None)
+    drawn, nfe = deep_holes.draw_in_scales(sampling, prior(64), finest, 1, typical, noise)
     scales, estimates, elsewhere = found
     assert (nfe, list(estimates), len(scales)) == (len(numbers), numbers, numbers[-1] + 1)
     assert [tuple(scale.values.shape[2:]) for scale in scales] == [(160 >> k, 200 >> k) for k in range(len(scales))]
@@ -187,7 +188,7 @@ def test_each_scale_begins_at_the_coarser_one_and_keeps_the_likelier_of_two_fill
     monkeypatch.setattr(deep_holes, "NearestNeighbourField", _Field)
     found = []
 
-    def initial(scale, estimate, elsewhere, steps, noise, callback):
+    def initial(scale, estimate, elsewhere, steps, noise):
         found.append((tuple(scale.values.shape[2:]), elsewhere.tolist(), steps))
         return torch.full((1, 2, *scale.values.shape[2:]), 3)
 
@@ -199,7 +200,8 @@ def test_each_scale_begins_at_the_coarser_one_and_keeps_the_likelier_of_two_fill
         scales.append(deep_holes._halved(scales[-1]))
     estimates = dict.fromkeys((1, 2), torch.zeros(0))
     elsewhere, told = torch.tensor([[8.0, 4.0]]), list[float]()
-    drawn = deep_holes.continue_surroundings(scales, estimates, elsewhere, lambda _: NoiseStream(0, 1), told.append)
+    with reported_to(told.append):
+        drawn = deep_holes.continue_surroundings(scales, estimates, elsewhere, lambda _: NoiseStream(0, 1))
     torch.testing.assert_close(drawn, scales[0].values)
     assert found == [((3, 3), [[2, 1]], 12), ((5, 6), [[4, 2]], 4)]
     *_, estimated, fine = _Field.made

@@ -108,7 +108,7 @@ def test_the_words_say_where_noise_is():
     assert words.endswith("strongest in the shadows")
 
 
-@pytest.mark.parametrize("calls", [4, 8])
+@pytest.mark.parametrize("calls", [4, 12])
 def test_a_callback_stops_the_estimate_and_the_removal(calls):
     """The estimate of this picture has three windows, before which there is one call."""
     shares = []
