@@ -40,7 +40,7 @@ from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of,
 from scoreinv.tasks.denoise import FAINT, denoising_time, remove_noise, white_level
 from scoreinv.tasks.holes import mask_notes
 from scoreinv.tasks.inpaint import PreparedFill
-from scoreinv.tasks.noise import Noise, given_or_estimated, std_of
+from scoreinv.tasks.noise import LEAST, Noise, given_or_estimated, std_of
 from scoreinv.tasks.noise_streams import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.once import for_each
@@ -70,8 +70,6 @@ the veins of a leaf, or specks on water do not."""
 _WORN = 0.01
 """Share of damaged pixels, with rims, from which a picture is a worn, grainy print."""
 
-_FAINT = 5 / 255
-"""Noise that is left unless its level is given, in [0, 1]: of 28 healthy photographs, one has more."""
 _DURATIONS: dict[StepName, float] = {"damage": 4, "tone": 0.2, "inpaint": 10, "denoise": 5, "colorize": 1}
 """Relative durations of the steps for a scan of two megapixels with 2 % damage."""
 _ENLARGING = 10.0
@@ -129,8 +127,8 @@ def restore(
         sensitivity: of damage detection, see `find_damage`. None: 0.5, or 0.05 for photographs in colours unless much
             of them is surely damaged; little damage that does not stand out is left.
         grow: pixels by which detected damage is enlarged, for soft edges.
-        noise_std: standard deviation of white noise in [0, 1]; None: noise of any kind is estimated, and removed from 5
-            grey levels of 255 on.
+        noise_std: standard deviation of white noise in [0, 1]; None: noise of any kind is estimated, and removed from
+            2.5 grey levels of 255 on.
         keep_grain: share of the noise to keep, 0 to 1.
         samples: number of fills and colourings.
         seed: the same seed gives the same fills and colours.
@@ -353,12 +351,12 @@ class _Restoration:
         self._finish_step("inpaint", info("filled"), samples)
 
     def remove_noise(self) -> None:
-        """Remove noise that is given, or estimated as at least `_FAINT`."""
+        """Remove noise that is given, or estimated as at least `LEAST`."""
         given = self.request.noise_std
         noise = given_or_estimated(given, self.pictures[0], self.models)
         self.noise_std = std_of(noise)
         level = self.noise_std * GRAY_LEVELS
-        if given is None and self.noise_std < _FAINT:
+        if given is None and self.noise_std < LEAST:
             self._finish_step("denoise", info("noise_none", level=level))
             return
         clean, prior = [], self.models.denoiser(exact=self.noise_std < FAINT)

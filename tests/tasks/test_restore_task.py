@@ -218,8 +218,8 @@ def test_without_colours_a_print_becomes_grey_in_its_own_mode():
     assert (result.image[..., 3] == 200).all()
 
 
-def test_noise_is_left_below_five_grey_levels_and_removed_above():
-    for std, removed in ((3, False), (8, True)):
+def test_faint_noise_is_left_and_other_noise_removed():
+    for std, removed in ((1.5, False), (4, True)):
         result = restored(levels(noisy(gray_scene(), std / 255)), colorize=False)
         assert changed(result) == (["denoise"] if removed else []), std
         level = pytest.approx(255 * result.noise_std)
