@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeGuard
 from weakref import WeakKeyDictionary
 
@@ -39,11 +40,11 @@ from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.progress import Callback, Part, part, parts
 from scoreinv.tasks.common import (
+    Gathered,
     Model,
     check_samples,
     in_batches,
     models_of,
-    spread,
     to_arrays,
     to_tensor,
 )
@@ -270,13 +271,15 @@ def draw_colors(
         drawn, nfe = _draw_hinted(grays, prior, request, sampling)
     outcomes = []
     for one, samples, share in zip(grays, drawn, upsampling, strict=True):
+        gathered, count = Gathered(one.upsampled, len(samples)), len(samples) + averaged
         with share:
-            results = _upsampled([*samples, np.mean(samples, axis=0)] if averaged else samples, one)
-        image, std = results.pop() if averaged else results[0], None
-        if len(samples) > 1:
-            small = spread(np.stack(samples), ddof_of_pairs(len(samples)))
-            std = resized(small, one.picture.size, Image.Resampling.BILINEAR)
-        outcomes.append(ColorizeOutcome(image, results, std, nfe, sampling.method, one.kind))
+            for number, sample in enumerate(samples):
+                with part(number, count):
+                    gathered.add(sample)
+            with part(len(samples), count):
+                found = gathered.outcome(request.estimate, nfe, sampling.method, ddof_of_pairs(len(samples)))
+        std = None if found.std is None else resized(found.std, one.picture.size, Image.Resampling.BILINEAR)
+        outcomes.append(ColorizeOutcome(**vars(found) | {"std": std}, kind=one.kind))
     return outcomes
 
 
@@ -409,6 +412,27 @@ class _Gray:
         paleness = resized_like(paleness_of(self.view.encoder_luma, prior), torch.empty(1, 1, *self.luma.shape))
         return paleness[0].permute(1, 2, 0).clamp(max=most).numpy()
 
+    @cached_property
+    def edges(self) -> ChromaAlongEdges | None:
+        """The edges along which chroma becomes finer; None if the picture is too small, or the working size large."""
+        picture, (height, width) = self.picture, self.luma.shape
+        most = min(FINER, math.isqrt(_FINE_PIXELS // (height * width)))
+        scale = min(most, picture.height // height, picture.width // width)
+        if scale < 2:
+            return None
+        return ChromaAlongEdges.fit(luma(picture.resized_rgb(scale * height, scale * width), self.weights), scale)
+
+    def upsampled(self, drawn: np.ndarray) -> Picture:
+        """Return the picture in drawn colours, hxwx3, with its kept colours and hints."""
+        picture, chroma = self.picture, drawn - luma(drawn, self.weights)[..., None]
+        finer = chroma if self.edges is None else self.edges.finer(chroma)
+        coloured = picture.with_chroma(finer, self.weights)
+        if self.kept is not None:
+            coloured = coloured.with_pixels(np.where(self.kept.known[..., None], picture.pixels, coloured.pixels))
+        if self.hints is not None:
+            coloured = coloured.with_colours_at(self.hints.rgb, self.hints.known, picture, self.weights)
+        return coloured
+
     def with_references(self, drawn: np.ndarray) -> np.ndarray:
         """Return drawn colours, hxwx3, blended with those of the references."""
         if self.references is None:
@@ -527,24 +551,3 @@ def _draw(grays: list[_Gray], prior: ScorePrior, sampling: Sampling) -> tuple[li
     if sampling.mean:
         return [[np.mean(draws, axis=0)] for draws in pictures], nfe * len(numbers)
     return pictures, nfe
-
-
-def _upsampled(drawn: list[np.ndarray], one: _Gray) -> list[Picture]:
-    """Return the picture in each of the drawn colours (hxwx3, upsampled), with its kept colours and hints."""
-    picture, (height, width), edges = one.picture, one.luma.shape, None
-    scale = min(FINER, math.isqrt(_FINE_PIXELS // (height * width)), picture.height // height, picture.width // width)
-    if scale >= 2:
-        fine = luma(picture.resized_rgb(scale * height, scale * width), one.weights)
-        edges = ChromaAlongEdges.fit(fine, scale)
-    coloured_pictures = []
-    for number, small in enumerate(drawn):
-        chroma = small - luma(small, one.weights)[..., None]
-        finer = chroma if edges is None else edges.finer(chroma)
-        with part(number, len(drawn)):
-            coloured = picture.with_chroma(finer, one.weights)
-        if one.kept is not None:
-            coloured = coloured.with_pixels(np.where(one.kept.known[..., None], picture.pixels, coloured.pixels))
-        if one.hints is not None:
-            coloured = coloured.with_colours_at(one.hints.rgb, one.hints.known, picture, one.weights)
-        coloured_pictures.append(coloured)
-    return coloured_pictures

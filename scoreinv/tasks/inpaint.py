@@ -41,11 +41,11 @@ from scoreinv.system.limits import limits
 from scoreinv.system.options import MASK_THRESHOLD
 from scoreinv.system.progress import Callback, Part, parts
 from scoreinv.tasks.common import (
+    Gathered,
     Model,
     check_samples,
     in_batches,
     models_of,
-    spread,
     to_arrays,
     to_tensor,
 )
@@ -274,19 +274,23 @@ class PreparedFill:
 
     def outcome(self, request: InpaintRequest, sampling: Sampling) -> InpaintOutcome[Picture]:
         """Return the filled picture, its samples, and their standard deviation, 0 outside the holes."""
-        filled = [self.kept.with_fills(fills) for fills in self.fills]
-        image, std = filled[0], None
-        if len(filled) > 1:
+        first = self.fills[0]
+        ends = np.cumsum([fill.hole.size for fill in first])[:-1]  # of the fills in the colours of all
+
+        def filled(colours: np.ndarray) -> Picture:
+            pieces = zip(first, np.split(colours, ends), strict=True) if first else ()
+            return self.kept.with_fills(replace(fill, rgb=rgb.reshape(fill.rgb.shape)) for fill, rgb in pieces)
+
+        gathered = Gathered(filled, len(self.fills))
+        for fills in self.fills:
+            colours = [np.zeros((0, 3), np.float32), *(fill.rgb.reshape(-1, 3) for fill in fills)]
+            gathered.add(np.concatenate(colours), self.kept.with_fills(fills))
+        drawn, std = gathered.outcome(request.estimate, self.nfe, sampling.method), None
+        if drawn.std is not None:
             std = np.zeros(self.kept.size, dtype=np.float32)
-            means = []
-            for same in zip(*self.fills, strict=True):
-                values, hole = np.stack([fill.rgb for fill in same]), same[0].hole
-                crop(std, same[0].box)[hole] = spread(values)[hole]
-                means.append(replace(same[0], rgb=values.mean(axis=0)))
-            if request.estimate == "mean":
-                image = self.kept.with_fills(means)
-        notes = list(self.notes)
-        return InpaintOutcome(image, filled, std, self.nfe, sampling.method, notes=notes, generated=self.hole)
+            for fill, values in zip(first, np.split(drawn.std, ends), strict=False):
+                crop(std, fill.box)[fill.hole] = values.reshape(fill.hole.shape)[fill.hole]
+        return InpaintOutcome(**vars(drawn) | {"std": std, "notes": list(self.notes), "generated": self.hole})
 
 
 _Row = tuple[PreparedFill, int, Region]

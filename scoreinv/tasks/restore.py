@@ -35,7 +35,7 @@ from scoreinv.system.errors import SettingError
 from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.system.progress import Callback, Part, part, parts
 from scoreinv.tasks.colorize import draw_colors, hints_for
-from scoreinv.tasks.common import Model, RunningSpread, check_samples, models_of
+from scoreinv.tasks.common import Gathered, Model, check_samples, models_of
 from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of, found_note, kind_of, refuse_all
 from scoreinv.tasks.denoise import FAINT, denoising_time, remove_noise, white_level
 from scoreinv.tasks.holes import mask_notes
@@ -410,36 +410,32 @@ class _Restoration:
 
     def outcome(self) -> RestoreOutcome[Picture]:
         """Return the restored photograph with its samples' standard deviation."""
-        samples, std = self.samples(), None
-        image = samples[0]
-        if len(samples) > 1:
-            running_spread = RunningSpread()
-            for sample in samples:
-                running_spread.add(sample.rgb())
-            std = running_spread.std()
-            if any(step.name == "colorize" and step.changed for step in self.steps):
-                # Colours come in antithetic pairs. Fills do not, and in the damage they differ more than colours.
-                pairs = running_spread.std(ddof_of_pairs(len(samples)))
-                std = pairs if self.damage is None else np.where(self._enlarged_damage(), std, pairs)
-            if self.request.estimate == "mean":
-                image = image.with_pixels(image.pixels.copy())
-                planes = colour_planes(image.pixels)
-                planes[:] = to_samples(running_spread.mean[..., : planes.shape[2]], planes.dtype)
-        notes = [*self.notes, *(step.note for step in self.steps)]
+        samples = self.samples()
+
+        def averaged(rgb: np.ndarray) -> Picture:
+            image = samples[0].with_pixels(samples[0].pixels.copy())
+            planes = colour_planes(image.pixels)
+            planes[:] = to_samples(rgb[..., : planes.shape[2]], planes.dtype)
+            return image
+
+        gathered = Gathered(averaged, len(samples))
+        for sample in samples:
+            gathered.add(sample.rgb() if len(samples) > 1 else sample.pixels, sample)
+        drawn = gathered.outcome(self.request.estimate, self.nfe, self.method)
+        std = drawn.std
+        if std is not None and any(step.name == "colorize" and step.changed for step in self.steps):
+            # Colours come in antithetic pairs. Fills do not, and in the damage they differ more than colours.
+            pairs = gathered.std(ddof_of_pairs(len(samples)))
+            std = pairs if self.damage is None else np.where(self._enlarged_damage(), std, pairs)
+        own = {"std": std, "notes": [*self.notes, *(step.note for step in self.steps)], "box": self.inside}
+        own["generated"] = self.damage if any(step.name == "inpaint" for step in self.steps) else None
         return RestoreOutcome(
-            image=image,
-            samples=samples,
-            std=std,
-            nfe=self.nfe,
-            method=self.method,
+            **vars(drawn) | own,
             kind=self.kind,
             damage=self.damage,
             noise_std=self.noise_std,
             steps=self.steps,
             wanted=self.request.steps,
-            notes=notes,
-            generated=self.damage if any(step.name == "inpaint" for step in self.steps) else None,
-            box=self.inside,
         )
 
     def _enlarged_damage(self) -> np.ndarray:

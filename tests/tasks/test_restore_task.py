@@ -20,7 +20,6 @@ from scoreinv.operators.luma import luma
 from scoreinv.system.errors import Cancelled, InputError, SettingError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks import restore
-from scoreinv.tasks.common import spread
 from scoreinv.tasks.noise_streams import noise_weights_of
 from scoreinv.tasks.notes import Note, info
 from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome, Step
@@ -358,7 +357,7 @@ def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkey
     assert filled.notes[0] in outcome.notes
     np.testing.assert_array_equal(weights, [noise_weights_of(samples[0])] * count)  # else pairs were not opposite
     found = outcome.std
-    squares = count * np.square(spread(draws, ddof=0))
+    squares = count * draws.var(0).mean(-1)
     expected = np.sqrt(squares / np.where(hole, count - 1, count - count % 2 / count))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
