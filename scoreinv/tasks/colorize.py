@@ -42,7 +42,6 @@ from scoreinv.system.progress import Callback, Part, part, parts
 from scoreinv.tasks.common import (
     Gathered,
     Model,
-    check_samples,
     in_batches,
     models_of,
     to_arrays,
@@ -164,10 +163,6 @@ def _colorize_all(inputs: Sequence[Inputs], request: ColorizeRequest, models: Mo
     """Colour photographs of one size with the same references; the outcome of one does not depend on the others."""
     prior = models.colorizer()
     notes = _model_notes(prior, request)
-    for one in inputs:
-        check_samples(request.samples, (3 if one.picture.is_gray_mode else 1) * one.picture.pixels.nbytes)
-        if one.hints is not None:
-            one.hints.check_size(one.picture.size, "the hints")
     with Part(0, 0):  # the time of the detector does not count: few photographs need it
         kinds = [kind_of(one.picture, models) for one in inputs]
     references = [_places(picture, prior) for picture in inputs[0].references]

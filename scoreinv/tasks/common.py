@@ -18,7 +18,6 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.limits import limits
-from scoreinv.system.memory import shortage
 from scoreinv.system.progress import Part, parts
 from scoreinv.system.text import shown
 from scoreinv.tasks.outcome import AnyMethod, Outcome
@@ -79,12 +78,6 @@ def check_sides(picture: Picture, model: SizedModel) -> None:
             f"the picture is {picture.width}x{picture.height}, and this model needs sides that are multiples of "
             f"{model.stride} (it was trained at {model.image_size}): crop the picture first"
         )
-
-
-def check_samples(count: int, picture_bytes: int) -> None:
-    """Raise InputError if `count` results of a picture do not fit in memory."""
-    if lacking := shortage(count * picture_bytes):
-        raise SettingError("samples", f"{count}: drawing {count} pictures of this size {lacking}: ask for fewer")
 
 
 def in_batches(rows: Sequence[_Row], pixels: int, most: int | None = None) -> Iterator[tuple[Sequence[_Row], Part]]:

@@ -34,7 +34,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.progress import Callback, report
-from scoreinv.tasks.common import Model, check_samples, models_of
+from scoreinv.tasks.common import Model, models_of
 from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.noise import estimate_noise
 from scoreinv.tasks.notes import Note, info, warning
@@ -147,7 +147,6 @@ def deblur_picture(inputs: Inputs, request: DeblurRequest, models: Models) -> De
     Raises InputError as `deblur` does.
     """
     picture, kernel, blur, deviations = inputs.picture, request.kernel, None, None
-    check_samples(request.samples, picture.pixels.nbytes)
     if kernel is None:
         found = find_blur(picture)
         kernel = blur = found.likeliest

@@ -44,7 +44,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.system.limits import limits
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.progress import Callback, part, parts, report
-from scoreinv.tasks.common import Model, check_samples, draw_outcome, models_of, noise_range, start_time, wide_tile
+from scoreinv.tasks.common import Model, draw_outcome, models_of, noise_range, start_time, wide_tile
 from scoreinv.tasks.noise import LEAST, Noise, given_or_estimated, std_of
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.once import for_each
@@ -132,7 +132,6 @@ def denoise(
 def denoise_picture(inputs: Inputs, request: DenoiseRequest, models: Models) -> DenoiseOutcome[Picture]:
     """Remove the noise of a photograph, unless its estimate is below `noise.LEAST` or the model's range."""
     picture, notes = inputs.picture, []
-    check_samples(request.samples, picture.pixels.nbytes)
     report()
     noise = given_or_estimated(request.noise_std, picture, models)
     noise_std = std_of(noise)

@@ -43,7 +43,6 @@ from scoreinv.system.progress import Callback, Part, parts
 from scoreinv.tasks.common import (
     Gathered,
     Model,
-    check_samples,
     in_batches,
     models_of,
     to_arrays,
@@ -196,7 +195,6 @@ class PreparedFill:
         picture, hole, avoid = inputs.picture, inputs.hole, inputs.avoid
         assert hole is not None
         self.prior = prior = models.filler()
-        check_samples(request.samples, picture.pixels.nbytes)
         self.notes = mask_notes(hole, picture) if notes is None else list(notes)
         if trained_task(prior) == "colour":
             self.notes.append(warning("model_other_task", task="colour"))

@@ -32,9 +32,9 @@ def once(
     Args:
         timed: record the time.
 
-    Raises SettingError if the inputs do not fit the request, and the errors of the task.
+    Raises InputError if the inputs do not fit the request, and the errors of the task.
     """
-    request.check_given(inputs.given)
+    request.check(inputs)
     return recorded(task, task.load()(inputs, request, models), inputs, request, models, timed=timed)
 
 
@@ -56,7 +56,8 @@ def for_each(
         together: runs it on all pictures; None: one after the other.
     """
     task = BY_NAME[name]
-    request.check_given(inputs[0].given)
+    for one in inputs:
+        request.check(one)
     with running(task.name, callback, progress=progress):
         outcomes = [] if together is None else together(inputs, request, models)
         for number, one in enumerate(inputs if together is None else ()):

@@ -35,7 +35,7 @@ from scoreinv.system.errors import SettingError
 from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.system.progress import Callback, Part, part, parts
 from scoreinv.tasks.colorize import draw_colors, hints_for
-from scoreinv.tasks.common import Gathered, Model, check_samples, models_of
+from scoreinv.tasks.common import Gathered, Model, models_of
 from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of, found_note, kind_of, refuse_all
 from scoreinv.tasks.denoise import FAINT, denoising_time, remove_noise, white_level
 from scoreinv.tasks.holes import mask_notes
@@ -196,10 +196,6 @@ def restore_picture(inputs: Inputs, request: RestoreRequest, models: Models) -> 
     Models of steps that are off are not loaded, except the detector, by which a photograph in colour is classified.
     """
     picture, hole, hints = inputs.picture, inputs.hole, inputs.hints
-    channels = 3 if request.colorize and picture.is_gray_mode else 1
-    check_samples(request.samples, channels * request.result_of(picture).pixels.nbytes)
-    if hints is not None:
-        hints.check_size(picture.size, "the hints")
     if request.noise_std is not None:
         denoising_time(models.denoiser(), white_level(request.noise_std, gray=picture.is_gray()))  # checks the range
     durations = _DURATIONS if request.enlarge is None else {**_DURATIONS, "enlarge": _ENLARGING}

@@ -33,7 +33,7 @@ from scoreinv.system.errors import SettingError
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.progress import Callback, part, parts, report
 from scoreinv.system.text import shown
-from scoreinv.tasks.common import Model, check_samples, finite, models_of, noise_range
+from scoreinv.tasks.common import Model, finite, models_of, noise_range
 from scoreinv.tasks.denoise import FAINT, photograph, remove_noise, written
 from scoreinv.tasks.noise import LEAST, Noise, given_or_estimated, std_of
 from scoreinv.tasks.notes import info
@@ -132,7 +132,6 @@ def upscaler_of(model: object) -> Upscaler:
 def upscale_picture(inputs: Inputs, request: UpscaleRequest, models: Models) -> UpscaleOutcome[Picture]:
     """Enlarge a photograph."""
     picture, factor = inputs.picture, request.factor
-    check_samples(request.samples, factor**2 * picture.pixels.nbytes)
     frame, notes = picture.blank_enlarged(factor), []
     report()  # the noise of a large photograph and its first window together take over 2 seconds
     denoising, enlarging, sampling = parts([1, *((4, 0) if request.mean else (4, 4 * request.samples))])

@@ -21,7 +21,6 @@ from scoreinv.inputs.hints import hints_from_picture
 from scoreinv.inputs.masks import hole_from_picture
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
-from scoreinv.system.memory import shortage
 from scoreinv.system.options import MOST_GROW
 from scoreinv.tasks.blend import blend_result
 from scoreinv.tasks.notes import NOTES, page_text
@@ -102,7 +101,6 @@ def _add_task(
         hints = None
         if "strokes" in given:
             hints = hints_from_picture(given["strokes"].picture, "the strokes of colour")
-            hints.check_size(photo.picture.size, "the strokes of colour")
         references = [given["like"].picture] if "like" in given else []
         return Inputs(photo.picture, hole, avoid, hints, references)
 
@@ -123,7 +121,7 @@ def _add_task(
             inputs = await run_in_threadpool(inputs_of, photo, grow, layers)
         if task.needs_mask and inputs.hole is None:
             raise InputError("The mask is missing")
-        _check(photo, inputs, request)
+        request.check(inputs)
 
         def start() -> Result:
             models.machine.start_torch()
@@ -132,16 +130,6 @@ def _add_task(
             return _result(task, photo, request, outcome, album)
 
         return {"job": queue.submit(start).key}
-
-
-def _check(photo: Photo, inputs: Inputs, request: Request) -> None:
-    """Raise InputError if a request does not fit its inputs, or the memory does not suffice for the result."""
-    request.check_given(inputs.given)
-    if request.enlargement == 1:  # an enlarged alpha channel takes long
-        request.result_of(photo.picture)
-    planes = 3 if photo.picture.is_gray_mode and "colorize" in request.roles(inputs.given) else 1
-    if lacking := shortage(planes * request.enlargement**2 * photo.picture.pixels.nbytes):
-        raise InputError(f"Making a result of this size {lacking}.")
 
 
 def _result(task: Task, photo: Photo, request: Request, outcome: Any, album: Album) -> Result:
