@@ -9,13 +9,12 @@ from mixture import SDES, correlated, gaussian
 from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Observation
 from scoreinv.likelihood import bits_per_dim, flow_likelihood
 from scoreinv.operators import mask
-from scoreinv.samplers import NoiseStream
 from scoreinv.samplers.base import CountedPrior
 from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import VE
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import ALL
+from scoreinv.windows.transforms import ALL
 
 pytestmark = pytest.mark.portable
 
@@ -83,16 +82,6 @@ def test_hutchinson_probes_are_unbiased():
         assert (estimates.mean() - exact).abs() < 5 * error
 
 
-@pytest.mark.slow
-def test_several_probes_give_the_mean_of_each():
-    prior = correlated(SDES["vp"])
-    x = prior.sample(2, torch.Generator().manual_seed(2))
-    probes = torch.stack([NoiseStream(seed, 2).rademacher(x.shape, dtype=x.dtype) for seed in (1, 2)])
-    tight = {"rtol": 1e-7, "atol": 1e-7}
-    apart = [bits_per_dim(prior, x, probe=probe, **tight).log_likelihood for probe in probes]
-    assert torch.allclose(bits_per_dim(prior, x, probe=probes, **tight).log_likelihood, sum(apart) / 2, atol=1e-5)
-
-
 def test_pictures_must_be_states():
     for x in (
         torch.zeros(3, 8, 8),
@@ -146,21 +135,6 @@ def test_results_have_the_precision_of_the_pictures():
     with pytest.raises(SettingError) as caught:
         bits_per_dim(prior, x, probe="ones")
     assert caught.value.setting == "probe"
-
-
-@pytest.mark.slow
-def test_samples_do_not_depend_on_their_batch():
-    prior = correlated(SDES["subvp"])
-    x = prior.sample(5, torch.Generator().manual_seed(3)) * torch.tensor([1, 4, 0.1, 1, 1]).reshape(5, 1, 1, 1)
-    probe = NoiseStream(3, 5).rademacher(x.shape, dtype=x.dtype)
-    batch = bits_per_dim(prior, x, probe=probe)
-    for i in (1, 2):
-        alone = bits_per_dim(prior, x[i : i + 1], probe=probe[i : i + 1])
-        assert torch.allclose(alone.log_likelihood, batch.log_likelihood[i : i + 1], rtol=1e-10)
-        assert torch.allclose(alone.latent, batch.latent[i : i + 1], atol=1e-10)
-        assert abs(int(alone.nfe - batch.nfe[i])) <= 6  # rounding may cost a step
-    fixed = encode(prior, x, steps=5).z
-    assert torch.allclose(encode(prior, x[1:2], steps=5).z, fixed[1:2], rtol=1e-12)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from PIL import Image
 from scipy.signal import fftconvolve
 from torch import Tensor
 
-from pretrained.fitting import arguments, photographs
+from pretrained.fitting import arguments, fit, photographs
 from scoreinv.analysis.spectrum import block_powers, polar_spectrum
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork
@@ -29,7 +29,6 @@ from scoreinv.models.model_file import save
 from scoreinv.operators import kernels
 from scoreinv.operators.tones import srgb
 from scoreinv.prior import Model
-from scoreinv.training.fitting import fit
 
 SIDE, MARGIN = (192, 320), 16
 """Range of the side of a crop, and the margin that is cut off after the blur, in pixels."""

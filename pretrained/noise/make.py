@@ -6,7 +6,7 @@
 Writes pretrained/noise/model.safetensors, or the adapters in pretrained/denoiser/model.safetensors, whose published
 weights stay as they are. PHOTOS are folders of photographs, each drawn equally often; those named in
 pretrained/blur/held_out.txt are excluded. Crops are reduced, which removes their own noise, and get the noise of
-`training.data.synthetic_noise`. The loss of the estimator is the negative log likelihood of the noise; that of the
+`synthetic_noise`. The loss of the estimator is the negative log likelihood of the noise; that of the
 adapters is the negative PSNR, with the levels that the estimator returns. Training is in bfloat16.
 """
 
@@ -27,7 +27,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pretrained.fitting import arguments, photographs
+from pretrained.fitting import arguments, fit, photographs
+from pretrained.noise.synthetic_noise import draw_kind, draw_noisy, needed_side
 from scoreinv.imaging.opencv import load_opencv
 from scoreinv.models.catalogue import load, load_kind
 from scoreinv.models.model_file import save
@@ -39,8 +40,6 @@ from scoreinv.networks.noise_levels import energies, level_of_values, of_gray
 from scoreinv.preconditioning import DataPrediction
 from scoreinv.prior import ScorePrior
 from scoreinv.system.files import PRETRAINED
-from scoreinv.training.data.synthetic_noise import draw_kind, draw_noisy, needed_side
-from scoreinv.training.fitting import fit
 
 SIDE, BATCH, RANK, RATE, EMA, CLIP = 128, {"estimator": 10, "adapters": 5}, 32, 1.2e-3, 0.999, 1.0
 """Side and number of the crops of a step, rank of the adapters, rate, decay of the average, norm of the gradient."""

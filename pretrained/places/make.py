@@ -29,14 +29,13 @@ from scipy.io import loadmat
 from torch import Tensor, nn
 
 import scoreinv
-from pretrained.fitting import arguments, photographs
+from pretrained.fitting import arguments, fit, photographs
 from scoreinv.files.read import read_picture
 from scoreinv.models.places import maps_of
 from scoreinv.networks.place_embedding import Colours, PlaceNetwork
 from scoreinv.operators.luma import luma
 from scoreinv.preconditioning import centre
 from scoreinv.prior import Model
-from scoreinv.training.fitting import fit
 
 BATCH, QUERIES = 8, 256
 """Pairs of pictures in a step, and places of each first picture that are compared with the second."""

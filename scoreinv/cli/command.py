@@ -13,15 +13,14 @@ import os
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import typer
 
 from scoreinv.cli.options import PREFIX, Common
 from scoreinv.cli.render import describe, show_log
 from scoreinv.system.errors import InputError, SettingError
-from scoreinv.system.options import Range, Setting, check, problem_of
+from scoreinv.system.options import Declared, Range, Setting, check, declared, problem_of
 from scoreinv.system.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -81,25 +80,23 @@ def command(function: Callable[..., None], words: str, unused: Collection[str] =
     parameters: list[inspect.Parameter] = []
     settings: dict[str, Setting] = {}
 
-    def add(name: str, hint: Any, default: Any, group: str) -> None:
-        kind, setting = get_args(hint)[:2]
-        if isinstance(setting, Setting):
-            settings[name] = setting
-            own = setting.option if setting.choices else name  # the field has another meaning
-            variables = [f"{PREFIX}_{words}_{own}", *([f"{PREFIX}_{name}"] if group == "common" else [])]
-            envvar = [each.replace(" ", "_").rstrip("_").upper() for each in variables]
+    def add(each: Declared, group: str, hint: Any = None) -> None:
+        setting, default = each.setting, each.default
+        if setting is not None:
+            settings[each.name] = setting
+            own = setting.option if setting.choices else each.name  # the field has another meaning
+            variables = [f"{PREFIX}_{words}_{own}", *([f"{PREFIX}_{each.name}"] if group == "common" else [])]
+            envvar = [variable.replace(" ", "_").rstrip("_").upper() for variable in variables]
             default = setting.choices[0] if setting.choices else None if setting.repeatable else default
-            hint = _option(kind, setting, _PANELS.get(group), envvar=envvar, hidden=name in unused)
-        parameters.append(inspect.Parameter(name, _KEYWORD, default=default, annotation=hint))
+            hint = _option(each, setting, _PANELS.get(group), envvar=envvar, hidden=each.name in unused)
+        parameters.append(inspect.Parameter(each.name, _KEYWORD, default=default, annotation=hint))
 
     for name, parameter in signature.parameters.items():
-        if name not in groups:
-            add(name, parameter.annotation, parameter.default, name)
-            continue
-        hints = get_type_hints(groups[name], include_extras=True)
-        for field in (each for each in fields(groups[name]) if get_origin(hints[each.name]) is Annotated):
-            default = inspect.Parameter.empty if field.default is MISSING else field.default
-            add(field.name, hints[field.name], default, name)
+        if name in groups:
+            for each in (each for each in declared(groups[name]) if each.annotation is not None):
+                add(each if each.default is not MISSING else each._replace(default=inspect.Parameter.empty), name)
+        else:
+            add(Declared.of(name, parameter.annotation, parameter.default), name, parameter.annotation)
     parameters.sort(key=lambda each: each.name in settings and settings[each.name].advanced)
     own = {"context": typer.Context, **{each.name: each.annotation for each in parameters}, **_EAGER_OPTIONS}
     parameters.insert(0, inspect.Parameter("context", _KEYWORD))
@@ -170,32 +167,29 @@ def _check_given(context: typer.Context, given: dict[str, Any], settings: dict[s
 def _made(kind: Any, given: dict[str, Any], settings: dict[str, Setting]) -> Any:
     """Return an instance of a data class with the values of the options."""
     values: dict[str, Any] = {}
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        if get_origin(hint) is Annotated:
-            read = settings[name].read
-            values[name] = given[name] if read is None else read(given[name])
-        elif name in _COMMON:
-            values[name] = given[name]
+    for each in declared(kind):
+        if each.annotation is not None:
+            read = settings[each.name].read
+            values[each.name] = given[each.name] if read is None else read(given[each.name])
+        elif each.name in _COMMON:
+            values[each.name] = given[each.name]
     if kind is not Common and "seed" in values:
         values["seed"] = values["seed"] or 0
     return kind(**values)
 
 
-def _option(kind: Any, setting: Setting, panel: str | None, **more: Any) -> Any:
+def _option(each: Declared, setting: Setting, panel: str | None, **more: Any) -> Any:
     """Return Typer's annotation for a setting.
 
     The range is only the placeholder in the help, such as `0-1`; `_check_given` checks it.
     """
+    plain, kind, metavar = each.kind, each.type, setting.metavar
     if setting.choices:
-        kind = Literal[setting.choices]
+        plain = kind = Literal[setting.choices]
     elif setting.repeatable:
-        kind = list[str] | None
+        plain = kind = list[str] | None
     elif setting.read is not None:
-        kind = str | None
-    plain = (
-        next((each for each in get_args(kind) if each is not NoneType), kind) if NoneType in get_args(kind) else kind
-    )
-    metavar = setting.metavar
+        plain, kind = str, str | None
     if plain is bool:
         metavar = " "
     elif plain in (int, float) and setting.range is not None:

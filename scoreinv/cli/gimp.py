@@ -12,8 +12,12 @@ from scoreinv.cli.render import emit, notice, rehearse
 from scoreinv.cli.serve import check_installed
 from scoreinv.system.errors import ExistsError, InputError
 from scoreinv.system.files import atomic_write
+from scoreinv.system.options import declared
+from scoreinv.tasks.table import TASKS, controls_of
 
 UNUSED = ("seed", "device", "precision", "threads")
+_NOT_IN_GIMP = ("enlarge", "exact")
+"""Controls without effect in GIMP, where a restored layer keeps its size, and the selection masks the result."""
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 
 
@@ -51,6 +55,11 @@ def plugin() -> str:
     """
     text = (files("scoreinv") / "gimp" / "plugin.py").read_text("utf-8")
     text = text.replace('COMMAND = ["scoreinv"]', f"COMMAND = {[sys.executable, '-m', 'scoreinv']!r}")
+    controls = {
+        task.route: [each for each in controls_of(declared(task.request)) if each["name"] not in _NOT_IN_GIMP]
+        for task in TASKS
+    }
+    text = text.replace("CONTROLS: dict[str, list[dict[str, Any]]] = {}", f"CONTROLS = {controls!r}")
     if sys.platform == "linux" and _SYSTEM_PYTHON.exists():
         text = text.replace("#!/usr/bin/env python3", f"#!{_SYSTEM_PYTHON}", 1)
     return text

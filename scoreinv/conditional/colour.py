@@ -14,7 +14,6 @@ from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.networks.chroma import CHROMA_STRIDE, ChromaNetwork
 from scoreinv.networks.encoder import STRIDES, Encoder
-from scoreinv.operators import ObservedComponents
 from scoreinv.prior import Network, Prior, RecommendedSampler
 from scoreinv.sdes import SDE
 from scoreinv.system.errors import InputError
@@ -50,18 +49,10 @@ class ColourPrior(ConditionalPrior):
         if chroma is not None:
             chroma.encoder = encoder
 
-    def maps(
-        self,
-        operator: ObservedComponents,
-        y: Tensor,
-        coarse: Tensor | None = None,
-        fine: Tensor | None = None,
-        features: tuple[Tensor, ...] | None = None,
-        mean_chroma: Tensor | None = None,
-    ) -> tuple[Tensor, ...]:
-        if self.chroma is not None and features is not None:
-            mean_chroma, features = features[0], features[1:]
-        return super().maps(operator, y, coarse, fine, features, mean_chroma)
+    def chroma_and_others(self, features: tuple[Tensor, ...]) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+        if self.chroma is None or not features:
+            return None, features
+        return features[0], features[1:]
 
     def parts(self) -> dict[str, nn.Module]:
         return super().parts() | ({} if self.chroma is None else {"chroma.": self.chroma})

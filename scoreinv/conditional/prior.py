@@ -11,8 +11,7 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.operators import ObservedComponents
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.preconditioning import centre
-from scoreinv.prior import Network, RecommendedSampler, ScorePrior
-from scoreinv.sdes import SDE
+from scoreinv.prior import ScorePrior
 
 
 class ConditionalPrior(ScorePrior):
@@ -24,18 +23,15 @@ class ConditionalPrior(ScorePrior):
 
     preconditioning: ResidualPreconditioning
 
-    def __init__(
-        self,
-        network: Network,
-        sde: SDE,
-        preconditioning: ResidualPreconditioning,
-        data_range: tuple[float, float] = (-1.0, 1.0),
-        image_size: int = 32,
-        sampler: RecommendedSampler | None = None,
-    ) -> None:
-        super().__init__(network, sde, preconditioning, data_range, image_size, sampler)
-        self.luma_scale = preconditioning.luma_scale
-        self.gray_weights = preconditioning.gray_weights
+    @property
+    def luma_scale(self) -> int:
+        """Return the ratio of the sizes of the finer luma and of the picture."""
+        return self.preconditioning.luma_scale
+
+    @property
+    def gray_weights(self) -> str:
+        """Return the name of the grey weights that it was trained with."""
+        return self.preconditioning.gray_weights
 
     def maps(
         self,
@@ -44,19 +40,19 @@ class ConditionalPrior(ScorePrior):
         coarse: Tensor | None = None,
         fine: Tensor | None = None,
         features: tuple[Tensor, ...] | None = None,
-        mean_chroma: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Return the network's maps of an observation, see `Observation`.
 
         They are the mean and the variance of the initial estimate, the luma at `luma_scale` times the size (if that is
-        not 1), NaN where unknown, and the features (if given). Mean and variance are along the axes of the basis. With
-        u the pictures' components, u_1 the luma, g the chroma of a grey of luma 1, and c the `mean_chroma`, or 0, the
-        interpolated quantity is
+        not 1), NaN where unknown, and the features except the mean chroma. Mean and variance are along the axes of the
+        basis. With u the pictures' components, u_1 the luma, g the chroma of a grey of luma 1, and c the mean chroma,
+        or 0, the interpolated quantity is
 
             r = u - g u_1 - c,        so that u = r + g r_1 + c,
 
         because g and c have no luma. Without c a grey picture stays grey.
         """
+        mean_chroma, others = self.chroma_and_others(features or ())
         pictures = operator.pinv(y.to(self.device))
         preconditioning, basis = self.preconditioning, self.preconditioning.basis
         # u at the full size and, if it was observed, at half the size.
@@ -76,7 +72,11 @@ class ConditionalPrior(ScorePrior):
         variance = smooth.variance + gray.square() * smooth.variance[:, :1]
         known = (observed > 0).expand_as(components)
         finer = () if self.luma_scale == 1 else (self._fine_luma(fine, known, components),)
-        return (torch.where(known, components, mean), torch.where(known, 0.0, variance), *finer, *(features or ()))
+        return (torch.where(known, components, mean), torch.where(known, 0.0, variance), *finer, *others)
+
+    def chroma_and_others(self, features: tuple[Tensor, ...]) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+        """Return the mean chroma of features, if they begin with it, and the others."""
+        return None, features
 
     def _fine_luma(self, fine: Tensor | None, known: Tensor, like: Tensor) -> Tensor:
         """Return the luma component of finer pictures, (B or 1, 1, sH, sW), NaN where the luma is unknown.

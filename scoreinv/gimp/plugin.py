@@ -33,7 +33,9 @@ gi.require_version("GimpUi", "3.0")
 gi.require_version("Gegl", "0.4")
 from gi.repository import Gegl, Gimp, GimpUi, Gio, GLib, GObject  # noqa: E402 - the versions must be set first
 
-COMMAND = ["scoreinv"]  # `scoreinv gimp install` sets this
+COMMAND = ["scoreinv"]  # `scoreinv gimp install` sets this, and CONTROLS
+CONTROLS: dict[str, list[dict[str, Any]]] = {}
+"""The settings of each task, see `controls_of`. A setting may be left to the server by a value below its range."""
 SERVER_FILE = Path(os.environ.get("XDG_RUNTIME_DIR") or Path.home() / ".cache") / "scoreinv-serve.json"
 """Written by `scoreinv serve`: the link and process of a running server."""
 MOST_RESULTS = 8
@@ -50,7 +52,7 @@ class PluginError(Exception):
     """A failure, as a sentence for the user."""
 
 
-FILTERS = {
+FILTERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "fill": (
         "_Fill the selection",
         "Replaces the selection with content that matches its surroundings.",
@@ -61,32 +63,15 @@ FILTERS = {
         "Selects the object that the selection surrounds, such as a rectangle around it.",
         ("shadow",),
     ),
-    "damage": ("Find _damage", "Selects scratches, creases, stains and dust.", ("sensitivity",)),
-    "restore": (
-        "_Restore",
-        "Repairs damage, and removes tint, fading and noise.",
-        (
-            "inpaint",
-            "tone",
-            "denoise",
-            "noise",
-            "keep_grain",
-            "colorize",
-            "saturation",
-            "sensitivity",
-            "results",
-            "seed",
-        ),
-    ),
+    "damage": ("Find _damage", "Selects scratches, creases, stains and dust.", ()),
+    "restore": ("_Restore", "Repairs damage, and removes tint, fading and noise.", ("results", "seed")),
     "colorize": ("_Colorize", "Adds colour to a grey photograph.", ("strokes", "results", "seed")),
-    "denoise": ("De_noise", "Removes noise.", ("noise", "keep_grain")),
-    "deblur": ("De_blur", "Removes the blur of the lens or of motion, which is estimated.", ("noise",)),
-    "upscale": ("_Enlarge", "Enlarges the picture, as a new image.", ("factor",)),
+    "denoise": ("De_noise", "Removes noise.", ()),
+    "deblur": ("De_blur", "Removes the blur of the lens or of motion, which is estimated.", ()),
+    "upscale": ("_Enlarge", "Enlarges the picture, as a new image.", ()),
 }
-"""Label, description and options (see `_add_options`) of each task, by its name on the server, which ends the name of
-the procedure."""
-_ESTIMATED = -1.0
-"""Value of `tone`, `saturation` and `sensitivity` for the server's own."""
+"""Label, description and options of each task beside `CONTROLS`, by its name on the server, which ends the name of the
+procedure."""
 
 
 class Scoreinv(Gimp.PlugIn):
@@ -102,7 +87,8 @@ class Scoreinv(Gimp.PlugIn):
 
     def do_create_procedure(self, name: str) -> Gimp.ImageProcedure:
         """Return the procedure of a name."""
-        label, about, options = FILTERS[name.rpartition("-")[2]]
+        task = name.rpartition("-")[2]
+        label, about, _ = FILTERS[task]
         procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, run, None)
         procedure.set_image_types("RGB*, GRAY*")
         procedure.set_sensitivity_mask(Gimp.ProcedureSensitivityMask.DRAWABLE)
@@ -110,45 +96,44 @@ class Scoreinv(Gimp.PlugIn):
         procedure.add_menu_path("<Image>/Filters/Scoreinv")
         procedure.set_documentation(about, f"{about} The result is a new layer.", name)
         procedure.set_attribution("The scoreinv maintainers", "The scoreinv maintainers", "2026")
-        _add_options(procedure, options)
+        _add_options(procedure, task)
         return procedure
 
 
-def _add_options(procedure: Gimp.ImageProcedure, names: tuple[str, ...]) -> None:
-    flags = GObject.ParamFlags.READWRITE
-    if "strokes" in names:
-        procedure.add_layer_argument("strokes", "S_trokes", "Layer with strokes of colour", True, flags)
-    for name, label, words in (
-        ("inpaint", "_Damage", "Fill detected damage"),
-        ("denoise", "No_ise", "Remove noise"),
-        ("colorize", "Colo_urs", "Add colour to a grey photograph"),
-    ):
-        if name in names:
-            procedure.add_boolean_argument(name, label, words, True, flags)
-    if "shadow" in names:
-        procedure.add_boolean_argument("shadow", "_Shadow", "Include its cast shadow, if it is clear", False, flags)
-    if "tone" in names:
-        words = "Strength of the correction of fading, 0 (none) to 1; -1: 1 if the photograph is surely faded"
-        procedure.add_double_argument("tone", "_Fading", words, _ESTIMATED, 1, _ESTIMATED, flags)
-    if "saturation" in names:
-        words = "Saturation of added colours: 0 is grey, 1 as the model draws; -1: the usual one"
-        procedure.add_double_argument("saturation", "Sat_uration", words, _ESTIMATED, 10, _ESTIMATED, flags)
-    if "sensitivity" in names:
-        words = "Sensitivity of the detection of damage, 0 to 1; -1: the usual one"
-        procedure.add_double_argument("sensitivity", "Sensi_tivity", words, _ESTIMATED, 1, _ESTIMATED, flags)
-    if "noise" in names:
-        words = "Noise level, 0 to 255; 0: estimated"
-        procedure.add_double_argument("noise", "_Noise", words, 0, 255, 0, flags)
-    if "keep_grain" in names:
-        words = "Share of the noise to keep, 0 (none) to 1 (all)"
-        procedure.add_double_argument("keep_grain", "_Grain to keep", words, 0, 1, 0, flags)
-    if "factor" in names:
-        procedure.add_int_argument("factor", "_Factor", "Enlarge this many times", 2, 4, 2, flags)
-    if "results" in names:
-        words = "Number of results, each a layer; the first is visible"
-        procedure.add_int_argument("results", "R_esults", words, 1, MOST_RESULTS, 1, flags)
-    if "seed" in names:
-        procedure.add_int_argument("seed", "See_d", "Each seed gives a different result", 0, 2**31 - 1, 0, flags)
+def _add_options(procedure: Gimp.ImageProcedure, task: str) -> None:
+    flags, used = GObject.ParamFlags.READWRITE, set("cdhlor")  # the letters of the dialog's buttons
+
+    def labelled(label: str) -> str:
+        """Return a label with a mnemonic that is free."""
+        at = next((i for i, letter in enumerate(label.lower()) if letter.isalpha() and letter not in used), len(label))
+        used.update(label[at : at + 1].lower())
+        return f"{label[:at]}_{label[at:]}" if label[at:] else label
+
+    def add_whole(name: str, label: str, words: str, *limits: int) -> None:
+        procedure.add_int_argument(name, labelled(label), words, *limits, flags)
+
+    own = FILTERS[task][2]
+    if "strokes" in own:
+        procedure.add_layer_argument("strokes", labelled("Strokes"), "Layer with strokes of colour", True, flags)
+    if "shadow" in own:
+        words = "Include its cast shadow, if it is clear"
+        procedure.add_boolean_argument("shadow", labelled("Shadow"), words, False, flags)
+    for each in CONTROLS[task]:
+        name, label, words, value = (each[key] for key in ("name", "label", "words", "value"))
+        if each["kind"] == "bool":
+            procedure.add_boolean_argument(name, labelled(label), words, value, flags)
+            continue
+        least, most = each["range"]
+        if value is None:
+            least = value = least - 1
+            words += f" {least:g}: {each['none']}."
+        if each["kind"] == "int":
+            add_whole(name, label, words, least, most, value)
+        else:
+            procedure.add_double_argument(name, labelled(label), words, least, most, value, flags)
+    if "results" in own:
+        add_whole("results", "Results", "Number of results, each a layer; the first is visible", 1, MOST_RESULTS, 1)
+        add_whole("seed", "Seed", "Each seed gives a different result", 0, 2**31 - 1, 0)
 
 
 def run(
@@ -156,7 +141,8 @@ def run(
 ) -> Gimp.ValueArray:
     """Run a filter: show its dialog, run the task, and insert the result above the layer."""
     task = procedure.get_name().rpartition("-")[2]
-    label, _, options = FILTERS[task]
+    label, _, names = FILTERS[task]
+    names += tuple(control["name"] for control in CONTROLS[task])
     Gegl.init(None)
     try:
         if len(drawables) != 1 or not isinstance(drawables[0], Gimp.Layer):
@@ -170,7 +156,7 @@ def run(
             if not dialog.run():
                 return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, None)
             dialog.destroy()
-        large = _run_task(task, layer, {name: config.get_property(name) for name in options})
+        large = _run_task(task, layer, {name: config.get_property(name) for name in names})
         if large is not None and mode != Gimp.RunMode.NONINTERACTIVE:
             Gimp.Display.new(large)
     except PluginError as error:
@@ -207,8 +193,9 @@ def _run_task(task: str, layer: Gimp.Layer, options: dict[str, Any]) -> Gimp.Ima
         if task == "select":
             _select_object(ask, photo, layer, area, **options)
             return None
-        query = {name: value for name, value in options.items() if name not in ("results", "strokes")}
-        query = {name: value for name, value in query.items() if value != _ESTIMATED and (name, value) != ("noise", 0)}
+        least = {each["name"]: each["range"][0] for each in CONTROLS[task] if each["value"] is None}
+        left_out = {"results", "strokes"} | {name for name, lower in least.items() if options[name] < lower}
+        query = {name: value for name, value in options.items() if name not in left_out}
         if task == "fill" and selected is not None:
             levels = selected.get(area, 1.0, "Y u8", Gegl.AbyssPolicy.NONE)
             levels = levels.translate(bytes([0] + 255 * [255]))  # fill the soft edges too: the layer mask fades them

@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor
 
 from scoreinv.guidance.observation import GivenObservation, Observation
-from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.options import Number, check
@@ -36,8 +35,7 @@ class DiffPIR(GivenObservation):
         t = as_time(t).expand(x.shape[0])
         noise = self.prior.noise(x, t, *maps)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
-        predicted, operator = self.operator.linearised((x - sigma * noise) / alpha)
-        residual = observation_like(self.y, predicted) - predicted
+        residual, operator = self.residual((x - sigma * noise) / alpha)
         if not self.noise_std:
             return noise - alpha / sigma * operator.pinv(residual)
         level = self.strength * (self.noise_std / self.sde.noise_to_signal(t)).square()

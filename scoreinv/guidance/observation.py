@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scoreinv.operators import Operator
+from scoreinv.operators import LinearOperator, Operator
+from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior, PriorWrapper
 from scoreinv.samplers.base import CountedPrior
 from scoreinv.system.errors import InputError
@@ -56,6 +57,11 @@ class GivenObservation(PriorWrapper):
         super().__init__(prior)
         self.observation = observation
         self.operator, self.y, self.noise_std = observation.operator, observation.y, observation.noise_std
+
+    def residual(self, x0: Tensor) -> tuple[Tensor, LinearOperator]:
+        """Return y - A(x0), and the derivative of A at the pictures x0 (B, C, H, W)."""
+        predicted, derivative = self.operator.linearised(x0)
+        return observation_like(self.y, predicted) - predicted, derivative
 
     def finish(self, x0: Tensor) -> Tensor:
         x0 = self.prior.finish(x0)

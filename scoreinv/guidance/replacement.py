@@ -9,6 +9,7 @@ from scoreinv.operators import LinearOperator
 from scoreinv.operators.base import observation_like
 from scoreinv.prior import Prior
 from scoreinv.sdes import as_time, broadcast
+from scoreinv.system.errors import InputError
 from scoreinv.system.options import require
 
 
@@ -26,8 +27,9 @@ class ConstrainedPC(GivenObservation):
 
     def __init__(self, prior: Prior, observation: Observation) -> None:
         super().__init__(prior, observation)
-        linear, named = isinstance(self.operator, LinearOperator), self.operator
-        require(linear, f"ConstrainedPC needs a linear operator, not {named}: use guidance.MMPS, or the method dpir")
+        if not isinstance(self.operator, LinearOperator):
+            remedy = "use guidance.MMPS, or the method dpir"
+            raise InputError(f"ConstrainedPC needs a linear operator, not {self.operator}: {remedy}")
         require(not self.noise_std, "ConstrainedPC assumes an exact observation, without noise: use guidance.MMPS")
         self.constrains = True
 

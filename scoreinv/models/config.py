@@ -360,14 +360,11 @@ def _old_kind(data: dict[str, Any]) -> str:
     """Return the kind of a model whose configuration is of version 0.1 or 0.2, which does not state it."""
     if "classes" in data:
         return "classifier"
-    network, preconditioning = (_name(data.get(entry)) for entry in ("network", "preconditioning"))
+    entries = (data.get(entry) for entry in ("network", "preconditioning"))
+    network, preconditioning = (str(entry.get("name")) if isinstance(entry, dict) else "" for entry in entries)
     if preconditioning == "residual_edm":
         return "colour" if data.get("encoder_scale") else "fill"
     return {"damage": "damage", "span": "upscale", "noise": "noise"}.get(network, "prior")
-
-
-def _name(entry: Any) -> str:
-    return str(entry.get("name")) if isinstance(entry, dict) else ""
 
 
 AnyConfig = Annotated[

@@ -20,32 +20,25 @@ def _fir_weight(kernel: tuple[int, ...], x: Tensor, gain: float = 1.0) -> Tensor
     return (gain * torch.outer(taps, taps)).expand(x.shape[1], 1, -1, -1)
 
 
-def _filter(x: Tensor, kernel: tuple[int, ...], pad: tuple[int, int], stride: int = 1, gain: float = 1.0) -> Tensor:
-    """Pad both axes by (before, after) zeros, convolve, and keep every stride-th value."""
-    weight = _fir_weight(kernel, x, gain).flip(2, 3)
-    if pad[0] != pad[1]:
-        x = F.pad(x, (*pad, *pad))
-        pad = (0, 0)
-    return F.conv2d(x, weight, padding=pad[0], stride=stride, groups=x.shape[1])
+def _filter(x: Tensor, kernel: tuple[int, ...], zeros: int, stride: int = 1, gain: float = 1.0) -> Tensor:
+    """Pad both axes by so many zeros in all, an odd one before, convolve, and keep every stride-th value."""
+    weight, before, after = _fir_weight(kernel, x, gain).flip(2, 3), (zeros + 1) // 2, zeros // 2
+    if before != after:
+        x, before = F.pad(x, (before, after, before, after)), 0
+    return F.conv2d(x, weight, padding=before, stride=stride, groups=x.shape[1])
 
 
 def downsample(x: Tensor, kernel: tuple[int, ...] | None) -> Tensor:
     """Halve the size: by the mean of 2x2 pixels, or FIR filter and decimation."""
-    if kernel is None:
-        return F.avg_pool2d(x, 2)
-    extra = len(kernel) - 2
-    return _filter(x, kernel, ((extra + 1) // 2, extra // 2), stride=2)
+    return F.avg_pool2d(x, 2) if kernel is None else _filter(x, kernel, len(kernel) - 2, stride=2)
 
 
 def upsample(x: Tensor, kernel: tuple[int, ...] | None) -> Tensor:
     """Double the size: by the nearest neighbour, or zero insertion and FIR filter."""
     if kernel is None:
         return F.interpolate(x, scale_factor=2, mode="nearest")
-    size = len(kernel)
-    extra = size - 2
-    before = (extra + 1) // 2 + 1
-    # A transposed convolution inserts the zeros; its padding is size - 1 less the zeros before.
-    crop = size - 1 - before
+    # A transposed convolution inserts the zeros.
+    crop = (len(kernel) - 2) // 2
     # In float32: on a CPU the depthwise convolution is 10 to 50 times slower in bfloat16.
     with torch.autocast(x.device.type, enabled=False):
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
@@ -69,8 +62,8 @@ class Downsample(_Resample):
         weight, bias = self.conv.weight, self.conv.bias
         if self.kernel is None:
             return F.conv2d(F.pad(x, (0, 1, 0, 1)), weight, bias, stride=2)
-        extra = len(self.kernel)  # (k - 2) + (3 - 1): one padding for filter and convolution
-        return F.conv2d(_filter(x, self.kernel, ((extra + 1) // 2, extra // 2)), weight, bias, stride=2)
+        # One padding for the filter of k taps and the convolution of 3: (k - 2) + (3 - 1).
+        return F.conv2d(_filter(x, self.kernel, len(self.kernel)), weight, bias, stride=2)
 
 
 class Upsample(_Resample):
@@ -81,8 +74,7 @@ class Upsample(_Resample):
             return upsample(x, self.kernel)
         if self.kernel is None:
             return self.conv(upsample(x, None))
-        transposed = self.conv.weight.flip(2, 3).transpose(0, 1)
-        h = F.conv_transpose2d(x, transposed, stride=2)
-        extra = len(self.kernel) - 4  # (k - 2) - (3 - 1)
-        h = _filter(h, self.kernel, ((extra + 1) // 2 + 1, extra // 2 + 1), gain=4.0)
+        # The convolution of 3 taps after zero insertion, as one; its zeros are those of the filter: (k - 4) + (3 - 1).
+        h = F.conv_transpose2d(x, self.conv.weight.flip(2, 3).transpose(0, 1), stride=2)
+        h = _filter(h, self.kernel, len(self.kernel) - 2, gain=4.0)
         return h if self.conv.bias is None else h + self.conv.bias[:, None, None]

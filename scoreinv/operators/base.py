@@ -133,9 +133,9 @@ class SpectralOperator(LinearOperator):
     def synthesise(self, spectrum: Tensor) -> Tensor:
         """Return V spectrum."""
 
-    @abstractmethod
     def analyse_observation(self, y: Tensor) -> Tensor:
-        """Return U^T y."""
+        """Return U^T y; by default U is the identity."""
+        return y
 
     def ridge(self, y: Tensor, level: float | Tensor) -> Tensor:
         return self.synthesise(scaled(damped_inverse(self.singular, level), self.analyse_observation(y)))
@@ -158,7 +158,7 @@ class Weighting(SpectralOperator):
         return self.weights.to(x) * x
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return self.weights.to(y) * y
+        return self(y)
 
     @property
     def singular(self) -> Tensor:
@@ -169,9 +169,6 @@ class Weighting(SpectralOperator):
 
     def synthesise(self, spectrum: Tensor) -> Tensor:
         return spectrum
-
-    def analyse_observation(self, y: Tensor) -> Tensor:
-        return y
 
 
 @dataclass(frozen=True, repr=False)

@@ -64,15 +64,24 @@ class InLight(Operator):
 
     def decoded(self, values: Tensor) -> Tensor:
         """Return the light D of values."""
-        low, high = self.data_range
         light = self._light.to(values)
 
         def decode(channel: Tensor) -> Tensor:
-            position = (channel - low) / (high - low) * (len(light) - 1)
-            below = position.floor().clamp(0, len(light) - 2).long()
+            position, below = self._place(channel)
             return light[below] + (position - below) * (light[below + 1] - light[below])
 
         return by_channel(decode, values)
+
+    def slope(self, values: Tensor) -> Tensor:
+        """Return the slope D' at values, for values in units of the data range."""
+        slopes = self._light.to(values).diff() * (len(self._light) - 1)
+        return by_channel(lambda channel: slopes[self._place(channel)[1]], values)
+
+    def _place(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the positions of values among those of the curve, and the last one below each, at least the first."""
+        low, high = self.data_range
+        position = (values - low) / (high - low) * (len(self._light) - 1)
+        return position, position.floor().clamp(0, len(self._light) - 2).long()
 
     def _encoded(self, light: Tensor) -> Tensor:
         """Return D^-1 of light."""
@@ -88,14 +97,3 @@ class InLight(Operator):
 
     def _weighted(self, values: Tensor) -> Tensor:
         return values if self.weights is None else self.weights.to(values) * values
-
-    def slope(self, values: Tensor) -> Tensor:
-        """Return the slope D' at values, for values in units of the data range."""
-        low, high = self.data_range
-        slopes = self._light.to(values).diff() * (len(self._light) - 1)
-
-        def slope(channel: Tensor) -> Tensor:
-            position = (channel - low) / (high - low) * len(slopes)
-            return slopes[position.floor().clamp(0, len(slopes) - 1).long()]
-
-        return by_channel(slope, values)

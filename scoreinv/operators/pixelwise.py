@@ -40,10 +40,10 @@ class ObservedComponents(SpectralOperator):
             require(orthonormal, "the rows of the basis must be orthonormal")
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.observed.to(x) * rotated(x, self.basis)
+        return self.observed.to(x) * self.analyse(x)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return rotated(self.observed.to(y) * y, None if self.basis is None else self.basis.T)
+        return self.synthesise(self.observed.to(y) * y)
 
     pinv = adjoint
 
@@ -56,9 +56,6 @@ class ObservedComponents(SpectralOperator):
 
     def synthesise(self, spectrum: Tensor) -> Tensor:
         return rotated(spectrum, None if self.basis is None else self.basis.T)
-
-    def analyse_observation(self, y: Tensor) -> Tensor:
-        return y
 
 
 def rotated(x: Tensor, basis: Tensor | None) -> Tensor:

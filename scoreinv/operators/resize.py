@@ -81,9 +81,6 @@ class BlockMeans(SpectralOperator):
     def synthesise(self, spectrum: Tensor) -> Tensor:
         return F.interpolate(spectrum / self.factor, scale_factor=self.factor, mode="nearest")
 
-    def analyse_observation(self, y: Tensor) -> Tensor:
-        return y
-
 
 def downsampling(factor: int, height: int, width: int, kind: str = "area") -> SpectralOperator:
     """Return the operator that reduces pictures of height x width by an integer factor.

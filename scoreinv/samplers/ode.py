@@ -113,10 +113,15 @@ class ODE(Sampler):
         # The solver's rows are the values of y and, with probes, the integral of the divergence so far.
         def function(clock: Tensor, y: Tensor) -> Tensor:
             state = y[:, :values].reshape(-1, *x.shape[1:]).to(x)
-            if probes is None:
-                slope = _flat(drift.rate(state, clock)).to(y)
-            else:
-                slope = torch.cat([_flat(each) for each in drift.rate_and_divergence(state, clock, probes)], 1).to(y)
+            with torch.set_grad_enabled(probes is not None):
+                rate = drift.rate(state.requires_grad_(probes is not None), clock)
+            slope = _flat(rate.detach())
+            if probes is not None:
+                terms = [
+                    (torch.autograd.grad(rate, state, probe, retain_graph=True)[0] * probe).flatten(1).sum(1, True)
+                    for probe in probes
+                ]
+                slope = torch.cat([slope, _flat(sum(terms) / len(probes))], 1)
             if not slope.isfinite().all():
                 raise ScoreinvError("the prior is not finite along the probability-flow ODE")
             return slope
@@ -278,14 +283,3 @@ class _Drift:
             y = (x - shift) / scale
         ds = (s + self.unit * _FINEST) * (s + self.unit * _COARSEST) / (self.unit * (_COARSEST - _FINEST))  # ds/dclock
         return broadcast(ds / r, y) * (self.prior.noise(x, t) - broadcast(s / r, y) * y)
-
-    def rate_and_divergence(self, y: Tensor, clock: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the rate (B, C, H, W) and the mean over the probes (K, B, C, H, W) of e^T (drate/dy) e, (B, 1)."""
-        with torch.enable_grad():
-            y = y.detach().requires_grad_()
-            rate = self.rate(y, clock)
-        divergence = y.new_zeros(len(y), 1)
-        for k, probe in enumerate(probes, 1):
-            product = torch.autograd.grad(rate, y, probe, retain_graph=k < len(probes))[0]
-            divergence += (product * probe).flatten(1).sum(1, keepdim=True)
-        return rate.detach(), divergence / len(probes)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from numbers import Integral, Real
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.text import shown
@@ -69,6 +69,11 @@ class Setting:
         option: name on the command line; None: the field's name.
         choices: words for `read`, the default first; empty: any text.
         repeatable: the option may be given several times; `read` then takes a list.
+        needs: name of the setting that must be on; in forms also `name=value`.
+        label: name in the forms of the page and GIMP; empty: it is in no form.
+        form: least value, greatest value and step in forms; None: the range. With the step 0 it is typed on the page.
+        unit: unit on the page; `%`: the value is a fraction.
+        none: the value None in forms.
     """
 
     words: str
@@ -79,6 +84,55 @@ class Setting:
     option: str | None = None
     choices: tuple[str, ...] = ()
     repeatable: bool = False
+    needs: str = ""
+    label: str = ""
+    form: tuple[float, float, float] | None = None
+    unit: str = ""
+    none: str = "auto"
+
+
+class Declared(NamedTuple):
+    """A field of a data class, or a parameter of a function.
+
+    Attributes:
+        kind: its type, without None.
+        is_optional: None is a value, too.
+        annotation: a `Setting`, a `Range`, or None.
+    """
+
+    name: str
+    kind: Any
+    is_optional: bool
+    annotation: Any
+    default: Any
+
+    @classmethod
+    def of(cls, name: str, hint: Any, default: Any) -> Declared:
+        """Split a type hint into its parts."""
+        kind, annotation = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, None)
+        is_optional = NoneType in get_args(kind) and len(get_args(kind)) == 2
+        return cls(name, get_args(kind)[0] if is_optional else kind, is_optional, annotation, default)
+
+    @property
+    def type(self) -> Any:
+        """The type with None, if that is a value."""
+        return self.kind | None if self.is_optional else self.kind
+
+    @property
+    def setting(self) -> Setting | None:
+        return self.annotation if isinstance(self.annotation, Setting) else None
+
+    @property
+    def option(self) -> str:
+        """The name on the command line and in the routes of the page."""
+        setting = self.setting  # with choices, the option has another meaning than the field
+        return self.name if setting is None or setting.choices else setting.option or self.name
+
+
+def declared(settings: Any) -> list[Declared]:
+    """Return the fields of a data class."""
+    hints = get_type_hints(settings, include_extras=True)
+    return [Declared.of(each.name, hints[each.name], each.default) for each in fields(settings)]
 
 
 SampleCount = Annotated[int, Setting("Number of samples: NAME.1.png, NAME.2.png, ...", SAMPLES)]
@@ -88,21 +142,16 @@ def check_settings(settings: Any, within: str = "") -> None:
     """Raise SettingError for a field with a wrong type, an unknown choice, or a value out of range.
 
     Checks the field `seed`, fields of type `Literal`, and fields annotated with a `Setting` or a `Range`. The range of
-    a tuple applies to each entry.
+    a tuple applies to each entry. A field that `needs` another one must have its default while that is off.
 
     Args:
         within: prefix of the names in messages.
     """
-    if hasattr(settings, "seed"):
-        check("seed", settings.seed, SEED)
-    for name, hint in get_type_hints(type(settings), include_extras=True).items():
-        kind, annotation = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, None)
-        value, members = getattr(settings, name), get_args(kind)
-        if NoneType in members:
-            if value is None:
-                continue
-            kind = next(member for member in members if member is not NoneType)
-        allowed = annotation.range if isinstance(annotation, Setting) else annotation
+    for name, kind, is_optional, annotation, default in declared(type(settings)):
+        value = getattr(settings, name)
+        allowed = SEED if name == "seed" else annotation.range if isinstance(annotation, Setting) else annotation
+        if is_optional and value is None:
+            continue
         if get_origin(kind) is Literal:
             allowed = get_args(kind)
         elif kind is bool and isinstance(annotation, Setting):
@@ -112,6 +161,9 @@ def check_settings(settings: Any, within: str = "") -> None:
                 check(f"each of {within}{name}", each, allowed)
         elif isinstance(allowed, Range | tuple | type):
             check(within + name, value, allowed)
+        needs = annotation.needs if isinstance(annotation, Setting) else ""
+        if needs and value != default and not getattr(settings, needs):
+            raise SettingError(within + name, f"needs the setting {needs}, which is off")
 
 
 class Checked:

@@ -63,7 +63,7 @@ from scoreinv.tasks.requests import (
     Method,
     Sampling,
 )
-from scoreinv.windows.ensemble import MIRRORED
+from scoreinv.windows.transforms import MIRRORED
 
 _LONGEST = 4
 """Ratio of the sides of a picture up to which its colours are drawn at the model's own scale."""

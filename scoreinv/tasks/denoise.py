@@ -50,10 +50,9 @@ from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.once import for_each
 from scoreinv.tasks.outcome import DenoiseOutcome, ImageLike, Outcome
 from scoreinv.tasks.requests import DENOISING_STEPS, DenoiseRequest, Estimate, Inputs, SolveRequest
-from scoreinv.windows.ensemble import ALL
 from scoreinv.windows.placement import covering_tile, grid
 from scoreinv.windows.tiled import Tiled, blended
-from scoreinv.windows.transforms import crop, turn, turn_back
+from scoreinv.windows.transforms import ALL, crop, turn, turn_back
 
 FAINT = 12 / 255
 """Standard deviation of noise, in [0, 1], below which the network is exact: bfloat16 costs 0.05 dB at this level, and

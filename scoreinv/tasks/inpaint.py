@@ -56,7 +56,7 @@ from scoreinv.tasks.outcome import ImageLike, InpaintOutcome
 from scoreinv.tasks.posterior import MEAN_WINDOW, Windows, accepts_holes, draw_given
 from scoreinv.tasks.requests import FillEstimate, FillMethod, InpaintRequest, Inputs, Sampling
 from scoreinv.windows.boxes import Box, crop
-from scoreinv.windows.ensemble import ALL
+from scoreinv.windows.transforms import ALL
 
 
 def inpaint(

@@ -172,7 +172,7 @@ NOTES = {
 """All notes, by their codes."""
 
 _SIZES = {"small": "smallest", "middle": "middle one", "large": "largest"}
-_BLURS = {"gaussian": "soft", "disk": "out of focus", "motion": "motion"}
+BLURS = {"disk": "out of focus", "motion": "motion", "gaussian": "soft"}
 """Words for the kinds of blur."""
 
 
@@ -249,4 +249,4 @@ def _blur(kernel: str) -> str:
     """Return a kernel, such as `motion:15,30`, in words."""
     kind, _, numbers = kernel.partition(":")
     size, _, angle = numbers.partition(",")
-    return f"{_BLURS[kind]}, {size} pixels" + (f", {angle}°" if angle else "")
+    return f"{BLURS[kind]}, {size} pixels" + (f", {angle}°" if angle else "")

@@ -23,9 +23,8 @@ from scoreinv.system.progress import parts
 from scoreinv.tasks.common import finite, start_time
 from scoreinv.tasks.detail import with_detail
 from scoreinv.tasks.requests import NARROW_FILL_STEPS, START_LEVEL, Sampling
-from scoreinv.windows.ensemble import UPRIGHT
 from scoreinv.windows.tiled import Tiled
-from scoreinv.windows.transforms import Orientation
+from scoreinv.windows.transforms import UPRIGHT, Orientation
 
 MEAN_WINDOW = 2
 """Side of the windows of posterior means, in training sizes. Few evaluations allow large windows. They gain 0.7 dB in

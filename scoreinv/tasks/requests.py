@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
@@ -106,8 +106,26 @@ def noise_from_levels(text: str | float | None) -> float | None:
     return level / GRAY_LEVELS
 
 
-NOISE = Setting("Noise level, 0 to 255. (default: estimated)", option="noise", metavar="LEVEL", read=noise_from_levels)
-KEEP_GRAIN = Setting("Share of the noise to keep, 0 (none) to 1.", Number(0.0, 1.0), advanced=True)
+NOISE = Setting(
+    "Noise level, 0 to 255. (default: estimated)",
+    option="noise",
+    metavar="LEVEL",
+    read=noise_from_levels,
+    label="Noise level",
+    form=(0, GRAY_LEVELS, 0),
+    none="estimated",
+)
+KEEP_GRAIN = Setting(
+    "Share of the noise to keep, 0 (none) to 1.",
+    Number(0.0, 1.0),
+    advanced=True,
+    label="Grain to keep",
+    form=(0, 1, 0.05),
+    unit="%",
+)
+DETECTION = Setting(
+    "Sensitivity of damage detection, 0 to 1.", SENSITIVITY, label="Sensitivity", form=(0.05, 0.95, 0.05), unit="%"
+)
 GROW = Setting("Enlarge detected damage by this many pixels.", Whole(0, MOST_GROW))
 METHOD_HELP = "conditioned: a network that takes the observation; pc: predictor-corrector, with any model."
 
@@ -199,7 +217,9 @@ class Request:
         planes = 3 if picture.is_gray_mode and "colorize" in self.roles(inputs.given) else 1
         lacking = shortage(self.samples * planes * factor**2 * picture.pixels.nbytes)
         if lacking and self.samples > 1:
-            raise SettingError("samples", f"{self.samples}: as many pictures of this size {lacking}: ask for fewer")
+            raise SettingError(
+                "samples", f"{self.samples}: drawing {self.samples} pictures of this size {lacking}: ask for fewer"
+            )
         if lacking:
             raise InputError(f"a result of this size {lacking}: reduce the picture")
 
@@ -317,7 +337,11 @@ class InpaintRequest(DrawRequest):
         ),
     ] = None
     exact: Annotated[
-        bool, Setting("Change nothing outside the mask, even where JPEG compression left a fringe of the object.")
+        bool,
+        Setting(
+            "Change nothing outside the mask, even where JPEG compression left a fringe of the object.",
+            label="Keep every pixel outside the mask",
+        ),
     ] = False
     sensitivity: Annotated[
         float | None,
@@ -383,9 +407,14 @@ COLOR_SATURATION = 1.45
 """Largest factor of the chroma of the mean, and of samples pulled towards it: both are paler than photographs. `scene`
 uses less where one hue is likely (`Colours.paleness`): the chroma of skin in 30 portraits is then 0.96 times the truth,
 with 1.45 everywhere it is 1.17 times."""
-
-
-SATURATION = Number(0.0, 10.0)
+SATURATION = Setting(
+    f"Saturation: 0 is grey, 1 as the model draws, more is stronger. (default: up to {COLOR_SATURATION:g}, less where "
+    "one hue is likely; 1 with the method pc, and with given colours)",
+    Number(0.0, 10.0),
+    label="Saturation",
+    form=(0, 3, 0.1),
+    unit="%",
+)
 
 
 @dataclass(frozen=True)
@@ -420,14 +449,7 @@ class ColorizeRequest(DrawRequest):
     keep_color: Annotated[bool, Setting("Keep colours that are there; in a mostly grey photo they guide the rest.")] = (
         False
     )
-    saturation: Annotated[
-        float | None,
-        Setting(
-            f"Saturation: 0 is grey, 1 as the model draws, more is stronger. (default: up to {COLOR_SATURATION:g}, "
-            "less where one hue is likely; 1 with the method pc, and with given colours)",
-            SATURATION,
-        ),
-    ] = None
+    saturation: Annotated[float | None, SATURATION] = None
     estimate: Annotated[
         Estimate | None,
         Setting(
@@ -623,7 +645,7 @@ class UpscaleRequest(SolveRequest):
     ] = None
 
     orientations: Annotated[int, AVERAGED] = 1
-    factor: Annotated[int, Setting("Enlarge this many times.", Whole(2, 4))] = 2
+    factor: Annotated[int, Setting("Enlarge this many times.", Whole(2, 4), label="Enlargement factor")] = 2
     downsampling: Annotated[
         Downsampling,
         Setting(
@@ -633,12 +655,10 @@ class UpscaleRequest(SolveRequest):
     ] = "area"
     noise_std: Annotated[
         float | None,
-        Setting(
-            "Noise level, 0 to 255. With 0 the result, reduced again by block means, is exactly the photo. (default: "
-            "estimated)",
-            option="noise",
-            metavar="LEVEL",
-            read=noise_from_levels,
+        replace(
+            NOISE,
+            words="Noise level, 0 to 255. With 0 the result, reduced again by block means, is exactly the photo. "
+            "(default: estimated)",
         ),
     ] = None
 
@@ -707,7 +727,7 @@ class DeblurRequest(SolveRequest):
 class DamageRequest(Request):
     """How damage is detected."""
 
-    sensitivity: Annotated[float, Setting("Sensitivity of damage detection, 0 to 1.", SENSITIVITY)] = USUAL_SENSITIVITY
+    sensitivity: Annotated[float, DETECTION] = USUAL_SENSITIVITY
     grow: Annotated[int, GROW] = FOUND_GROW
 
     def roles(self, given: Collection[Given]) -> list[Role]:
@@ -830,42 +850,41 @@ class RestoreRequest(Request):
         keep_steps: keep the picture after each step in the outcome.
     """
 
-    inpaint: Annotated[bool, Setting("Fill damage.")] = True
+    inpaint: Annotated[bool, Setting("Fill damage.", label="Fill damage")] = True
+    sensitivity: Annotated[
+        float | None,
+        replace(
+            DETECTION,
+            words=f"{DETECTION.words} (default: {USUAL_SENSITIVITY:g}; {SURE_SENSITIVITY:g} for photos in colour)",
+            needs="inpaint",
+        ),
+    ] = None
     tone: Annotated[
         float | None,
         Setting(
             "Strength of the correction of fading, 0 (none) to 1. (default: 1 if the photo is surely faded)",
             Number(0.0, 1.0),
             advanced=True,
+            label="Fading correction",
+            form=(0, 1, 0.05),
+            unit="%",
         ),
     ] = None
-    denoise: Annotated[bool, Setting("Remove noise.")] = True
-    colorize: Annotated[bool, Setting("Add colour to grey and tinted photos.")] = True
-    recolor: Annotated[bool, Setting("Replace the colours of photos in colour.", advanced=True)] = False
-    saturation: Annotated[
-        float | None,
-        Setting(
-            "Saturation of added colours: 0 is grey, 1 as the model draws. (default: as colorize)",
-            SATURATION,
-            advanced=True,
-        ),
-    ] = None
-    keep_tint: Annotated[bool, Setting("Keep the tint of a tinted print (sepia).")] = False
+    denoise: Annotated[bool, Setting("Remove noise.", label="Remove noise")] = True
+    noise_std: Annotated[float | None, replace(NOISE, needs="denoise")] = None
+    keep_grain: Annotated[float, replace(KEEP_GRAIN, needs="denoise")] = 0.0
+    colorize: Annotated[bool, Setting("Add colour to grey and tinted photos.", label="Add colour if it is grey")] = True
+    recolor: Annotated[bool, Setting("Replace the colours of photos in colour.", advanced=True, needs="colorize")] = (
+        False
+    )
+    saturation: Annotated[float | None, replace(SATURATION, advanced=True, needs="colorize")] = None
+    keep_tint: Annotated[bool, Setting("Keep the tint of a tinted print (sepia).", label="Keep a sepia tint")] = False
     crop_border: Annotated[bool, Setting("Cut off a plain border and torn edges.")] = False
     enlarge: Annotated[
-        int | None, Setting("Enlarge the result this many times. (default: not enlarged)", Whole(2, 4))
-    ] = None
-    sensitivity: Annotated[
-        float | None,
-        Setting(
-            f"Sensitivity of damage detection, 0 to 1. (default: {USUAL_SENSITIVITY:g}; {SURE_SENSITIVITY:g} for "
-            "photos in colour)",
-            SENSITIVITY,
-        ),
+        int | None,
+        Setting("Enlarge the result this many times. (default: not enlarged)", Whole(2, 4), label="Enlarge", none="no"),
     ] = None
     grow: int = FOUND_GROW
-    noise_std: Annotated[float | None, NOISE] = None
-    keep_grain: Annotated[float, KEEP_GRAIN] = 0.0
     samples: SampleCount = 1
     seed: int = 0
     estimate: Annotated[
@@ -882,13 +901,6 @@ class RestoreRequest(Request):
         if self.estimate is None and self.samples > 1:
             object.__setattr__(self, "estimate", "sample")
         check("grow", self.grow, Whole())
-        if not self.denoise:
-            for name in ("noise_std", "keep_grain"):
-                if getattr(self, name):
-                    raise SettingError(name, "needs noise removal, which is off")
-        for name in ("recolor", "saturation"):
-            if getattr(self, name) not in (None, False) and not self.colorize:
-                raise SettingError(name, "needs the step that adds colour, which is off")
         if self.keep_tint and not self.steps:
             raise SettingError("keep_tint", "leaves nothing to do: every step is off")
 
@@ -934,7 +946,7 @@ class RestoreRequest(Request):
     def check_given(self, given: Collection[Given]) -> None:
         if "mask" in given and not self.inpaint:
             raise SettingError("mask", "needs the filling of damage, which is off")
-        if self.sensitivity is not None and ("mask" in given or not self.inpaint):
-            raise SettingError("sensitivity", "controls damage detection: give no mask, and leave filling on")
+        if self.sensitivity is not None and "mask" in given:
+            raise SettingError("sensitivity", "controls damage detection: it has no effect on a mask")
         if "hints" in given and not self.colorize:
             raise SettingError("hints", "need the step that adds colour, which is off")

@@ -55,9 +55,8 @@ from scoreinv.tasks.outcome import ImageLike, Outcome
 from scoreinv.tasks.posterior import pc_sampler
 from scoreinv.tasks.requests import LEAST_STEPS, DenoiseRequest, Estimate, RestorationMethod, SolveRequest
 from scoreinv.windows.boxes import Box
-from scoreinv.windows.ensemble import ALL
 from scoreinv.windows.tiled import Tiled
-from scoreinv.windows.transforms import crop
+from scoreinv.windows.transforms import ALL, crop
 
 _log = logging.getLogger(__name__)
 

@@ -6,14 +6,14 @@ picture, add an entry here and write its function. Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib import import_module
 from typing import Any, Literal
 
 from scoreinv.inputs.mask_options import DAMAGE_SUFFIX
 from scoreinv.models.loading import Role
-from scoreinv.system.options import Setting
+from scoreinv.system.options import Declared, Setting
 from scoreinv.tasks.requests import (
     ColorizeRequest,
     DamageRequest,
@@ -231,3 +231,32 @@ TASKS = (
 """All tasks on photographs, in the order of the help."""
 
 BY_NAME = {task.name: task for task in TASKS}
+
+
+def controls_of(settings: Iterable[Declared]) -> list[dict[str, Any]]:
+    """Return the controls of the settings with a label, as JSON for the forms of the page and GIMP.
+
+    A control has the attributes of its `Setting` for forms, the help `words`, and:
+
+    - `name`: the option in the page's routes.
+    - `kind`: bool, int, float, or for choices Literal.
+    - `value`: the default.
+    - `choices`: pairs of a value and its text; None for other controls.
+    - `range`: least and greatest value of a number.
+    """
+    found = []
+    for each in settings:
+        if (setting := each.setting) is None or not setting.label:
+            continue
+        control = {name: getattr(setting, name) for name in ("label", "words", "form", "unit", "none", "needs")}
+        control |= {"name": each.option, "kind": each.kind.__name__, "value": each.default, "choices": None}
+        allowed = setting.range
+        if allowed is not None:
+            control["range"] = allowed.least, allowed.most
+            if setting.form is None:
+                numbers = [(number, str(number)) for number in range(int(allowed.least or 0), int(allowed.most) + 1)]
+                control["choices"] = [(None, setting.none.capitalize())] * each.is_optional + numbers
+        elif setting.form is not None:
+            control["range"] = setting.form[:2]
+        found.append(control)
+    return found

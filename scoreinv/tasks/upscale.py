@@ -42,9 +42,8 @@ from scoreinv.tasks.outcome import ImageLike, Outcome, UpscaleOutcome
 from scoreinv.tasks.requests import DenoiseRequest, Downsampling, Estimate, Inputs, SampleMethod, UpscaleRequest
 from scoreinv.tasks.solve import Problem, solve_problem
 from scoreinv.windows.boxes import Box
-from scoreinv.windows.ensemble import ALL
 from scoreinv.windows.placement import covering_tile, grid
-from scoreinv.windows.transforms import crop, turn, turn_back
+from scoreinv.windows.transforms import ALL, crop, turn, turn_back
 
 _LEAST_SIDE, _MOST_SIDE = 192, 320
 """Range of the side of windows, in pixels of the small picture; the largest take about a second of a core."""

@@ -1,15 +1,15 @@
 """The training algorithm: AdamW, and the exponential moving average (EMA) of the weights, which is the model.
 
-`descend` is the loop of every training: `train` runs it with batches and files, `fit` with a random loss alone.
+`descend` is the loop of every training: `train` runs it with batches and files, programs that make a bundled model
+(`pretrained/fitting.py`) with a random loss alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from copy import deepcopy
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -146,43 +146,3 @@ def update_average(average: nn.Module, network: nn.Module, update: int, decay: f
             kept.lerp_(current, 1 - decay)
         else:
             kept.copy_(current)
-
-
-def fit(
-    parameters: Iterable[Any],
-    draw_loss: Callable[[], Tensor],
-    steps: int,
-    rate: float,
-    *,
-    warmup: int = 1,
-    weight_decay: float = 1e-2,
-    ema: float = 0.0,
-    clip: float = 0.0,
-) -> None:
-    """Minimise a random loss by AdamW, for programs that make a model; print its mean over every 500 steps.
-
-    Args:
-        parameters: parameters to train, or groups of them; their final values are their moving average.
-        draw_loss: returns the loss of a step.
-        rate: learning rate, after a linear warm-up of `warmup` steps; it falls to 0 along a cosine.
-        weight_decay: decoupled from the gradient, relative to the rate.
-        ema: decay of the moving average; 0 for none.
-        clip: largest norm of the gradient; 0 for no clipping.
-    """
-    optimizer = torch.optim.AdamW(parameters, rate, weight_decay=weight_decay)
-    trained = nn.ParameterList(value for group in optimizer.param_groups for value in group["params"])
-    state = TrainingState(trained, deepcopy(trained), optimizer, nn.ModuleList())
-
-    def add_gradients(step: int) -> Tensor:
-        loss = draw_loss()
-        loss.backward()
-        return loss.detach()
-
-    options = OptimizerConfig(warmup=warmup, clip=clip, anneal="cosine")
-    losses: list[float] = []
-    for loss, _ in descend(state, add_gradients, options, ema, lambda: state.step / steps):
-        losses.append(loss.item())
-        if state.step % 500 == 0 or state.step == steps:
-            print(f"step {state.step}: loss {sum(losses) / len(losses):.3f}", flush=True)
-            losses.clear()
-    trained.load_state_dict(state.average.state_dict())

@@ -44,6 +44,7 @@ from scoreinv.models.config import (
     AnyModel,
     ClassifierConfig,
     ColourConfig,
+    Config,
     DetectorConfig,
     FillConfig,
     ModelConfig,
@@ -76,19 +77,18 @@ Drawn = TypeVar("Drawn", bound=Batch)
 class Learner(ABC, Generic[Trained, Drawn]):
     """The training of one kind of model: its data, its loss and its held-out figures."""
 
+    trains: ClassVar[type[Config]]
+    """Configuration of the models that the learner is for."""
     useful: ClassVar[float | None] = 0.5
     """Limit of the held-out loss of a useful model, relative to the loss of the baseline; None for no limit."""
 
     def __post_init__(self) -> None:
         check_settings(self, "learner.")
 
-    @abstractmethod
-    def trains(self, model: AnyConfig) -> bool:
-        """Return whether the learner is for this kind of model."""
-
     def refuse(self, model: AnyConfig) -> None:
         """Raise InputError if the learner cannot train the model."""
-        require(self.trains(model), f"{type(self).__name__} does not train this {type(model).__name__}")
+        fits = isinstance(model, self.trains)
+        require(fits, f"{type(self).__name__} does not train this {type(model).__name__}")
 
     def drawn_scale(self, model: AnyConfig) -> int:
         """Return the side of drawn pictures relative to the model's."""
@@ -203,15 +203,13 @@ class ScoreLearner(NoiseLearner[ScorePrior, NoisyBatch]):
     weighting: Literal["paper", "likelihood", "uniform"] = "paper"
     reduction: Literal["mean", "sum"] = "mean"
 
+    trains = ModelConfig
     removed_fields: ClassVar = ("sigma_data", "label_smoothing")  # the weight takes the preconditioning's sigma_data
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.focus is not None and self.weighting == "likelihood":
             raise InputError("learner.focus does not go with the likelihood weighting, which draws its times")
-
-    def trains(self, model: AnyConfig) -> bool:
-        return isinstance(model, ModelConfig)
 
     def draw(self, source: PictureSource, step: int, rows: range) -> NoisyBatch:
         return self._noisy(source, step, rows)
@@ -340,11 +338,9 @@ class ConditionalLearner(NoiseLearner[ConditionalPrior, ObservedBatch]):
     reduction: Literal["mean", "sum"] = "mean"
     observations: ObservationConfig = field(default_factory=ObservationConfig)
 
+    trains: ClassVar[type[Config]] = FillConfig
     removed_fields: ClassVar = ("sigma_data", "label_smoothing", "weighting")
     useful: ClassVar[float | None] = 0.95  # the initial estimate is near the best
-
-    def trains(self, model: AnyConfig) -> bool:
-        return isinstance(model, FillConfig)
 
     def drawn_scale(self, model: Any) -> int:
         """Return the scale of the finest luma that the model takes."""
@@ -416,8 +412,12 @@ class ChromaLearner(ConditionalLearner):
     It trains the decoder and the last stages of the encoder; the score network stays fixed.
     """
 
-    def trains(self, model: AnyConfig) -> bool:
-        return isinstance(model, ColourConfig) and model.chroma
+    trains = ColourConfig
+
+    def refuse(self, model: AnyConfig) -> None:
+        super().refuse(model)
+        assert isinstance(model, ColourConfig)
+        require(model.chroma, "ChromaLearner needs a model with chroma")
 
     def network(self, model: ConditionalPrior) -> ChromaNetwork:
         assert isinstance(model, ColourPrior)
@@ -471,11 +471,9 @@ class ClassifierLearner(NoiseLearner[NoiseClassifier, LabelledBatch]):
 
     label_smoothing: Annotated[float, BELOW_ONE] = 0.0
 
+    trains = ClassifierConfig
     removed_fields: ClassVar = ("sigma_data", "weighting", "reduction")
     useful: ClassVar[float | None] = None
-
-    def trains(self, model: AnyConfig) -> bool:
-        return isinstance(model, ClassifierConfig)
 
     def draw(self, source: PictureSource, step: int, rows: range) -> LabelledBatch:
         labels = torch.from_numpy(source.pictures.labels)[source.chosen(step, rows)]
@@ -523,8 +521,7 @@ class DamageLearner(Learner[DamageDetector, ScanBatch]):
 
     damage: DamageDrawing = field(default_factory=DamageDrawing)
 
-    def trains(self, model: AnyConfig) -> bool:
-        return isinstance(model, DetectorConfig)
+    trains = DetectorConfig
 
     def draw(self, source: PictureSource, step: int, rows: range) -> ScanBatch:
         images, masks = source.images(step, rows), []

@@ -180,7 +180,9 @@ def _restored(
     if world.mean(step) != step:
         raise InputError(f"{run.path}: the processes found different states: name a folder that all machines share")
     if saved is not None:
-        saved.refuse_change(config, run.path)
+        before = saved.config.resume_key()
+        if different := [name for name, value in config.resume_key().items() if value != before[name]]:
+            raise InputError(f"{run.path}: the run to resume differs in {', '.join(different)}: use another folder")
         if world.leads:
             run.refuse_model_of_others(saved, overwrite=overwrite)
     elif world.leads:
@@ -208,7 +210,11 @@ def _data(
         # `auto` is measured, so the processes have to agree on it; a resumed run keeps it.
         bfloat16 = bool(world.agreed(float(uses_bfloat16(config.precision, world.device))))
         saved = RunRecord(config, pictures.digest, bfloat16)
-    saved.refuse_other_pictures(pictures.digest, run.path)
+    if saved.pictures != pictures.digest:
+        raise InputError(
+            f"{run.path}: the pictures are not those that the run was trained on so far: put them back, or start "
+            "another run from its model"
+        )
     return replace(saved, config=config), *split(pictures, config.data)
 
 

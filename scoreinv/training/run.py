@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -32,7 +32,7 @@ from scoreinv.models.model_file import read_metadata
 from scoreinv.networks.blocks import channels_last, freeze_norms
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.files import atomic_write, remove_leftovers
-from scoreinv.system.options import require
+from scoreinv.system.options import Checked, Number, Whole
 from scoreinv.training.config import TrainingConfig, read_config
 from scoreinv.training.fitting import TrainingState
 from scoreinv.training.learners import ConditionalLearner
@@ -95,11 +95,11 @@ class TrainingRun:
         """Return the notes of the final model if the run has reached the end that `config` sets; else None."""
         notes, states = self._notes(), saved_states(self.states)
         try:
-            own = bool(states) and _read_record(states[-1]).run == notes.get("run")
-            same = own and read_config(self.config) == config
+            ended = bool(states) and notes.get("ended") == [config.steps, config.minutes]
+            own = ended and _read_record(states[-1]).run == notes.get("run")
+            return notes if own and read_config(self.config) == config else None
         except (SafetensorError, OSError, InputError):
             return None
-        return notes if same and notes.get("ended") == [config.steps, config.minutes] else None
 
     def _notes(self) -> dict[str, Any]:
         """Return the notes of the folder's model; none if it is unreadable."""
@@ -214,7 +214,7 @@ def initial_model(config: TrainingConfig, init: AnyModel | None) -> AnyModel:
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class RunRecord(Checked):
     """The description of a run that each of its state files carries.
 
     Attributes:
@@ -229,26 +229,9 @@ class RunRecord:
     config: TrainingConfig
     pictures: str
     bfloat16: bool
-    step: int = 0
-    seconds: float = 0.0
+    step: Annotated[int, Whole(0)] = 0
+    seconds: Annotated[float, Number(0)] = 0.0
     run: str = field(default_factory=lambda: secrets.token_hex(8))
-
-    def __post_init__(self) -> None:
-        require(self.step >= 0 and self.seconds >= 0, "step and seconds must not be negative")
-
-    def refuse_change(self, config: TrainingConfig, folder: Path) -> None:
-        """Raise InputError if a configuration belongs to another run."""
-        before = self.config.resume_key()
-        if different := [name for name, value in config.resume_key().items() if value != before[name]]:
-            raise InputError(f"{folder}: the run to resume differs in {', '.join(different)}: use another folder")
-
-    def refuse_other_pictures(self, digest: str, folder: Path) -> None:
-        """Raise InputError if the training pictures have changed."""
-        if self.pictures != digest:
-            raise InputError(
-                f"{folder}: the pictures are not those that the run was trained on so far: put them back, or start "
-                "another run from its model"
-            )
 
 
 def save_state(folder: Path, state: TrainingState, record: RunRecord) -> None:
@@ -266,7 +249,7 @@ def save_state(folder: Path, state: TrainingState, record: RunRecord) -> None:
 
 def saved_states(folder: Path) -> list[Path]:
     """Return the state files in a folder, oldest first."""
-    return sorted(folder.glob(9 * "[0-9]" + ".safetensors"))
+    return sorted(folder.glob(f"{_DIGITS}.safetensors"))
 
 
 def _read_record(path: Path) -> RunRecord:

@@ -36,10 +36,13 @@ from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.limits import limits
 from scoreinv.system.memory import is_out_of_memory
+from scoreinv.system.options import declared
 from scoreinv.tasks.select import Prompt, Size, propose_shadow, with_rim
+from scoreinv.tasks.table import TASKS
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album
 from scoreinv.web.body import Content
+from scoreinv.web.forms import forms
 from scoreinv.web.frame import add_frame
 from scoreinv.web.jobs import BusyError, Job, JobQueue
 from scoreinv.web.many import add_many
@@ -53,16 +56,9 @@ _CONNECTIONS = 64  # at once; protection from slow clients needs a proxy
 _EXPIRY_INTERVAL = 600  # seconds between deletions of old sessions
 _GRACE = 3  # seconds for open responses after an interrupt
 _STATIC = Path(__file__).parent / "static"
-_LABELS = {
-    "noise_std": "Noise level",
-    "keep_grain": "Grain to keep",
-    "hints": "The colour hints",
-    "mask": "The mask",
-    "avoid": "Don't copy",
-    "tone": "The correction of fading",
-    "keep_tint": "Keeping the tint",
-}
-"""Labels of settings on the page, if they differ from their names."""
+_LABELS = {"hints": "The colour hints", "mask": "The mask", "avoid": "Don't copy"}
+_LABELS |= {each.name: each.setting.label for task in TASKS for each in declared(task.request) if each.setting}
+"""Labels of settings on the page; an empty one is the name."""
 _log = logging.getLogger(__name__)
 # The first match counts: GoneError is an InputError.
 _STATUS = {GoneError: 404, ConflictError: 409, BusyError: 503, InputError: 422}
@@ -174,6 +170,8 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
     async def page_limits() -> dict[str, Any]:
         """Return the maximum size of an upload, and how to install the packages for selection (null: installed)."""
         return {"bytes": limits().upload_bytes, "objects": objects.missing_extra}
+
+    app.add_api_route("/api/forms", forms)
 
     @app.post("/api/photos", status_code=201)
     async def open_photo(
@@ -380,7 +378,7 @@ def _sentence(text: str) -> str:
 def _message(error: Exception | None) -> str:
     """Return a sentence about an error, with the page's label of a setting."""
     if isinstance(error, SettingError):
-        return _sentence(f"{_LABELS.get(error.setting, error.setting.replace('_', ' '))} {error.problem}")
+        return _sentence(f"{_LABELS.get(error.setting) or error.setting.replace('_', ' ')} {error.problem}")
     if isinstance(error, ScoreinvError):
         return _sentence(str(error))
     if error is not None and is_out_of_memory(error):

@@ -33,9 +33,9 @@ from scoreinv.tasks.notes import page_text
 from scoreinv.tasks.requests import Request
 from scoreinv.tasks.table import TASKS, Task
 from scoreinv.web.body import Content
+from scoreinv.web.forms import request_reader
 from scoreinv.web.jobs import JobQueue
 from scoreinv.web.photo import GoneError, Photo
-from scoreinv.web.requests import request_reader
 from scoreinv.web.sessions import Sessions
 
 _SMALL = 400

@@ -29,9 +29,9 @@ from scoreinv.tasks.provenance import with_provenance
 from scoreinv.tasks.requests import DamageRequest, InpaintRequest, Inputs, Request, RestoreRequest, UpscaleRequest
 from scoreinv.tasks.table import TASKS, Task
 from scoreinv.web.album import Album
+from scoreinv.web.forms import request_reader
 from scoreinv.web.jobs import JobQueue
 from scoreinv.web.photo import Photo
-from scoreinv.web.requests import request_reader
 
 UNCHANGED = "Nothing was changed."
 """Sentence for a task that returned the photograph itself."""

@@ -27,9 +27,8 @@ from scoreinv.sdes import as_time
 from scoreinv.system.errors import InputError
 from scoreinv.system.progress import part
 from scoreinv.windows.boxes import Box
-from scoreinv.windows.ensemble import UPRIGHT, averaged
 from scoreinv.windows.placement import grid, windows_around
-from scoreinv.windows.transforms import Orientation, crops
+from scoreinv.windows.transforms import UPRIGHT, Orientation, averaged, crops
 
 
 class Tiled(PriorWrapper):
@@ -47,7 +46,7 @@ class Tiled(PriorWrapper):
         pixels_at_once: maximum number of pixels of windows in one evaluation, to bound memory.
         needed: (H, W) bool, the pixels whose estimate is used; None for all. Each is at least half the overlap from the
             border of a window, except at the picture's border. Outside the windows the estimate is 0.
-        orientations: orientations of the windows, over which estimates are averaged; see `ensemble`. Pictures of the
+        orientations: orientations of the windows, over which estimates are averaged; see `transforms`. Pictures of the
             prior must be equally likely in all of them.
 
     Raises InputError for a tile or overlap out of range, and for a prior that needs whole pictures; `noise` does for a

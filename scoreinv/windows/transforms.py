@@ -1,4 +1,8 @@
-"""Crops and orientations of pictures, and of maps that cover them, as tensors."""
+"""Orientations and crops of pictures, and of maps that cover them, as tensors.
+
+The posterior mean of a turned picture is the turned posterior mean, but a network's estimates differ. Their average
+over orientations, a self-ensemble, is closer to it (Timofte et al. 2016, arXiv 1511.02228).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scoreinv.prior import Prior
+from scoreinv.system.progress import part
 from scoreinv.windows.boxes import Box
 
 Orientation = tuple[bool, int]
 """Whether a picture is mirrored left to right, and its quarter turns after that."""
+UPRIGHT: tuple[Orientation, ...] = ((False, 0),)
+"""The picture itself."""
+MIRRORED: tuple[Orientation, ...] = ((False, 0), (True, 0))
+"""For scenes, whose mirror images are equally likely."""
+ALL: tuple[Orientation, ...] = tuple((mirrored, quarters) for quarters in range(4) for mirrored in (False, True))
+"""All eight, for texture, which has no upright orientation."""
 
 
 def turn(x: Tensor, orientation: Orientation) -> Tensor:
@@ -25,6 +37,18 @@ def turn_back(x: Tensor, orientation: Orientation) -> Tensor:
     mirrored, quarters = orientation
     x = torch.rot90(x, -quarters, (-2, -1))
     return x.flip(-1) if mirrored else x
+
+
+def averaged(
+    prior: Prior, x: Tensor, t: Tensor, maps: tuple[Tensor, ...], orientations: tuple[Orientation, ...]
+) -> Tensor:
+    """Return the mean over orientations T of T^-1 noise(T x, t, T maps), by one evaluation for each."""
+    estimates = []
+    for number, orientation in enumerate(orientations):
+        with part(number, len(orientations)):
+            turned = [turn(values, orientation) for values in (x, *maps)]
+            estimates.append(turn_back(prior.noise(turned[0], t, *turned[1:]), orientation))
+    return torch.stack(estimates).mean(0)
 
 
 def crop(picture: Tensor, box: Box) -> Tensor:

@@ -5,9 +5,9 @@ import io
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from scipy import fft, ndimage
+from scipy import ndimage
 
-from scoreinv.analysis.jpeg import RIM, _dilate, _estimate_plane, _is_smeared, _ringing_weight, without_smears
+from scoreinv.analysis.jpeg import RIM, without_smears
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.metadata import orient
 from scoreinv.imaging.picture import Picture
@@ -73,16 +73,6 @@ def test_a_rim_has_half_the_error_or_less_in_every_orientation(orientation: int,
         assert (each.pixels[hole] == picture.pixels[hole]).all()
 
 
-def test_the_borders_of_tiles_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, damaged, hole = scratched()
-    picture = read_picture(as_jpeg(damaged))
-    tiled, _ = without_smears(picture, hole)
-    monkeypatch.setattr("scoreinv.analysis.jpeg._TILE", 192)
-    monkeypatch.setattr("scoreinv.analysis.jpeg._MARGIN", 64)
-    whole, _ = without_smears(picture, hole)
-    assert np.abs(tiled.pixels.astype(int) - whole.pixels).max() <= 2
-
-
 def test_blocks_without_part_of_the_hole_keep_their_luma() -> None:
     _, damaged, hole = scratched()
     picture = read_picture(as_jpeg(damaged))
@@ -116,41 +106,6 @@ def test_a_scratch_on_a_textured_scene_is_found() -> None:
     assert error(kept.pixels, truth, rim)[1] < 0.5 * error(picture.pixels, truth, rim)[1]
 
 
-@pytest.mark.parametrize(
-    ("beside", "at_end", "weight"),
-    [([], [1.0], 0), ([4.0], [], 0), ([1.9], [0.0], 0), ([9.0], [8.9], 0), ([4.0], [0.0], 1), ([4.0], [2.0], 7 / 8)],
-)
-def test_ringing_is_redrawn_by_its_excess_over_usual_changes(
-    beside: list[float], at_end: list[float], weight: float
-) -> None:
-    assert _ringing_weight(np.array(beside), np.array(at_end)) == pytest.approx(weight)
-
-
-def test_what_is_found_is_the_least_of_the_stated_sum() -> None:
-    rng = np.random.default_rng(0)
-    plane, hole = rng.normal(0, 30, (8, 16)), rng.random((8, 16)) < 0.3
-    steps, hiding = rng.uniform(5, 40, (8, 8)), 3.0
-    below, right = rng.uniform(0.01, 0.1, (7, 16)), rng.uniform(0.01, 0.1, (8, 15))
-    number = np.arange(128).reshape(8, 16)
-    shown = np.zeros((128, 256))  # s, then h
-    shown[number, number + 128 * hole] = 1
-    transform = (
-        fft.dctn(np.eye(128).reshape(8, 2, 8, 128), axes=(0, 2), norm="ortho") / (steps / 12**0.5)[:, None, :, None]
-    )
-    transform = transform.reshape(128, 128)
-    rows, kept = [transform @ shown], [transform @ plane.ravel()]
-    for link, one, other in ((below, np.s_[:-1], np.s_[1:]), (right, np.s_[:, :-1], np.s_[:, 1:])):
-        within = (hole[one] & hole[other]) / (hiding**2 * (1 + ((plane[other] - plane[one]) / 4) ** 2))
-        for weight, begin in ((link, 0), (within, 128)):
-            differences = np.eye(256)[begin + number[other].ravel()] - np.eye(256)[begin + number[one].ravel()]
-            rows.append(np.sqrt(weight).reshape(-1, 1) * differences)
-            kept.append(np.zeros(weight.size))
-    least = np.linalg.lstsq(np.concatenate(rows), np.concatenate(kept), rcond=None)[0][:128]
-    links = [link[None].astype(np.float32) for link in (below, right)]
-    found = _estimate_plane(plane[None].astype(np.float32), hole[None], steps, (1, 1), links, hiding)
-    np.testing.assert_allclose(found.ravel(), least, atol=0.1)
-
-
 @pytest.mark.parametrize("wider", [1, 2, 4])
 def test_a_mask_that_is_wider_than_its_scratch_does_no_harm(wider: int) -> None:
     truth, damaged, hole = scratched()
@@ -181,16 +136,6 @@ def test_pictures_without_a_smear_stay() -> None:
         assert without_smears(picture, hole)[1] is picture
     smeared = read_picture(as_jpeg(damaged))
     assert without_smears(smeared, hole)[1] is not smeared
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
-    ("beside", "at_end", "smeared"),
-    [([], [1.0], False), ([9.0], [], False), ([], [], False), ([9.0], [1.0], True), ([9.0], [8.9], False)],
-)
-def test_a_smear_needs_pixels_beside_the_hole_and_at_the_end_of_its_rim(beside, at_end, smeared) -> None:
-    changes = (np.repeat(np.array(values).reshape(-1, 1), 2, axis=1) for values in (beside, at_end))
-    assert _is_smeared(*changes) is smeared
 
 
 @pytest.mark.filterwarnings("error")
@@ -256,12 +201,3 @@ def test_a_former_jpeg_is_treated_as_the_file_is(top: int, left: int) -> None:
         for one, other in zip(found, (shown, kept), strict=True):
             apart = one.rgb()[inside] - other.rgb()[top:, left:][inside]
             assert np.abs(apart[~hole[inside]]).mean() < 0.2 / 255
-
-
-@pytest.mark.parametrize("by", [0, 1, 3])
-def test_holes_are_grown_by_a_square_each_alone(by: int) -> None:
-    holes = np.zeros((3, 12, 12), bool)
-    holes[1, 6, 5] = True
-    wanted = np.zeros_like(holes)
-    wanted[1, 6 - by : 7 + by, 5 - by : 6 + by] = True
-    np.testing.assert_array_equal(_dilate(holes, by), wanted)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from scoreinv.analysis.shadows import _shadow, _uniformity, propose_shadow
+from scoreinv.analysis.shadows import propose_shadow
 from scoreinv.imaging.picture import Picture
 
 HEIGHT, WIDTH, FOOT = 240, 300, 170
@@ -81,44 +81,6 @@ def test_a_dark_place_that_touches_the_object_above_its_foot_is_no_shadow() -> N
     assert propose_shadow(standing(ground() * (1 - 0.5 * soft)), OWN) is None
 
 
-def drop(light: tuple[float, ...] | float, region: np.ndarray, own: np.ndarray) -> float:
-    """Return the uniformity of a drop of light, or of each colour, on even ground."""
-    rgb = np.full((*region.shape, 3), 0.4)
-    rgb[region] *= np.array(light)
-    return _uniformity(rgb, region, own)
-
-
-def test_the_drop_of_light_at_an_edge_has_one_ratio_in_bounds_and_no_hue() -> None:
-    region, own = np.zeros((60, 70), bool), np.zeros((60, 70), bool)
-    region[10:40, 20:50] = own[40:50, 20:50] = True
-    assert drop(0.5, region, own) > 100  # the deviation is none
-    for wrong in (1.0, 2.0, 0.85, 0.2, (0.5, 0.5, 0.6)):
-        assert drop(wrong, region, own) == 0
-    for right in (0.8, 0.25, (0.5, 0.5, 0.51)):
-        assert drop(right, region, own) > 3
-    uneven = np.full((60, 70, 3), 0.4)
-    uneven[region] *= 0.5
-    for deviation, accepted in ((0.1, True), (0.5, False)):
-        board = deviation * (-1.0) ** (np.indices(region.shape).sum(0) // 2) * region
-        found = _uniformity(uneven * np.exp(board)[..., None], region, own)
-        assert (found > 0) == accepted
-        assert not accepted or 0.8 < found / (np.log(2) / deviation) < 1.6
-
-
-def test_an_edge_that_is_short_or_lies_at_the_border_tells_nothing() -> None:
-    region, own = np.zeros((60, 70), bool), np.zeros((60, 70), bool)
-    region[10:40, 20:50] = own[40:50, 20:50] = True
-    assert drop(0.5, region[7:], own[7:]) == 0  # a third of the edge has no ground beyond it
-    assert drop(0.5, region[:, 17:], own[:, 17:]) == 0
-    assert drop(0.5, region[:, :53], own[:, :53]) == 0
-    assert drop(0.5, region[5:, 15:55], own[5:, 15:55]) > 100
-    small = np.zeros_like(region)
-    small[37:40, 30:34] = True
-    assert drop(0.5, small, own) == 0
-    small[30:40, 30:34] = True
-    assert drop(0.5, small, own) > 100
-
-
 @pytest.mark.parametrize("turn", [1, -1])
 def test_a_shadow_falls_to_either_side_and_a_picture_may_end_beside_the_object(turn: int) -> None:
     soft = ndimage.gaussian_filter(SHADOW.astype(float), 1.5)[..., None]
@@ -128,20 +90,6 @@ def test_a_shadow_falls_to_either_side_and_a_picture_may_end_beside_the_object(t
     proposed = propose_shadow(Picture(scene), own)
     assert proposed is not None
     assert overlap(proposed, shadow) > 0.8
-
-
-def test_of_even_ground_the_shadow_alone_is_found_beside_a_large_object() -> None:
-    """Colours are averaged over two pixels there, without those of the object."""
-    down, across = np.mgrid[:330, :360]
-    own = ((down - 150) / 120) ** 2 + ((across - 150) / 60) ** 2 <= 1
-    shadow = (((265 - down) / 80 - 1) ** 2 + ((across - 150 - 1.5 * (265 - down)) / 70) ** 2 <= 1) & ~own
-    for colour in (0.05, 0.9):
-        rgb = np.full((*own.shape, 3), 0.5)
-        rgb[shadow], rgb[own] = 0.25, colour
-        found = _shadow(rgb, own)
-        assert found is not None
-        assert overlap(found, shadow) > 0.95
-        assert (found & ~shadow).sum() < 20
 
 
 def test_what_is_far_from_the_object_does_not_count() -> None:

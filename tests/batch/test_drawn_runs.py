@@ -29,7 +29,7 @@ from scoreinv.cli import photos
 from scoreinv.cli.options import Common
 from scoreinv.models.loading import Machine, Models, ModelSource, Role
 from scoreinv.system.errors import InputError
-from scoreinv.system.files import _HOST
+from scoreinv.system.files import atomic_write
 from scoreinv.system.progress import report
 from scoreinv.tasks.outcome import DenoiseOutcome
 from scoreinv.tasks.requests import DenoiseRequest, RestoreRequest
@@ -285,6 +285,9 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_interrupted_runs(tmp_path, monkeypatch, run):
     """A run that was interrupted and resumed leaves the files and the manifest of one run, and each job has a row."""
     rng = Pool.rng = np.random.default_rng(0)
+    with atomic_write(tmp_path / "a.png") as part:
+        part.touch()
+        killed = part.name.replace(f"-{os.getpid()}-", f"-{2**40}-")
     for number in range(4):
         names = [f"{place}{name}" for place in ("", "in/") for name in ("a.png", "a.jpg", "b.png", "c.PNG")]
         for name in ("a.png", *rng.choice(names[1:], 4, replace=False)):
@@ -310,7 +313,7 @@ def test_interrupted_runs(tmp_path, monkeypatch, run):
                 manifest.write_bytes(manifest.read_bytes() + b'"scans/a.png,a_')
             for folder in (manifest.parent, Path("changes")):
                 if folder.exists():
-                    (folder / f".a.png.scoreinv-{_HOST}-{2**40}-00000000.part").touch()
+                    (folder / killed).touch()
             last = run(["scans"], given, options, samples, at)
             assert last.shares == sorted(last.shares)
             if last.code != 130 and last.shares:

@@ -204,18 +204,3 @@ def test_a_slash_at_the_end_of_a_url_does_not_count(store):
 def test_a_folder_whose_name_begins_like_that_of_the_photos_is_another(scoreinv, store):
     ended = scoreinv("denoise", f"{store}/scans", "-o", f"{store}/scans-clean", "--dry-run")
     assert ended.code == 0, ended.err
-
-
-@pytest.mark.slow
-def test_by_several_processes(scoreinv, tmp_path):
-    """A store in files, since one in memory is of one process."""
-    url = f"file://{tmp_path}/bucket"
-    for name in NAMES:
-        save(f"{url}/scans/{name}", photo_array(16, 24), "PNG" if name.endswith("png") else "JPEG")
-    write(f"{url}/scans/broken.png", b"no picture")
-    ended = scoreinv("denoise", f"{url}/scans", "-o", f"{url}/clean", "--noise", "20", "--json", "--workers", "2")
-    lines = {line["input"]: line for line in map(json.loads, ended.out.splitlines())}
-    assert ended.code == 1
-    assert lines.keys() == {f"{url}/scans/{name}" for name in (*NAMES, "broken.png")}
-    assert lines[f"{url}/scans/a.png"]["output"] == f"{url}/clean/a_denoised.png"
-    assert lines[f"{url}/scans/broken.png"]["error"].startswith(f"{url}/scans/broken.png: not a supported picture")

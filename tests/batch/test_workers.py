@@ -204,51 +204,6 @@ def test_the_precision_is_chosen_once_for_all_workers(monkeypatch):
 
 @kinds_of_workers
 @pytest.mark.slow
-def test_workers_return_the_rows_of_jobs(tmp_path, monkeypatch, kind):
-    """A task of any module; the failure of a picture is its own."""
-    monkeypatch.chdir(tmp_path)
-    scans = pictures(tmp_path / "scans", 4)
-    (scans / "0001.png").write_bytes(b"no picture")
-    jobs = [Job(str(path), f"out/{path.name}", outputs=(f"out/{path.name}",)) for path in sorted(scans.iterdir())]
-    work = some_work(threads=1)
-    if kind == "ray":
-        from scoreinv.batch.cluster import process_on_ray
-
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
-        rows = list(process_on_ray(jobs, work))
-    else:
-        rows = list(process_in_workers(jobs, work, 2))
-    assert sorted(row["input"] for row in rows) == [job.source for job in jobs]
-    assert [row["input"] for row in rows if "error" in row] == [jobs[1].source]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0000.png", "0002.png", "0003.png"]
-
-
-@needs_ray
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
-def test_a_lost_worker_of_ray_is_not_told_among_results(tmp_path, monkeypatch, capsys):
-    """One of Ray's threads prints of it, while this one handles a row."""
-    from scoreinv.batch.cluster import process_on_ray
-
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
-    monkeypatch.chdir(tmp_path)
-    scans = pictures(tmp_path / "scans", 40)
-    jobs = [Job(str(path), f"out/{path.name}", outputs=(f"out/{path.name}",)) for path in scans.iterdir()]
-    rows = process_on_ray(jobs, some_work(threads=os.cpu_count()))
-    told = [next(rows)]
-    for pid, command in descendants(os.getpid()).items():
-        if BUSY["ray"] in command:
-            os.kill(pid, signal.SIGKILL)
-    time.sleep(5)
-    print("a result")
-    told += list(rows)
-    assert sorted(row["input"] for row in told) == sorted(job.source for job in jobs)
-    assert not [row for row in told if "error" in row]
-    assert capsys.readouterr().out == "a result\n"
-
-
-@kinds_of_workers
-@pytest.mark.slow
 def test_workers_give_the_same_results_and_rows_as_one_process(tmp_path, kind):
     """The same files, lines and rows as without them; the failure of one is its own, what is finished is skipped."""
     scans = pictures(tmp_path / "scans", 4)

@@ -1,25 +1,14 @@
 """The commands, and their defaults by the environment and `scoreinv.toml`; completion of the shell."""
 
-import functools
 import json
 import os
 import subprocess
 import sys
-from collections import defaultdict
-from importlib import import_module
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Any
 
-import numpy as np
 import pytest
 import typer
-
-from scoreinv.cli.app import COMMANDS, GROUPS, run
-from scoreinv.cli.command import command
-from scoreinv.cli.photos import command_of
-from scoreinv.system.errors import InputError
-from scoreinv.tasks.table import BY_NAME
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +84,6 @@ def test_a_file_names_options_as_they_are_typed(scoreinv, tmp_path):
 
 
 def test_the_file_of_the_working_folder_goes_before_the_users(scoreinv, photo, mask, model, tmp_path):
-    import typer
 
     own = Path(typer.get_app_dir("scoreinv"))
     own.mkdir(parents=True)
@@ -205,90 +193,8 @@ def test_a_home_that_is_closed_holds_no_defaults(scoreinv, photo, mask, tmp_path
     assert scoreinv("inpaint", photo, "--mask", mask, "-o", "r.png").code == 0
 
 
-TEXTS = ("a b.png", "\"é'.png", "#1=2.tif", "true", "0.50", "[x]/", "\\n.png", "2", "0,5")
-PLAIN = sorted(set(COMMANDS) - set(GROUPS))
-
-
-def kind_of(hint: Any) -> Any:
-    """Return the type of an option's value, without None, from its annotation."""
-    kind = get_args(hint)[0]
-    members = get_args(kind)
-    return next(each for each in members if each is not NoneType) if NoneType in members else kind
-
-
-def drawn_value(rng: np.random.Generator, kind: Any) -> Any:
-    """Return a value of a type; of a list, one entry without spaces, which separate entries in a variable."""
-    values = {bool: (True, False), int: (1, 2, 3, 64), float: (0.25, 1.0, 3.0), list[str]: TEXTS[1:]}
-    choices = values.get(kind, get_args(kind) or TEXTS)
-    return choices[rng.integers(len(choices))]
-
-
-def function_of(name: str) -> Any:
-    """Return the function of a command."""
-    return command_of(BY_NAME[name]) if name in BY_NAME else getattr(import_module(f"scoreinv.cli.{name}"), name)
-
-
 def typed(option: Any, value: Any) -> list[str]:
     """Return the words of an option; none for None."""
     if isinstance(value, bool):
         return [max(option.opts if value else option.secondary_opts, key=len)]
     return [] if value is None else [f"{option.opts[-1]}={value}"]
-
-
-def test_values_by_any_way(monkeypatch, tmp_path):
-    """Typed options precede variables of the command, those of all, the folder's file and the user's file."""
-    monkeypatch.chdir(tmp_path)
-    own = Path(typer.get_app_dir("scoreinv")) / "scoreinv.toml"
-    own.parent.mkdir(parents=True)
-    caught: dict[str, Any] = {}
-    made = {}
-    for name in PLAIN:
-        function = functools.wraps(function_of(name))(lambda **given: caught.update(given))
-        app = typer.Typer(callback=lambda: None)
-        app.command(name, add_help_option=False)(command(function, name))
-        made[name] = typer.main.get_command(app)
-    monkeypatch.setattr("scoreinv.cli.app._app", lambda words: made[words[0]])
-    needed: dict[str, list[str]] = {}
-    kinds: dict[Any, list[tuple[str, Any, Any]]] = defaultdict(list)
-    for name in PLAIN:
-        hints = command(function_of(name), name).__annotations__
-        parameters = [each for each in made[name].commands[name].params if not each.is_eager]
-        words = [f"{each.opts[-1]}=x.png" for each in parameters if each.required]
-        needed[name] = [name, *(word if word[0] == "-" else "x.png" for word in words)]
-        for each in parameters:
-            if each.opts[0][0] == "-" and not each.required:
-                kind = kind_of(hints[each.name])
-                kinds[get_origin(kind) or kind].append((name, each, kind))
-    rng, allowed = np.random.default_rng(0), 0
-
-    def result(words: list[str]) -> dict[str, Any] | None:
-        caught.clear()
-        try:
-            run(words)
-        except Exception as error:
-            if not isinstance(error, InputError) and not hasattr(error, "format_message"):  # Click's
-                raise
-            return None
-        return dict(caught)
-
-    for _ in range(50):
-        alike = list(kinds.values())[rng.integers(len(kinds))]
-        name, option, kind = alike[rng.integers(len(alike))]
-        ways = [own, Path("scoreinv.toml"), *option.envvar[::-1]]
-        values = [drawn_value(rng, kind) if rng.random() < 0.5 else None for _ in (*ways, "typed")]
-        top = rng.integers(len(values))
-        values[top:] = [last := drawn_value(rng, kind), *[None] * (len(ways) - top)]
-        with monkeypatch.context() as patch:
-            for way, value in zip(ways, values, strict=False):
-                if isinstance(way, Path):
-                    head = f"[{name}]" if len(option.envvar) == 1 or rng.random() < 0.5 else ""
-                    line = f"{option.name.replace('_', '-')} = {json.dumps(value, ensure_ascii=False)}"
-                    way.write_text("" if value is None else f"{head}\n{line}\n", "utf-8")
-                elif value is not None:
-                    patch.setenv(way, str(value))
-            found = result([*needed[name], *typed(option, values[-1])])
-        for way in ways[:2]:
-            way.unlink()
-        assert found == result([*needed[name], *typed(option, last)]), (name, option.name, values)
-        allowed += found is not None
-    assert allowed > 20

@@ -1,20 +1,16 @@
 """`scoreinv colorize` as a user runs it."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from shell import codes, photo_array
 
-from scoreinv.batch.work import _read_references
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.luma import luma
-
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
 
 @pytest.mark.parametrize(("weights", "dtype"), [("rec601", np.uint8), ("average", np.uint16)])
@@ -58,37 +54,6 @@ def test_what_is_no_photo_to_colour_like(scoreinv, conditional, tmp_path):
         assert said in refused.err
         assert len(refused.err.splitlines()) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"grey.png", "colours.png", "torn.png"}
-
-
-def test_a_grey_photo_in_a_folder_to_colour_like_is_left_out(caplog, tmp_path):
-    paths = tuple(str(tmp_path / f"{name}.png") for name in "abc")
-    for path, channels in zip(paths, (3, 1, 3), strict=True):
-        Image.fromarray(photo_array(channels=channels)).save(path)
-    assert len(_read_references(paths)) == 2
-    assert paths[1] in caplog.text
-    assert paths[0] not in caplog.text
-
-
-@pytest.mark.slow
-def test_a_half_is_coloured_like_the_other(scoreinv, tmp_path):
-    """By the bundled model, and a folder in which another photo lies, too."""
-    moose, dog = (Image.open(PHOTOS / f"{name}.jpg").resize((256, 192)) for name in ("moose", "dog"))
-    (tmp_path / "coloured").mkdir()
-    moose.crop((0, 0, 128, 192)).save("coloured/left.png")
-    dog.save("coloured/dog.png")
-    right = moose.crop((128, 0, 256, 192))
-    right.convert("L").save("right.png")
-    words = ("right.png", "--model", "scene", "--steps", 4)
-    outcome = scoreinv("colorize", *words, "--like", "coloured", "-o", "like.png")
-    assert outcome.code == 0, outcome.err
-    assert scoreinv("colorize", *words, "-o", "without.png").code == 0
-    errors = [
-        np.square(np.subtract(Image.open(name), right, dtype=float)).mean() for name in ("like.png", "without.png")
-    ]
-    assert errors[0] < 0.7 * errors[1]
-    dog.convert("L").save("coloured/grey.png")  # which the run would have left out
-    again = scoreinv("rerun", "like.png", "--original", "right.png", "--like", "coloured", "--json")
-    assert (again.code, json.loads(again.out)["equal"]) == (0, True), again.err
 
 
 def test_a_sepia_print_is_said_to_be_one(scoreinv, conditional, tmp_path):

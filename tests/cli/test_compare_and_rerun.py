@@ -71,13 +71,6 @@ def test_inverting_and_growing_the_mask_leave_what_is_avoided(scoreinv, conditio
     assert (again.code, json.loads(again.out)["equal"]) == (0, True)
 
 
-def test_a_run_is_repeated_in_the_precision_of_its_record(scoreinv, photo, mask, model, monkeypatch):
-    made(scoreinv, photo, mask)
-    monkeypatch.setattr("scoreinv.models.loading.uses_bfloat16", lambda precision, _: precision != "float32")
-    again = scoreinv("rerun", "photo_inpainted.png", "--mask", mask, "--model", model, "--json")
-    assert (again.code, json.loads(again.out)["differences"]) == (0, {})
-
-
 def test_a_run_is_repeated_with_the_threads_of_its_record(scoreinv, photo, mask, model):
     before = torch.get_num_threads()
     try:
@@ -120,16 +113,6 @@ def test_a_repetition_with_other_pixels_or_an_unknown_model_fails(scoreinv, phot
         write_picture("b.png", Picture(result.pixels, metadata), overwrite=True)
         again = scoreinv(*words)
         assert (again.code, json.loads(again.out).get("equal")) == (code, False if code == 1 else None)
-
-
-def test_another_version_is_named(scoreinv, photo, mask, model, monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.provenance.__version__", "0.0.1")
-    made(scoreinv, photo, mask)
-    monkeypatch.undo()
-    monkeypatch.chdir(photo.parent)
-    again = scoreinv("rerun", "photo_inpainted.png", "--mask", mask, "--model", model, "--json")
-    row = json.loads(again.out)
-    assert (again.code, row["equal"], row["differences"]["scoreinv"][0]) == (0, True, "0.0.1")
 
 
 def test_restorations_enlargements_and_blurs_are_made_again(scoreinv, photo, model, white_detector):

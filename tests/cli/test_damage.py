@@ -55,13 +55,6 @@ def test_the_mask_of_a_transparent_photo_may_be_a_jpeg(scoreinv, old, tmp_path):
     assert read(tmp_path / "mask.jpg").shape == (40, 50)
 
 
-def test_json_of_damage(scoreinv, old):
-    outcome = scoreinv("damage", old, "-o", "mask.png", "--json", "--precision", "bfloat16")
-    record = json.loads(outcome.out)
-    assert (record["output"], record["damaged"], record["model"]) == ("mask.png", 0.096, "damage")
-    assert (record["precision"], outcome.err) == ("bfloat16", "")
-
-
 def test_the_masks_of_a_folder_are_those_of_its_photos(scoreinv, tmp_path):
     save(tmp_path / "scans" / "a.png")
     save(tmp_path / "scans" / "within" / "b.png")

@@ -14,10 +14,9 @@ from PIL import Image
 from shell import brief_run, small_config
 
 from scoreinv import training
-from scoreinv.cli.main import main
 from scoreinv.files.read import read_picture
 from scoreinv.models.codec import encode
-from scoreinv.models.model_file import read_metadata, read_model, save
+from scoreinv.models.model_file import save
 from scoreinv.sdes import VP
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.bits_per_dim import PictureDensity
@@ -37,17 +36,6 @@ def write_classes(folder: Path) -> Path:
     return folder / "data"
 
 
-@pytest.fixture(scope="module")
-def guide(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A classifier of them after two steps of training."""
-    folder = tmp_path_factory.mktemp("guide")
-    words = ["train", "--classifier", "--sde", "vp", "--data", str(write_classes(folder)), "--steps", "2"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["scoreinv", *words, "--batch-size", "2", "--out", f"{folder}/run", "--quiet"])
-        assert main() == 0
-    return str(folder / "run" / "model.safetensors")
-
-
 @pytest.fixture
 def prior(tmp_path: Path) -> str:
     config = replace(small_config(), sde=VP())
@@ -58,56 +46,6 @@ def prior(tmp_path: Path) -> str:
 @pytest.fixture
 def classes(tmp_path: Path) -> Path:
     return write_classes(tmp_path)
-
-
-@pytest.mark.slow
-def test_train_a_classifier_and_sample_a_class(scoreinv, guide, prior):
-    (shown,) = json.loads(scoreinv("models", "show", guide, "--json").out)["models"]
-    assert (shown["task"], shown["sampler"], shown["config"]["classes"]) == ("classifier", None, ["day", "night"])
-    sample = ["sample", "--model", prior, "--sampler", "multistep", "-n", 2, "--classifier", guide]
-    outcome = scoreinv(*sample, "--class", "night", "--guidance", 2, "-o", "night.png", "--json")
-    assert outcome.code == 0, outcome.err
-    record = json.loads(outcome.out)
-    assert record["output"] == "night.png"
-    assert (record["class"], record["classifier"], record["guidance"]) == ("night", guide, 2)
-    by_number = json.loads(scoreinv(*sample, "--class", 0, "-o", "day.png", "--json").out)
-    assert (by_number["class"], by_number["guidance"]) == ("day", 1)  # what this classifier recommends
-    assert "class" not in json.loads(scoreinv(*sample[:-2], "-o", "any.png", "--json").out)
-    assert (np.asarray(Image.open("day.png")) != np.asarray(Image.open("night.png"))).any()
-    wrong = scoreinv(*sample, "--class", "dusk", "-o", "dusk.png")
-    assert (wrong.code, "day, night" in wrong.err) == (2, True)
-    assert not Path("dusk.png").exists()
-
-
-@pytest.mark.slow
-def test_evaluate_pictures_by_a_classifier(scoreinv, classes, guide):
-    judge = ["--reference", classes / "night", "--classifier", guide]
-    outcome = scoreinv("evaluate", classes / "day", *judge, "--class", "night", "--json")
-    assert outcome.code == 0, outcome.err
-    record = json.loads(outcome.out)
-    assert record["frechet_distance"] > 0
-    assert sum(record["class_shares"].values()) == pytest.approx(1)
-    assert record["accuracy"] == record["class_shares"]["night"]
-    same = json.loads(scoreinv("evaluate", classes / "night", *judge, "--json").out)
-    assert same["frechet_distance"] == pytest.approx(0, abs=1e-6)
-    told = scoreinv("evaluate", classes / "day", *judge).out
-    assert "class shares: day" in told
-    # Folders that are named by classes say what their pictures should be.
-    both = json.loads(scoreinv("evaluate", classes, *judge, "--json").out)
-    assert both["pictures"] == 12
-    assert both["accuracy"] == pytest.approx((record["class_shares"]["day"] + same["class_shares"]["night"]) / 2)
-    (classes / "one").mkdir()
-    Image.new("RGB", (32, 32)).save(classes / "one" / "1.png")
-    for dry in ([], ["--dry-run"]):
-        alone = scoreinv("evaluate", classes / "one", *judge, *dry)
-        assert (alone.code, "one: has one picture" in alone.err) == (2, True)
-    (classes / "one" / "1.png").unlink()
-    (classes / "day").rename(classes / "dawn")
-    assert "accuracy" not in json.loads(scoreinv("evaluate", classes, *judge, "--json").out)
-    (classes / "dawn").rename(classes / "day")
-    Image.new("RGB", (40, 32)).save(classes / "day" / "wide.png")
-    odd = scoreinv("evaluate", classes / "day", *judge)
-    assert (odd.code, "wide.png: is 40x32" in odd.err) == (2, True)
 
 
 class Judge:
@@ -195,28 +133,6 @@ def records(outcome) -> list[dict]:
     return [json.loads(line) for line in outcome.out.splitlines()]
 
 
-@pytest.mark.slow
-def test_evaluate_the_snapshots_of_a_run(scoreinv, run, monkeypatch):
-    words = ["evaluate", run, "-n", 4, "--likelihood", 2]
-    every = records(scoreinv(*words, "--json"))
-    assert [record["step"] for record in every] == [2, 4, 5]
-    for record in every:
-        assert {"validation_loss", "bits_per_dim", "frechet_distance", "kernel_distance", "seconds"} <= record.keys()
-    (trained,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines() if "validation" in line]
-    assert every[-1]["validation_loss"] == pytest.approx(trained["validation"]["mean"], rel=1e-5)
-    assert len(list((run / "evaluation").glob("*/step-000000004/*.png"))) == 4
-    assert Image.open(run / "evaluation/evaluation.png").width > 100
-    with monkeypatch.context() as patched:  # an evaluated snapshot is not evaluated again
-        patched.setattr("scoreinv.tasks.evaluate_run.RunEvaluation.measure", None)
-        assert records(scoreinv(*words, "--json")) == every
-        assert records(scoreinv(*words, "--json", "--from", 3, "--to", 4)) == every[1:2]
-        assert records(scoreinv(*words, "--json", "--every", 5)) == every[2:]
-    table = scoreinv(*words).out.splitlines()
-    assert [line.split()[0] for line in table] == ["step", "2", "4", "5"]
-    assert f"{every[0]['validation_loss']:.4f}" in table[1].split()
-    assert str(run / "evaluation") in scoreinv(*words, "--to", 2).err
-
-
 @pytest.mark.usefixtures("judge")
 def test_the_table_of_a_run(scoreinv, run, tmp_path, monkeypatch):
     run, measured = shutil.copytree(run, tmp_path / "run"), []
@@ -243,20 +159,6 @@ def test_the_table_of_a_run(scoreinv, run, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("judge")
-def test_samples_that_the_judge_does_not_take_are_not_drawn(scoreinv, run, tmp_path, monkeypatch):
-    run, drawn = shutil.copytree(run, tmp_path / "run"), []
-    monkeypatch.setattr(Judge, "image_size", 64)
-
-    def measure(evaluation, *_):
-        drawn.append(evaluation.settings.samples)
-        return {}
-
-    monkeypatch.setattr("scoreinv.tasks.evaluate_run.RunEvaluation.measure", measure)
-    assert [row["samples"] for row in records(scoreinv("evaluate", run, "-n", 4, "--to", 2, "--json"))] == [0]
-    assert drawn == [0]
-
-
-@pytest.mark.usefixtures("judge")
 def test_samples_of_a_run_without_held_out_pictures_need_a_reference(scoreinv, run, classes, tmp_path, monkeypatch):
     run = shutil.copytree(run, tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
@@ -266,21 +168,6 @@ def test_samples_of_a_run_without_held_out_pictures_need_a_reference(scoreinv, r
     words = ("evaluate", run, "--to", 2)
     for more, code in (((), 2), (("--reference", classes / "day"), 0), (("-n", 0), 0)):
         assert scoreinv(*words, *more).code == code
-
-
-@pytest.mark.usefixtures("judge")
-def test_a_model_that_the_run_replaces_meanwhile_has_its_own_step(scoreinv, run, tmp_path, monkeypatch):
-    run = shutil.copytree(run, tmp_path / "run")
-    last = run / "model.safetensors"
-
-    def measure(_, snapshot):
-        _, notes = read_metadata(snapshot.path)
-        save(read_model(last), last, notes=notes | {"step": 7})
-        return {"measured": notes["step"]}
-
-    monkeypatch.setattr("scoreinv.tasks.evaluate_run.RunEvaluation.measure", measure)
-    rows = records(scoreinv("evaluate", run, "-n", 0, "--json"))
-    assert [(row["step"], row["measured"]) for row in rows] == [(2, 2), (4, 4), (7, 7)]
 
 
 @pytest.mark.parametrize(("exact", "steps"), [(False, 16), (True, None)])
@@ -299,19 +186,6 @@ def test_a_snapshot_has_the_mean_of_its_likelihoods(run, monkeypatch, exact, ste
     assert (found["bits_per_dim"], found["standard_error"]) == (4, pytest.approx(1))
     assert found["validation_loss"] > 0
     assert given == [(2, (32, 32), steps)]
-
-
-def test_a_snapshot_that_is_no_prior_has_its_losses_alone(run, tmp_path, monkeypatch):
-    run = shutil.copytree(run, tmp_path / "run")
-    shutil.rmtree(run / "evaluation", ignore_errors=True)
-    values = {"validation": SimpleNamespace(mean=0.5), "accuracy": SimpleNamespace(mean=0.75)}
-    monkeypatch.setattr("scoreinv.tasks.evaluate_run.evaluate", lambda *_, **__: values)
-    monkeypatch.setattr("scoreinv.tasks.evaluate_run.read_model", lambda _: torch.nn.Identity())
-    settings = RunEvaluationSettings(samples=2, likelihood=2)
-    evaluation = RunEvaluation(training.TrainingRun(run), settings, "cpu")
-    snapshot, *_ = snapshots_of(evaluation.run, settings)
-    assert evaluation.measure(snapshot) == {"validation_loss": 0.5, "accuracy": 0.75}
-    assert not (run / "evaluation").exists()
 
 
 def test_held_out_pictures_are_the_same_if_training_dequantises(run, tmp_path):

@@ -14,21 +14,6 @@ from scoreinv.files.write import write_picture
 from scoreinv.imaging.opencv import viridis
 from scoreinv.imaging.picture import Picture
 
-JSON_KEYS = [
-    "input",
-    "output",
-    "outputs",
-    "seconds",
-    "nfe",
-    "seed",
-    "model",
-    "method",
-    "device",
-    "precision",
-    "notes",
-    "record",
-]
-
 
 def test_what_is_known_is_kept_and_the_method_told(scoreinv, conditional, photo, mask, tmp_path):
     for method, options, nfe in (
@@ -47,22 +32,6 @@ def test_what_is_known_is_kept_and_the_method_told(scoreinv, conditional, photo,
         assert (after[hole_array()] != before[hole_array()]).any()
 
 
-def test_json(scoreinv, photo, mask, model):
-    outcome = scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--json", "--seed", 3, "--device", "cpu")
-    record = json.loads(outcome.out)
-    assert list(record) == JSON_KEYS
-    assert record["input"] == "photo.png"
-    assert record["output"] == "photo_inpainted.png"
-    assert record["outputs"] == ["photo_inpainted.png"]
-    assert record["nfe"] == 4
-    assert (record["seed"], record["model"], record["method"]) == (3, str(model), "pc")
-    assert record["device"] == "cpu"
-    assert record["precision"] in ("float32", "bfloat16")
-    assert outcome.err == ""
-    both = json.loads(scoreinv("inpaint", "photo.png", "--mask", "mask.png", "--json", "-o", "-").out)
-    assert "both need stdout" in both["error"]
-
-
 @pytest.mark.opencv
 def test_samples_estimate_and_uncertainty(scoreinv, photo, mask, tmp_path):
     arguments = ["inpaint", "photo.png", "--mask", "mask.png", "--samples", 3, "--precision", "float32"]
@@ -79,31 +48,6 @@ def test_samples_estimate_and_uncertainty(scoreinv, photo, mask, tmp_path):
     std = expected.max() * np.abs(seen[:, :, None].astype(int) - scale).sum(-1).argmin(-1) / 500
     np.testing.assert_allclose(std, expected, atol=2.5 / 255)
     assert (seen[~hole_array()] == scale[0]).all()
-
-
-def test_formats_of_the_output(scoreinv, photo, mask, tmp_path):
-    for name, kind in (("a.jpg", "JPEG"), ("a.webp", "WEBP"), ("a.tif", "TIFF")):
-        quality = () if kind == "TIFF" else ("--quality", 80)
-        assert scoreinv("inpaint", photo, "--mask", mask, "-o", name, *quality).code == 0
-        assert image(tmp_path / name).format == kind
-    assert scoreinv("inpaint", photo, "--mask", mask, "-o", "folder/").code == 0
-    assert (tmp_path / "folder" / "photo_inpainted.png").exists()
-    assert scoreinv("inpaint", photo, "--mask", mask, "--format", "jpg", "--quality", 80).code == 0
-    assert image(tmp_path / "photo_inpainted.jpg").format == "JPEG"
-
-
-def test_a_tiff_gives_a_tiff(scoreinv, mask, tmp_path):
-    """Of 16 bits with its alpha, and known pixels to the bit, as all else that is written without loss."""
-    before = photo_array(channels=4, dtype=np.uint16)
-    write_picture(tmp_path / "scan.tif", Picture(before))
-    outcome = scoreinv("inpaint", "scan.tif", "--mask", mask, "--samples", 2, "--json")
-    names = ["scan_inpainted.1.tif", "scan_inpainted.2.tif"]
-    assert (outcome.code, json.loads(outcome.out)["outputs"]) == (0, names), outcome.err
-    after = read_picture(tmp_path / names[1]).pixels
-    assert (after[~hole_array()] == before[~hole_array()]).all()
-    assert (after[..., 3] == before[..., 3]).all()
-    assert scoreinv("inpaint", "scan.tif", "--mask", mask, "-o", "folder/").code == 0
-    assert (tmp_path / "folder" / "scan_inpainted.tif").exists()
 
 
 def test_a_phone_photograph_without_the_package(scoreinv, photo, mask, tmp_path, monkeypatch):
@@ -150,26 +94,6 @@ def test_an_inverted_mask_is_warned_of_once_before_the_fill(scoreinv, photo, tmp
     outcome = scoreinv(*words)
     assert outcome.code == 0
     assert outcome.err.count("(--invert-mask)") == 1
-
-
-@pytest.mark.slow
-def test_what_is_avoided_is_found_by_the_names_of_the_photos(scoreinv, conditional, tmp_path):
-    """Of one the mask in the folder marks what the hole would copy, in values of 0 and 1; the other has none."""
-    y, x = np.mgrid[:160, :200]
-    waves = (115 + 60 * np.sin(2 * np.pi * (x / 12 + y / 8))).astype(np.uint8)
-    hole, red = np.zeros((2, 160, 200), np.uint8)
-    hole[60:84, 80:106] = red[40:110, 112:190] = 1
-    picture = np.stack([waves, waves * (1 - red), waves * (1 - red)], axis=-1)
-    (tmp_path / "avoid").mkdir()
-    for name, pixels in (("a.png", picture), ("b.png", picture), ("hole.png", hole), ("avoid/a.png", red)):
-        Image.fromarray(pixels).save(tmp_path / name)
-    words = ["inpaint", "a.png", "b.png", "--mask", "hole.png", "--model", conditional, "--avoid", "avoid", "-o", "out"]
-    asked = scoreinv(*words)
-    assert (asked.code, "has no hole (the largest value is 1 of 255)" in asked.err) == (1, True)
-    assert scoreinv(*words, "--mask-threshold", "0").code == 0
-    avoided, free = (np.asarray(image(tmp_path / f"out/{name}_inpainted.png")) for name in "ab")
-    assert np.ptp(avoided[hole > 0].astype(int), axis=1).max() < 60
-    assert (avoided != free).any()
 
 
 @pytest.mark.parametrize("method", ["conditioned", pytest.param("telea", marks=pytest.mark.opencv)])

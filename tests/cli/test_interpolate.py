@@ -11,30 +11,6 @@ from scoreinv.files.read import read_picture
 from scoreinv.tasks.outcome import Drawn
 
 
-@pytest.mark.slow
-def test_interpolate_in_a_row_and_a_folder(scoreinv, tmp_path):
-    a, b = photo_array(8, 12), 255 - photo_array(8, 12)
-    Image.fromarray(a).save(tmp_path / "a.png")
-    Image.fromarray(b).save(tmp_path / "b.png")
-    outcome = scoreinv("interpolate", "a.png", "b.png", "-n", 3, "-o", "row.png", "--steps", 16, "--json")
-    assert outcome.code == 0, outcome.err
-    record = json.loads(outcome.out)
-    assert record["inputs"] == ["a.png", "b.png"]
-    assert (record["output"], record["nfe"], record["method"]) == ("row.png", round(5 * 64 / 3), "ode")
-    row = read_picture(tmp_path / "row.png").pixels
-    assert row.shape == (8, 36, 3)
-    assert abs(row[:, :12].astype(int) - a).max() <= 3
-    assert abs(row[:, 24:].astype(int) - b).max() <= 3
-    words = ("--steps", 4, "--temperature", 0.5)
-    assert scoreinv("interpolate", "a.png", "b.png", "-n", 3, "-o", "row/", *words).code == 0
-    assert scoreinv("interpolate", "a.png", "b.png", "-n", 3, *words).code == 0
-    row = read_picture(tmp_path / "a_interpolated.png").pixels
-    assert abs(read_picture(tmp_path / "row" / "000002.png").pixels.astype(int) - row[:, 12:24]).max() <= 1
-    refused = scoreinv("interpolate", "a.png", "b.png")
-    assert refused.code == 2
-    assert "a_interpolated.png: exists" in refused.err
-
-
 def test_a_row_that_its_format_cannot_hold_is_refused_before_the_work(scoreinv, tmp_path):
     Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
     words = ("interpolate", "a.png", "a.png", "-n", 2100, "-o", "row.webp", "--model", "missing.safetensors")

@@ -1,7 +1,5 @@
 """`scoreinv likelihood` as a user runs it."""
 
-import contextlib
-import errno
 import json
 from pathlib import Path
 
@@ -77,23 +75,6 @@ def test_pictures_that_fail_together_are_evaluated_one_by_one(scoreinv, in_turn)
     assert (rows[0]["standard_error"], rows[0]["repeats"], rows[0]["nfe"], rows[0]["method"]) == (0.5, 1, 3, "ode")
 
 
-def test_the_progress_of_pictures_of_one_size_names_the_first_and_the_number_of_others(
-    scoreinv, in_turn, monkeypatch
-) -> None:
-    titles = []
-
-    def shown(title, **_):
-        titles.append(title)
-        return contextlib.nullcontext()
-
-    monkeypatch.setattr("scoreinv.cli.likelihood.progress_bar", shown)
-    scoreinv("likelihood", "scans")
-    together, *alone = titles
-    assert together.startswith("scans/2.png ")
-    assert "2" in together.split(" ")
-    assert alone == [f"scans/{number}.png" for number in (2, 4, 6)]
-
-
 def test_the_columns_of_a_table(scoreinv, in_turn):
     assert scoreinv("likelihood", "scans/2.png", "--repeats", 3, "--csv", "table.csv").code == 0
     (row,) = table(Path("table.csv"))
@@ -102,56 +83,6 @@ def test_the_columns_of_a_table(scoreinv, in_turn):
         **{"input": "scans/2.png", "width": "12", "height": "8"},
         **{"bits_per_dim": "2.0", "standard_error": "0.5", "repeats": "3", "nfe": "3"},
     }
-
-
-def test_lines_of_a_table_that_are_lost_are_counted(scoreinv, in_turn, monkeypatch):
-    def full(_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left")
-
-    monkeypatch.setattr("scoreinv.batch.manifest._lock", full)
-    told = scoreinv("likelihood", "scans/2.png", "scans/6.png", "--csv", "table.csv")
-    assert (told.code, "2 of 2 lines are missing in table.csv" in told.err) == (1, True)
-
-
-@pytest.mark.slow
-def test_likelihood_of_many_pictures(scoreinv, tmp_path):
-    folder = tmp_path / "scans"
-    (folder / "within").mkdir(parents=True)
-    sizes = {"a": (8, 8), "b": (8, 8), "c": (8, 9), "d": (12, 8), "e": (8, 8)}
-    for name, (height, width) in sizes.items():
-        Image.fromarray(photo_array(height, width)).save(folder / f"{name}.png")
-    (folder / "within/f.png").write_bytes(b"broken")
-    Image.fromarray(255 - photo_array(8, 8)).save(folder / "b.png")
-    words = ["--rtol", 1e-2, "--repeats", 2]
-    outcome = scoreinv("likelihood", "scans", "--csv", "table.csv", "--json", *words)
-    assert outcome.code == 1
-    records = [json.loads(line) for line in outcome.out.splitlines()]
-    assert [Path(record["input"]).stem for record in records] == list("abcdef")
-    assert ["error" in record for record in records] == [False, False, True, False, False, True]
-    assert records[0]["bits_per_dim"] != records[1]["bits_per_dim"]
-    rows = table(tmp_path / "table.csv")
-    good = [record for record in records if "error" not in record]
-    assert list(rows[0]) == ["input", "width", "height", "bits_per_dim", "standard_error", "repeats", "nfe", "seconds"]
-    for row, record in zip(rows, good, strict=True):
-        height, width = sizes[Path(row["input"]).stem]
-        assert (row["width"], row["height"], row["repeats"]) == (str(width), str(height), "2")
-        for key in ("bits_per_dim", "standard_error", "nfe"):
-            assert float(row[key]) == record[key] > 0
-    # Together or one by one: the same.
-    for record in good[:2]:
-        alone = json.loads(scoreinv("likelihood", record["input"], "--json", *words).out)
-        # Rounding differs with the batch, and may turn a step of the solver: within its tolerance, and some steps more.
-        assert alone["bits_per_dim"] == pytest.approx(record["bits_per_dim"], abs=1e-2)
-        assert alone["nfe"] == pytest.approx(record["nfe"], rel=0.2)
-    refused = scoreinv("likelihood", "scans", "--csv", "table.csv")
-    assert (refused.code, refused.out) == (2, "")
-    assert "table.csv: exists" in refused.err
-    mistyped = scoreinv("likelihood", "scans", "--csv", "table.csv", "--overwrite", "--model", "phto")
-    assert (mistyped.code, len((tmp_path / "table.csv").read_text().splitlines())) == (2, 5)
-    spoken = scoreinv("likelihood", "scans", "--csv", "table.csv", "--overwrite", *words)
-    assert spoken.out.splitlines()[-1].endswith("bits/dim  mean of 4 pictures")
-    assert spoken.out.count("±") == 5
-    assert len((tmp_path / "table.csv").read_text().splitlines()) == 5
 
 
 def test_a_table_of_another_version_is_replaced_where_that_is_asked_for(scoreinv, tmp_path):

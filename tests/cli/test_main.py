@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from processes import cpu_seconds, default_signals, wait_for
-from shell import image, photo_array, start_process
+from processes import default_signals
+from shell import image, photo_array
 
 SIGNALS = {"SIGINT": (130, "interrupted"), "SIGTERM": (143, "terminated"), "SIGHUP": (129, "ended with its terminal")}
 
@@ -27,9 +27,6 @@ def run(*words: str | Path, within: Path, first: Path | None = None, **options: 
     environment |= options.pop("environment", {})
     line = [sys.executable, "-m", "scoreinv", *map(str, words)]
     return subprocess.run(line, capture_output=True, cwd=within, env=environment, check=False, **options)
-
-
-proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the CPU time of a process")
 
 
 def closed(*numbers: int) -> Callable[[], None]:
@@ -107,19 +104,6 @@ def test_a_signal_during_an_import(tmp_path, photo, mask, name, module, swallowe
     assert not (tmp_path / "photo_inpainted.png").exists()
 
 
-@pytest.mark.slow
-@posix
-@proc
-def test_being_terminated_leaves_nothing_half_done(model, tmp_path):
-    words = ["sample", "-n", "2", "-o", "drawn/pictures", "--model", model, "--steps", "100000", "--quiet"]
-    process = start_process(*words, cwd=tmp_path)
-    wait_for(lambda: cpu_seconds(process.pid) > 4)
-    process.terminate()
-    out, err = process.communicate(timeout=300)
-    assert (process.returncode, out, err) == (143, b"", b"scoreinv: terminated\n")
-    assert list(tmp_path.iterdir()) == []
-
-
 @posix
 def test_a_signal_that_is_ignored_stays_so(tmp_path):
     """As nohup and shells leave them to what they start."""
@@ -184,26 +168,6 @@ def test_a_reader_that_goes_away(tmp_path):
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout in ("0\n", "1\n")  # all of it may have fitted into the pipe
     assert done.stderr == ""
-
-
-@pytest.mark.slow
-@posix
-def test_locales_of_ascii(tmp_path):
-    """Names of files keep their bytes, what is said is escaped, help and errors are shown."""
-    environment = {"LC_ALL": "POSIX", "LANG": "", "PYTHONIOENCODING": "ascii:strict"}
-    name = "Größe.png".encode()
-    try:
-        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"no picture")
-    except OSError:
-        pytest.skip("this file system has no such names")
-    words = ("inpaint", os.fsdecode(name), "--mask", "auto", "--method", "biharmonic", "--json")
-    done = run(*words, within=tmp_path, environment=environment)
-    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
-    record = json.loads(done.stdout)
-    said = record["input"].encode("utf-8", "surrogateescape")
-    assert said == name
-    helped = run("inpaint", "--help", within=tmp_path, environment=environment)
-    assert (helped.returncode, helped.stderr) == (0, b"")
 
 
 def test_signals_are_noted_for_the_time_of_a_command(scoreinv):

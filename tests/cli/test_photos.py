@@ -1,6 +1,5 @@
 """Several photos by one command, and what would be done with them."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -8,13 +7,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from shell import hole_array, image, photo_array, table
 
 from scoreinv.batch.plan import BY_ANOTHER, EXISTS
-from scoreinv.system.errors import CheckpointError
 from scoreinv.system.files import atomic_write
 
 
@@ -223,17 +220,6 @@ def test_a_picture_that_is_done_is_not_left_out_for_want_of_a_mask(scoreinv, sca
     assert [line["finished"] for line in told[1:]] == [True, True]
 
 
-def test_the_folder_of_results_is_made_again_where_another_run_took_it(scoreinv, scans, mask, tmp_path, meanwhile):
-    def another_ends():
-        with contextlib.suppress(OSError):
-            (tmp_path / "scans_inpainted").rmdir()
-
-    meanwhile(another_ends)
-    outcome = scoreinv("inpaint", "scans", "--mask", mask)
-    assert (outcome.code, "3 done" in outcome.err) == (0, True)
-    assert len(table(tmp_path / "scans_inpainted" / "manifest.csv")) == 3
-
-
 def test_a_folder_of_results_has_a_manifest_that_a_rerun_goes_on_with(scoreinv, model, scans, mask, tmp_path):
     (scans / "b.jpg").write_bytes(b"\xff\xd8\xff broken")
     assert scoreinv("inpaint", "scans", "--mask", mask, "--seed", 5).code == 1
@@ -249,15 +235,6 @@ def test_a_folder_of_results_has_a_manifest_that_a_rerun_goes_on_with(scoreinv, 
     rows = table(tmp_path / "scans_inpainted/manifest.csv")
     assert [row["input"] for row in rows[3:]] == ["scans/b.jpg"]
     assert rows[3]["error"] == ""
-
-
-def test_a_model_that_cannot_be_loaded_stops_the_batch_with_one_error(scoreinv, scans, mask, monkeypatch):
-    def fail(*_: object) -> None:
-        raise CheckpointError("model.safetensors: is damaged")
-
-    monkeypatch.setattr("scoreinv.models.catalogue.load_kind", fail)
-    outcome = scoreinv("inpaint", "scans", "--mask", mask)
-    assert (outcome.code, outcome.err) == (2, "scoreinv: error: model.safetensors: is damaged\n")
 
 
 def test_the_manifest_has_the_notes_on_a_file(scoreinv, scans, mask, tmp_path):
@@ -283,26 +260,6 @@ def test_two_pictures_of_one_stem_keep_their_whole_names(scoreinv, scans, mask, 
     assert "the mask is 24x40" in told[1]["error"]  # each had its own
 
 
-@pytest.mark.slow
-def test_a_rerun_writes_the_samples_that_are_missing(scoreinv, scans, mask, tmp_path):
-    words = ("inpaint", "scans", "--mask", mask, "--precision", "float32", "--samples")
-    assert scoreinv(*words, 2).code == 0
-    out = tmp_path / "scans_inpainted"
-    kept, lost = (out / f"a_inpainted.{number}.png" for number in (1, 2))
-    before = np.asarray(Image.open(lost)).astype(int)
-    lost.unlink()
-    first = kept.stat().st_mtime_ns
-    assert scoreinv(*words, 2).code == 0
-    assert abs(np.asarray(Image.open(lost)) - before).max() <= 1
-    assert kept.stat().st_mtime_ns == first
-    assert scoreinv(*words, 3).code == 0
-    assert len(list(out.glob("a_inpainted.*.png"))) == 3
-    assert kept.stat().st_mtime_ns == first
-    rows = table(out / "manifest.csv")
-    written = [json.loads(row["outputs"]) for row in rows if row["input"] == "scans/a.png"]
-    assert [[path[-5] for path in paths] for paths in written] == [["1", "2"], ["2"], ["3"]]
-
-
 def test_a_name_that_is_no_utf8(scoreinv, scans, mask, tmp_path):
     try:
         (scans / "a.png").rename(scans / os.fsdecode(b"sc\xe9ne.png"))
@@ -324,33 +281,6 @@ def test_pictures_of_a_folder_that_are_not_read_are_told(scoreinv, scans, mask, 
     (tmp_path / "phone" / "d.jxl").write_bytes(b"x")
     refused = scoreinv("inpaint", "phone", "--mask", mask)
     assert (refused.code, "phone: no pictures in this folder, but 1 in unsupported formats" in refused.err) == (2, True)
-
-
-@pytest.mark.slow
-def test_a_folder_as_its_own_output_is_not_its_own_input(scoreinv, scans, mask):
-    """A rerun does what is missing, whatever the first run had named its results, and however it was cut off."""
-    words = ("--mask", mask, "-o", "scans", "--samples", 2)
-    assert scoreinv("inpaint", "scans", *words).code == 0
-    (scans / "manifest.csv").unlink()
-    first = sorted(path.name for path in scans.glob("*_*"))
-    assert first == [f"{name}_inpainted.{i}.png" for name in "abc" for i in (1, 2)]
-    (scans / "b_inpainted.2.png").unlink()
-    Image.fromarray(photo_array()).save(scans / "d_inpainted.png")  # of no picture that is here
-    again = scoreinv("inpaint", "scans/", *words, "--format", "png")
-    assert again.code == 0
-    assert "2 done, 2 skipped because they exist (--overwrite replaces them), 5 left out as results" in again.err
-    assert sorted({path.name for path in scans.glob("*_*")} - set(first)) == [
-        "d_inpainted.png",
-        "d_inpainted_inpainted.1.png",
-        "d_inpainted_inpainted.2.png",
-    ]
-    globbed = [*sorted(str(path) for path in scans.glob("*.png")), "scans/b.jpg"]
-    shell = scoreinv("inpaint", *globbed, "--mask", mask, "-o", "scans/", "--samples", 2, "--json")
-    assert shell.code == 0
-    assert {line["skipped"] for line in lines(shell.out)} == {EXISTS}
-    assert len(lines(shell.out)) == 4
-    other = scoreinv("inpaint", "scans", "--mask", mask, "-o", "elsewhere")
-    assert "4 done, 0 skipped because they exist, 8 left out as results" in other.err
 
 
 def test_the_result_of_one_photo_is_no_input_of_the_folder(scoreinv, scans, mask, tmp_path):
@@ -390,39 +320,6 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, mean
     (out / "a_inpainted.png").unlink()
     told = scoreinv("inpaint", "scans", "--mask", mask).err
     assert "0 done, 2 skipped because they exist (--overwrite replaces them), 1 done by another process" in told
-
-
-def test_samples_that_another_has_written_in_part(scoreinv, scans, mask, tmp_path, meanwhile):
-    (tmp_path / "out").mkdir()
-    meanwhile(lambda: (tmp_path / "out" / "a_inpainted.1.png").write_bytes(b"of another"))
-    words = ("inpaint", "scans/a.png", "scans/c.png", "--mask", mask, "-o", "out", "--samples", 2, "--json")
-    first, second = lines(scoreinv(*words).out)
-    assert first["outputs"] == ["out/a_inpainted.2.png"]
-    assert len(second["outputs"]) == 2
-
-
-def test_single_photos_do_not_share_their_results(scoreinv, photo, mask, tmp_path, meanwhile):
-    meanwhile(lambda: (tmp_path / "photo_inpainted.png").write_bytes(b"of another"))
-    outcome = scoreinv("inpaint", photo, "--mask", mask)
-    assert (outcome.code, "photo_inpainted.png: exists" in outcome.err) == (2, True)
-    assert (tmp_path / "photo_inpainted.png").read_bytes() == b"of another"
-
-
-def test_a_disk_too_full_for_the_manifest(scoreinv, scans, mask, tmp_path, monkeypatch):
-    """It is named once, the pictures are done, and the last line and the status tell."""
-    import errno
-
-    from scoreinv.batch import manifest
-
-    def full(path):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(manifest, "_lock", full)
-    outcome = scoreinv("inpaint", "scans", "--mask", mask)
-    assert outcome.code == 1
-    assert outcome.err.count("manifest.csv: is not writable (No space left on device)") == 1
-    assert "3 done, 0 skipped because they exist, 0 failed, 3 missing in the manifest" in outcome.err
-    assert len(list((tmp_path / "scans_inpainted").glob("*.png"))) == 3
 
 
 def test_what_killed_runs_left_goes(scoreinv, scans, mask, tmp_path):
@@ -470,14 +367,6 @@ def test_an_interrupted_folder_says_what_is_kept_and_how_to_go_on(
         return
     assert "1 done, 2 skipped because they exist" in again.err
     assert again.err.splitlines()[-1].endswith("results and manifest are in my results")
-
-
-def test_an_interrupted_run_that_replaces_results_says_so(scoreinv, scans, mask, interrupted_at_the_third):
-    outcome = scoreinv("inpaint", "scans", "--mask", mask, "-o", "out", "--overwrite")
-    assert outcome.code == 130
-    assert (
-        "2 done and kept, 1 left; the same command processes all again (without --overwrite: the others)" in outcome.err
-    )
 
 
 def test_shards_do_each_picture_once(scoreinv, scans, mask, tmp_path):

@@ -119,7 +119,7 @@ CASES = [
     ("denoise photo.png --steps 5", "--steps needs samples"),
     ("restore photo.png --mask mask.png --no-inpaint", "--mask needs the filling of damage"),
     ("restore photo.png --invert-mask", "need a mask file"),
-    ("restore photo.png --no-inpaint --sensitivity 0.5", "--sensitivity controls damage detection"),
+    ("restore photo.png --no-inpaint --sensitivity 0.5", "--sensitivity needs the setting inpaint"),
     ("restore photo.png --grow 2 --no-inpaint", "--grow does not go with --no-inpaint"),
     ("sample --rtol 0.01 --precision bfloat16", "--precision bfloat16: ODE solvers and likelihood need float32"),
     ("sample --sampler ode --steps 5", "--steps do not go with the sampler ode"),

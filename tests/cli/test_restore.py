@@ -119,17 +119,6 @@ def test_the_defaults_of_a_folder_leave_steps_out(scoreinv, old, tmp_path, monke
     assert json.loads(outcome.out)["steps"] == ["tint", "inpaint"]
 
 
-def test_json(scoreinv, old, model):
-    outcome = scoreinv("restore", "old.png", "--json", "--seed", 3, "--device", "cpu", "--precision", "float32")
-    record = json.loads(outcome.out)
-    assert list(record) == [*COMMON, "color_model", "found", "steps", "damaged", "noise", "notes", "record"]
-    assert (record["seed"], record["model"], record["color_model"]) == (3, str(model), str(model))
-    assert (record["found"], record["damaged"]) == ("tinted", SCRATCH.mean())
-    assert record["steps"] == ["tint", "inpaint", "denoise", "colorize"]
-    assert record["noise"] == pytest.approx(14, rel=0.3)
-    assert (record["method"], outcome.err) == ("pc", "")
-
-
 def test_json_of_a_tint_alone_names_no_model(scoreinv, old):
     outcome = scoreinv("restore", "old.png", "--no-inpaint", "--no-denoise", "--no-colorize", "--json")
     record = json.loads(outcome.out)
@@ -162,29 +151,6 @@ def test_pictures_between_the_steps(scoreinv, old, tmp_path):
     refused = scoreinv("restore", "old.png", "--steps-to", "steps", "-o", "sub/")
     assert (refused.code, "exists" in refused.err, "--steps-to" in refused.err) == (2, True, True)
     assert scoreinv("restore", "old.png", "--steps-to", "steps", "--overwrite").code == 0
-
-
-@pytest.mark.slow
-def test_a_batch_that_was_cut_short_goes_on(scoreinv, tmp_path, monkeypatch):
-    """Also where step pictures of the photo that it was at are written already."""
-    from scoreinv import files
-
-    for name in ("a", "b"):
-        save(tmp_path / f"scans/{name}.png", old_print())
-    write = files.write_picture
-
-    def interrupted(path: str, *rest: object, **more: object) -> None:
-        if path.endswith("b_restored.png"):
-            raise KeyboardInterrupt
-        write(path, *rest, **more)
-
-    words = ("restore", "scans", "--no-colorize", "--steps-to", "steps")
-    monkeypatch.setattr(files, "write_picture", interrupted)
-    assert scoreinv(*words).code == 130
-    assert (tmp_path / "steps/b_1_damage.png").exists()
-    monkeypatch.setattr(files, "write_picture", write)
-    again = scoreinv(*words)
-    assert (again.code, "1 done, 1 skipped because they exist" in again.err) == (0, True)
 
 
 @pytest.mark.parametrize("words", [["old_1_damage.png"], ["second.png", "--mask", "old_1_damage.png"]])

@@ -149,25 +149,6 @@ def set_clock(patch, times):
     patch.setattr("scoreinv.training.train", partial(train, clock=partial(next, times)))
 
 
-@pytest.mark.slow
-def test_a_run_says_what_to_expect_what_it_has_written_and_that_it_is_noise(scoreinv, configuration, monkeypatch):
-    set_clock(monkeypatch, count())
-    run = json.loads(configuration.read_text()) | {"sample_every": 5}
-    configuration.write_text(json.dumps(run))
-    done = scoreinv("train", "--config", configuration, "--out", "my run", "--steps", 10)
-    assert done.code == 0
-    said = [line for line in done.err.splitlines() if line.startswith("scoreinv: ")]  # without progress
-    assert said[:2] == [
-        "scoreinv: reading 4 pictures from data",
-        "scoreinv: training in my run, to 10 steps; Ctrl-C saves, --resume continues",
-    ]
-    written = "my run/model.safetensors, my run/samples/step-000000010.png (10 steps, "
-    assert said[2].startswith(f"scoreinv: {written}")
-    assert said[4].startswith("scoreinv: warning: my run/model.safetensors: hardly better than no model yet: ")
-    for remedy in ("--resume --out 'my run' --steps 50000", "--init"):
-        assert remedy in said[4]
-
-
 def test_a_model_that_takes_observations_starts_one_that_does(scoreinv, tmp_path):
     for more in ((), ("--dry-run",)):
         refused = scoreinv("train", "--sde", "ve", "--init", "photo", "--out", "run", *more)

@@ -1,7 +1,6 @@
 """Colours of references: which places look alike, and what they tell."""
 
 import math
-from itertools import product
 
 import pytest
 import torch
@@ -11,10 +10,9 @@ from torch import Tensor
 
 from scoreinv.conditional import references as matching
 from scoreinv.conditional.colour import ColourPrior
-from scoreinv.conditional.references import ColourPlaces, GrayPlaces, match_references, resemblance, similarity_to
+from scoreinv.conditional.references import ColourPlaces, GrayPlaces, match_references, resemblance
 from scoreinv.models.places import colour_places_of, gray_places_of, maps_of
 from scoreinv.models.weights import load_encoder
-from scoreinv.networks.place_embedding import Colours
 
 SIDE, DEPTH = 10, 400
 WEIGHTS = torch.tensor([0.299, 0.587, 0.114])
@@ -59,36 +57,10 @@ def test_a_translated_copy_matches_by_its_displacement() -> None:
     torch.testing.assert_close(told.chroma[0], CHROMA, rtol=0, atol=1e-3)
 
 
-def test_places_resemble_the_material_that_is_most_like_theirs() -> None:
-    one, other = torch.eye(48)[:2]
-    both = (one + other) / 2
-    looks = unlike()._replace(colour_weights=torch.stack([one, other, both, one], dim=1), size=(2, 2))
-    found = similarity_to(torch.tensor([[True, False], [False, False]]), looks)
-    torch.testing.assert_close(found, torch.tensor([[1.0, 0.0], [0.5 ** (matching._MATERIAL / 2), 1.0]]))
-    assert similarity_to(torch.tensor([[True, True], [False, False]]), looks)[0, 1] == 1
-
-
 def test_noise_matches_nothing() -> None:
     told = match_references([photograph(unlike(1), CHROMA.flatten(1))], unlike())
     assert told.prior_weight.min() > 0.999
     assert told.chroma.abs().max() < 1e-3
-
-
-def test_pictures_that_resemble_each_other_need_be_less_alike_and_other_luma_more() -> None:
-    """A cosine of .6 and a difference of luma of .2, beside a place that both have, or not."""
-    axes, luma = torch.eye(4), torch.full((2,), 0.5)
-    one = GrayPlaces(axes[:, :2], 100 * axes[:, :2], ANY, luma, (1, 2))
-    some, shared, new = 0.6 * axes[0] + 0.8 * axes[2], axes[1], axes[3]
-    unlike = matching._THRESHOLD_RISE * (matching._SAME_KIND - 0.6)
-    for keys, lighter, needed in (
-        ((some, shared), 0.0, 0.0),
-        ((some, new), 0.0, unlike),
-        ((some, shared), 0.2, matching._LUMA * 0.2**2),
-    ):
-        other = one._replace(keys=torch.stack(keys, dim=1), luma=luma + torch.tensor([lighter, 0.0]))
-        told = match_references([photograph(other, torch.zeros(3, 2))], one)
-        odds = math.exp(matching._SHARPNESS * (0.6 - matching._THRESHOLD - needed))
-        assert float(told.prior_weight[0, 0, 0, 0]) == pytest.approx(1 / (1 + odds**2), rel=1e-4)
 
 
 def test_pictures_resemble_each_other_as_the_one_does_that_has_more_of_its_own() -> None:
@@ -108,25 +80,6 @@ def test_what_is_darker_takes_as_much_less_colour_and_what_is_lighter_no_more() 
         torch.testing.assert_close(told.chroma[0, :, 0, 0], share * chroma[:, 0] * taken)
 
 
-def test_places_count_as_far_as_their_colours_are_those_of_one_stuff() -> None:
-    colours = Colours().requires_grad_(False)
-    colours.centres[:] = drawn(3, 48)
-    colours.log_width[:] = -6  # so that a chroma belongs to one Gaussian alone
-    centres = colours.centres[:, :2]
-    looks = GrayPlaces(torch.eye(2), 100 * torch.eye(2), ANY, torch.full((2,), 0.5), (1, 2))
-    for here, there in ((0.3, 0.5), (0.5, 0.3)):
-        one, other = (
-            looks._replace(colour_weights=torch.eye(48)[:, :2] * share + (1 - share) / 48) for share in (here, there)
-        )
-        of_it = [share + (1 - share) / 48 for share in (here, there)]
-        alike = math.sqrt(math.prod(of_it)) + 47 / 48 * math.sqrt((1 - here) * (1 - there))
-        odds = ALIKE * alike**matching._MATERIAL * min(1, of_it[0] / of_it[1])
-        told = match_references([ColourPlaces(other, centres, colours.log_densities(centres).softmax(0))], one)
-        torch.testing.assert_close(
-            told.prior_weight, torch.full_like(told.prior_weight, 1 / (1 + odds**2)), rtol=0.01, atol=0
-        )
-
-
 def test_most_of_a_thing_decides_for_all_of_it() -> None:
     """Of two halves that are seen apart, three fifths of the left one and a fifth of the right one have a match."""
     looks = unlike()._replace(keys=torch.zeros(DEPTH, SIDE * SIDE))
@@ -139,21 +92,6 @@ def test_most_of_a_thing_decides_for_all_of_it() -> None:
     trust = 1 - told.prior_weight[0, 0, SIDE // 2]
     assert trust[:2].min() > 0.6  # of themselves nothing
     assert trust[5:].max() < 0.25  # one of them of itself all
-
-
-def test_neighbours_vote_by_distance_luma_and_features() -> None:
-    """Terms of a log weight: half the squares of a distance over 5 and of a step of luma over .06, and 12 cosines."""
-    luma, features = torch.rand(6), F.normalize(drawn(3, 6), dim=0)
-    looks = GrayPlaces(torch.eye(6), features, ANY, luma, (2, 3))
-    places = [(row, column) for row in range(2) for column in range(3)]
-    weights = torch.empty(6, 6)
-    for i, j in product(range(6), repeat=2):
-        away = math.dist(places[i], places[j]) / 5
-        step = float(luma[i] - luma[j]) / 0.06
-        weights[i, j] = math.exp(12 * float(features[:, i] @ features[:, j]) - (away**2 + step**2) / 2)
-    torch.testing.assert_close(
-        matching._neighbours(looks), weights / weights.sum(1, keepdim=True), rtol=1e-4, atol=1e-6
-    )
 
 
 def test_places_are_compared_by_maps_of_the_picture_and_of_twice_its_size(prior: ColourPrior) -> None:

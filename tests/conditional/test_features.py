@@ -20,8 +20,7 @@ from scoreinv.conditional.prior import known_gray_weights
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.guidance import Conditioned, Observation
 from scoreinv.models.config import ColourConfig
-from scoreinv.models.model_file import read_metadata, read_model
-from scoreinv.networks.encoder import FEATURES, Encoder
+from scoreinv.networks.encoder import FEATURES
 from scoreinv.operators import ObservedComponents, gray
 from scoreinv.operators.luma import luma
 from scoreinv.sdes import VE
@@ -31,11 +30,9 @@ from scoreinv.training.config import DataConfig, TrainingConfig
 from scoreinv.training.data.pictures import load_pictures
 from scoreinv.training.data.prints import on_colour_film, on_old_print, on_other_film
 from scoreinv.training.learners import ConditionalLearner, NoisyBatch, ObservationConfig, ObservedBatch, luma_features
-from scoreinv.training.loop import train
 from scoreinv.training.presets import conditional_training
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import MIRRORED
-from scoreinv.windows.transforms import crops, turn, turn_back
+from scoreinv.windows.transforms import MIRRORED, crops, turn, turn_back
 
 SHOWN = replace(SMALL, multipliers=(1, 1, 1), condition_channels=17, feature_channels=FEATURES)
 CONFIG = ColourConfig(SHOWN, VE(0.01, 20.0), ResidualPreconditioning(luma_scale=2), image_size=16, encoder_scale=4)
@@ -172,22 +169,6 @@ def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ColourPrior)
     lacking = [name for name, value in prior.network.named_parameters() if value.requires_grad and value.grad is None]
     assert not lacking
     prior.zero_grad()
-
-
-@pytest.mark.slow
-def test_a_prior_is_trained_with_it_and_saved_without_the_encoder(photographs: Path, tmp_path: Path) -> None:
-    before = {name: value.clone() for name, value in CONFIG.build().encoder.state_dict().items()}
-    trained = train(training(photographs), tmp_path / "run").trained
-    again = read_model(tmp_path / "run" / "model.safetensors")
-    assert again.encoder_scale == 4
-    assert isinstance(again.encoder, Encoder)
-    for name, value in trained.encoder.state_dict().items():
-        assert torch.equal(value, before[name])
-    luma, x = gray_picture(64, 64), draw(1, 3, 16, 16)
-    torch.testing.assert_close(*[given(model, 16, 16, luma).noise(x, 0.5) for model in (trained, again)])
-    path = tmp_path / "run" / "model.safetensors"
-    assert path.stat().st_size < 1e6  # the encoder has 19 MB
-    assert read_metadata(path)[0].network.feature_channels == FEATURES
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from scoreinv.training.data.pictures import Pictures
 from scoreinv.training.learners import ConditionalLearner, ObservationConfig
 from scoreinv.training.presets import conditional_training
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import MIRRORED
+from scoreinv.windows.transforms import MIRRORED
 
 READING = ResidualPreconditioning(luma_scale=2)
 NETWORK = replace(SMALL, condition_channels=READING.condition_channels)

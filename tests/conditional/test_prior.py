@@ -28,15 +28,13 @@ from scoreinv.sdes import SDE, VE, VP
 from scoreinv.system.errors import Cancelled, CheckpointError, InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.tasks.inpaint import inpaint
-from scoreinv.tasks.noise_streams import PictureNoise
-from scoreinv.tasks.requests import COLOR_SATURATION, COLOR_TEMPERATURE, MEAN_DRAWS, NARROW_FILL_STEPS, ColorizeRequest
+from scoreinv.tasks.requests import COLOR_SATURATION, NARROW_FILL_STEPS, ColorizeRequest
 from scoreinv.training.config import DataConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.data import batches
 from scoreinv.training.data.synthetic_damage import draw_hole
 from scoreinv.training.learners import ConditionalLearner, NoisyBatch, ObservationConfig, draw_observed
 from scoreinv.training.loop import train
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import MIRRORED
 
 pytestmark = pytest.mark.portable
 
@@ -165,31 +163,6 @@ def test_a_posterior_mean_tells_its_end_and_can_be_stopped(task) -> None:
     assert told[-1] == 1.0
     with pytest.raises(Cancelled):
         task(picture, prior=conditional_prior(), estimate="mean", callback=lambda _: False)
-
-
-def test_colours_deviate_from_the_mean_by_a_part_of_the_drawn_deviation(monkeypatch: pytest.MonkeyPatch) -> None:
-    draw_colours = partial(colorize, np.full((16, 16), 0.5), prior=conditional_prior(), saturation=0.2)  # in gamut
-    mean, default = draw_colours().image, draw_colours(steps=3, estimate="sample")
-    monkeypatch.setattr("scoreinv.tasks.colorize.COLOR_TEMPERATURE", 1.0)
-    whole = draw_colours(steps=3, estimate="sample").image
-    assert abs(whole - mean).max() > 0.02
-    np.testing.assert_allclose(default.image - mean, COLOR_TEMPERATURE * (whole - mean), atol=1e-5)
-    assert default.nfe == 3 + MEAN_DRAWS * len(MIRRORED)
-
-
-def test_the_noises_of_a_mean_are_independent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of samples come in pairs of opposite sign."""
-    drawn: list[torch.Tensor] = []
-
-    class Noted(PictureNoise):
-        def normal(self, *given: Any, **options: Any) -> torch.Tensor:
-            drawn.append(super().normal(*given, **options))
-            return drawn[-1]
-
-    monkeypatch.setattr("scoreinv.tasks.colorize.PictureNoise", Noted)
-    colorize(np.full((16, 16), 0.5), prior=conditional_prior(), estimate="mean")
-    correlations = np.corrcoef(torch.cat(drawn).flatten(1).numpy())
-    np.testing.assert_allclose(correlations, np.eye(MEAN_DRAWS), atol=0.2)
 
 
 def test_the_chroma_of_the_mean_and_of_samples_is_strengthened() -> None:

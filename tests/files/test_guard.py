@@ -9,7 +9,7 @@ import warnings
 import pytest
 import tifffile
 from picture_files import LONG, PIXELS, RATIONAL, SHORT, broken_deflate, plain, rare, refused, saved
-from PIL import BmpImagePlugin, Image, PngImagePlugin, TiffImagePlugin
+from PIL import BmpImagePlugin, Image, TiffImagePlugin
 
 from scoreinv.files import guard
 from scoreinv.files.read import read_picture
@@ -58,14 +58,6 @@ def test_nothing_is_said_but_the_error(name, capfd, recwarn):
         logging.getLogger().handlers = handlers
     assert capfd.readouterr() == ("", "")
     assert not recwarn.list
-
-
-def test_other_code_may_replace_the_filters_meanwhile():
-    with warnings.catch_warnings():
-        with guard.guarded("a", "b"):
-            warnings.resetwarnings()
-        assert not warnings.filters
-    assert PngImagePlugin.MAX_TEXT_CHUNK == 1 << 20
 
 
 def test_what_is_held_back_comes_again_after_the_last_thread(capfd):

@@ -10,10 +10,10 @@ from numpy.testing import assert_array_equal
 from picture_files import refused, saved
 from PIL import Image
 
-from scoreinv.files import heif, read
+from scoreinv.files import heif
 from scoreinv.files.read import decode, read_picture
 from scoreinv.files.write import check_format, picture_bytes
-from scoreinv.imaging.metadata import Metadata, orient
+from scoreinv.imaging.metadata import orient
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import InputError, SettingError
 
@@ -73,7 +73,7 @@ def test_ten_bits_are_kept_and_white_is_white(mode, caplog):
     assert not caplog.records
 
 
-def test_bits_that_are_lost_are_told(monkeypatch):
+def test_bits_that_are_lost_are_told():
     """The configuration of an AV1 stream stands in the file's head."""
     data = saved(Image.fromarray(ramp()), "AVIF")
     assert decode(data).note is None
@@ -82,8 +82,6 @@ def test_bits_that_are_lost_are_told(monkeypatch):
         stream = io.BytesIO(data[:place] + bytes([data[place] | byte]) + data[place + 1 :])
         stream.seek(0, io.SEEK_END)  # where decoding leaves it
         assert heif.avif_note(stream) == f"its {bits} bits are rounded to 8"
-    monkeypatch.setattr(heif, "avif_note", lambda _: "bits are lost")
-    assert decode(data).note == "bits are lost"
 
 
 @pytest.mark.parametrize(("code", "curve"), [(16, "PQ"), (18, "HLG")])
@@ -169,15 +167,6 @@ def test_premultiplied_colours_are_divided_by_their_alpha():
     assert heif.decoding_bytes(Stated(pixels)) == 2 * 1 * (4 + 2 * 4) * 2
     assert heif.decoding_bytes(Stated(pixels, "RGB")) == 2 * (4 + 2 * 3)
     assert heif.decoding_bytes(Stated(pixels, "L")) == 2 * (4 + 2)
-
-
-def test_a_file_without_pictures_or_of_another_size_than_stated(monkeypatch):
-    data = picture_bytes(Picture(ramp()), "a.heic")
-    monkeypatch.setattr(heif, "decode_heic", lambda _: (ramp(20, 20), Metadata(), None))
-    refused(data, "another size than stated")
-    accepts, _, density = read._KINDS["HEIC"]
-    monkeypatch.setitem(read._KINDS, "HEIC", (accepts, lambda _: [], density))
-    refused(data, "contains no picture")
 
 
 def test_prefixes_of_both_formats():

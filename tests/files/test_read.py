@@ -5,7 +5,6 @@ import logging
 import struct
 import sys
 import zlib
-from pathlib import PurePath
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from picture_files import PIXELS, png_with, refused, samples, saved
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageCms, ImageFile
 from shell import image
 
-from scoreinv.files.read import decode, is_picture, read_picture, stated_pixels
+from scoreinv.files.read import decode, read_picture, stated_pixels
 from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import InputError
@@ -49,15 +48,6 @@ def test_what_is_no_picture_has_no_pixels(tmp_path):
         assert stated_pixels(str(tmp_path / name)) == 0
 
 
-def test_pictures_of_a_folder_are_known_by_their_suffix():
-    known = "png jpg jpeg jpe jfif tif tiff webp bmp gif pnm pbm pgm ppm heic heif hif avif"
-    for suffix in known.split():
-        assert is_picture(PurePath(f"in/a.{suffix}"))
-        assert is_picture(PurePath(f"a.{suffix.upper()}"))
-    for other in ("a", "png", "a.txt", "a.png.part", ".a.png", ".in/a.png", "in/.deep/a.png"):
-        assert not is_picture(PurePath(other))
-
-
 def test_pnm_of_numbers_in_text():
     assert read_picture(b"P3 2 1 255 1 2 3 4 5 6").pixels.tolist() == [[[1, 2, 3], [4, 5, 6]]]
 
@@ -76,21 +66,6 @@ def test_palette_becomes_colour_and_says_so_once(tmp_path, caplog, keyed):
     if keyed:
         assert_array_equal(picture.pixels[..., 3], np.where(index == 2, 0, 255))
     assert [record.getMessage() for record in caplog.records] == [f"{tmp_path / 'a.png'}: palette colours become sRGB"]
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_cmyk_becomes_srgb_and_says_so_once(caplog, kind):
-    ink = np.zeros((16, 24, 4), dtype=np.uint8)
-    ink[:, 12:, 0] = 255
-    exif = Image.Exif()
-    exif[271] = "Maker"
-    with caplog.at_level(logging.WARNING):
-        picture = read_picture(saved(Image.fromarray(ink, "CMYK"), kind, dpi=(300, 300), exif=exif))
-    assert picture.mode == "RGB"
-    assert_array_equal(np.abs(picture.pixels[8, [2, 20]].astype(int) - [[255, 255, 255], [0, 255, 255]]) <= 2, True)
-    assert picture.metadata.dpi == (300, 300)
-    assert b"Maker" in (picture.metadata.exif or b"")
-    assert [record.getMessage() for record in caplog.records] == ["the picture: CMYK becomes sRGB"]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -19,11 +19,10 @@ from picture_files import (
     rare,
     refused,
     samples,
-    saved,
     tiff,
     tiled,
 )
-from PIL import Image, TiffImagePlugin
+from PIL import TiffImagePlugin
 
 from scoreinv.files import tiff as directories
 from scoreinv.files.read import read_picture
@@ -37,27 +36,6 @@ def test_the_files_made_here_are_read():
             assert_array_equal(read_picture(plain(order=order, big=big)).pixels, PIXELS)
     assert_array_equal(read_picture(tiled()).pixels, PIXELS)
     assert read_picture(rare()).pixels.shape == (6, 5, 2)
-
-
-@pytest.mark.parametrize(("byteorder", "compression", "tile"), [("<", None, (16, 16)), (">", "zlib", None)])
-@pytest.mark.parametrize("planes", ["contig", "separate"])
-@pytest.mark.parametrize("mode", CHANNELS)
-def test_16_bits_of_every_layout(tmp_path, byteorder, compression, planes, tile, mode):
-    pixels = samples(mode, np.uint16)
-    apart = planes == "separate" and mode != "L"
-    tifffile.imwrite(
-        tmp_path / "a.tif",
-        np.moveaxis(pixels, -1, 0) if apart else pixels,
-        byteorder=byteorder,
-        compression=compression,
-        planarconfig=None if mode == "L" else planes,
-        photometric="rgb" if mode.startswith("RGB") else "minisblack",
-        extrasamples=["unassalpha"] if mode.endswith("A") else None,
-        tile=tile,
-    )
-    again = read_picture(tmp_path / "a.tif")
-    assert again.pixels.dtype == np.uint16
-    assert_array_equal(again.pixels, pixels)
 
 
 def test_colours_above_their_alpha_become_full():
@@ -194,58 +172,7 @@ def test_samples_of_12_and_32_bits_are_refused(bits):
     refused(plain(data=bytes(size), change={258: (SHORT, bits), 279: (LONG, size)}), "12 or 32 bits", "16 bits")
 
 
-def nested(tags: dict[int, int], order: str, big: bool) -> bytes:
-    """A directory of whole numbers."""
-    word, sides = ("Q", 8) if big else ("I", 4)
-    entries = (
-        struct.pack(f"{order}HH{word}", tag, LONG, 1) + struct.pack(f"{order}I", value).ljust(sides, b"\0")
-        for tag, value in tags.items()
-    )
-    return struct.pack(order + ("Q" if big else "H"), len(tags)) + b"".join(entries) + bytes(sides)
-
-
-@pytest.mark.parametrize("channels", [1, 2])  # Pillow reads the first, but no BigTIFF of the order MM
-@pytest.mark.parametrize("big", [False, True])
-@pytest.mark.parametrize("order", "<>")
-def test_orientation_and_metadata_of_every_format(order, big, channels):
-    """With an EXIF directory behind the pixels, and one within that."""
-    head = 16 if big else 8
-    pixels = np.arange(30 * channels, dtype=np.uint16).reshape(6, 5, channels)
-    data = pixels.astype(f"{order}u2").tobytes()
-    size = len(data)
-    for tags in ({4097: 7}, {34855: 400, 40965: head + size}):
-        place, data = head + len(data), data + nested(tags, order, big)
-    tags = {258: (SHORT, *[16] * channels), 277: (SHORT, channels), 278: (SHORT, 6), 338: (SHORT, 2)}
-    tags |= {273: (LONG, head), 279: (LONG, size), 274: (SHORT, 6), 18246: (SHORT, 4), 34665: (LONG, place)}
-    tags |= {282: (RATIONAL, 100, 1), 283: (RATIONAL, 200, 1), 296: (SHORT, 2)}
-    whole = tiff(LAYOUT | tags, data, order=order, big=big, change={338: None} if channels == 1 else None)
-    picture = read_picture(whole)
-    assert_array_equal(picture.pixels, np.rot90(pixels.squeeze(), -1))
-    assert picture.metadata.dpi == (200, 100)
-    exif = Image.Exif()
-    exif.load(picture.metadata.exif)
-    assert dict(exif) | {34665: None} == {18246: 4, 34665: None}
-    assert (exif.get_ifd(34665)[34855], exif.get_ifd(40965)) == (400, {4097: 7})
-
-
 # --- directories ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("big", [False, True])
-def test_a_chain_ends_where_it_runs_into_itself(big):
-    assert_array_equal(read_picture(plain(big=big, following=(16 if big else 8) + 30)).pixels, PIXELS)
-    data = io.BytesIO()
-    with tifffile.TiffWriter(data, bigtiff=big) as writer:
-        for _ in range(3):
-            writer.write(PIXELS, photometric="minisblack", metadata=None)
-    with tifffile.TiffFile(io.BytesIO(data.getvalue())) as file:
-        links = [page.offset + (8 + 20 * len(page.tags) if big else 2 + 12 * len(page.tags)) for page in file.pages]
-        first, second, _ = (page.offset for page in file.pages)
-    for at, target, count in ((links[2], first, 3), (links[1], second, 2), (links[1], 10**6, 2)):
-        turned = bytearray(data.getvalue())
-        struct.pack_into("<Q" if big else "<I", turned, at, target)
-        assert_array_equal(read_picture(bytes(turned), frame=count - 1).pixels, PIXELS)
-        refused(bytes(turned), f"from 0 to {count - 1}", frame=count)
 
 
 def test_many_frames(limit):
@@ -374,14 +301,3 @@ def test_strips_of_unstated_or_wrong_length_are_read():
     assert_array_equal(read_picture(plain(change={279: (LONG, 10**6)})).pixels, PIXELS)
     assert_array_equal(read_picture(plain(change={278: (LONG, 2**32 - 1)})).pixels, PIXELS)
     assert_array_equal(read_picture(plain(change={277: None, 278: None})).pixels, PIXELS)
-
-
-@pytest.mark.parametrize(
-    ("compression", "mode"),
-    [
-        *(("group4", "1"), ("group3", "1"), ("tiff_lzw", "L"), ("packbits", "L"), ("jpeg", "L")),
-        *(("tiff_adobe_deflate", "L"), ("tiff_deflate", "L")),
-    ],
-)
-def test_an_empty_picture_is_short_by_right(compression, mode):
-    assert read_picture(saved(Image.new(mode, (3000, 4000)), "TIFF", compression=compression)).pixels.max() == 0

@@ -105,16 +105,6 @@ def unwritable(path: Path, *words: str, picture: Picture | None = None) -> None:
         assert word in str(caught.value)
 
 
-def test_existing_files_are_replaced_only_when_asked(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"precious")
-    unwritable(path, "exists", "or replace it")
-    assert path.read_bytes() == b"precious"
-    write_picture(path, Picture(samples("L")), overwrite=True)
-    assert_array_equal(read_picture(path).pixels, samples("L"))
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
-
-
 def test_a_file_that_appears_meanwhile_is_kept(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     save = Image.Image.save
@@ -256,15 +246,3 @@ def test_colours_of_single_pixels_survive_by_default(suffix):
     columns = np.array([[200, 60, 60], [60, 60, 200]], np.uint8)[np.arange(32) % 2]
     pixels = np.tile(columns, (32, 1, 1))
     assert np.abs(read_picture(picture_bytes(Picture(pixels), f"a.{suffix}")).pixels.astype(int) - pixels).mean() < 5
-
-
-@pytest.mark.parametrize("suffix", ["jpg", "webp", "avif", "heic"])
-def test_a_lower_quality_takes_fewer_bytes(tmp_path, suffix):
-    if suffix == "heic":
-        pytest.importorskip("pillow_heif")
-    picture, paths = Picture(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)), []
-    for quality in (20, 80, None):
-        paths.append(tmp_path / f"{quality}.{suffix}")
-        write_picture(paths[-1], picture, quality=quality)
-    sizes = [path.stat().st_size for path in paths]
-    assert sizes[0] < sizes[1] < sizes[2]

@@ -17,7 +17,6 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from processes import cpu_seconds, wait_for
-from scipy.ndimage import gaussian_filter
 
 from scoreinv.cli.gimp import plugin
 from scoreinv.files.read import read_picture
@@ -214,62 +213,6 @@ def test_a_selection_is_filled_and_all_else_is_kept_to_the_bit(gimp, served, tmp
         assert np.array_equal(whole[inside], erased[inside])
 
 
-OTHERS = """
-strokes = opened("strokes.png").get_layers()[0]
-image = opened("grey.png")
-layer = image.get_layers()[0]
-layer.set_offsets(3, 5)
-strokes.set_offsets(3, 5)
-told(said=run("colorize", layer, strokes=strokes), names=[each.get_name() for each in image.get_layers()],
-     rgb=image.get_base_type() == Gimp.ImageBaseType.RGB, at=list(image.get_layers()[0].get_offsets())[1:])
-image.remove_layer(layer)
-image.resize_to_layers()
-saved(image, "coloured.png")
-image = opened("noisy.png")
-told(said=run("denoise", image.get_layers()[0], noise=25.0), names=[each.get_name() for each in image.get_layers()])
-saved(image, "clean.png")
-image = opened("noisy.png")
-run("denoise", image.get_layers()[0], noise=25.0, keep_grain=0.5)
-saved(image, "half.png")
-image = opened("scratched.png")
-told(said=run("restore", image.get_layers()[0], colorize=False))
-told(said=run("denoise", image.get_layers()[0]), names=[each.get_name() for each in image.get_layers()])
-told(said=run("fill", image.get_layers()[0]))
-told(said=run("denoise", image.get_layers()[0], noise=9.0),
-     tasks=re.findall(r'scoreinv:task">(\\w+)<', image.get_metadata().serialize()))
-image = opened("grey.png")
-told(said=run("restore", image.get_layers()[0], inpaint=False, denoise=False, saturation=0.0))
-saved(image, "uncoloured.png")
-"""
-
-
-def test_colours_noise_and_damage(gimp, served, tmp_path):
-    """Without a selection all of the layer; a grey picture is in colours then, and strokes say which."""
-    grey = photo(tmp_path / "grey.png", grey=True)
-    truth = photo(tmp_path / "scratched.png")
-    noisy = photo(tmp_path / "noisy.png", noise=25)
-    strokes = np.zeros((96, 96, 4), np.uint8)
-    strokes[20:30, 20:80] = 30, 200, 30, 255
-    (tmp_path / "strokes.png").write_bytes(picture_bytes(Picture(strokes), "strokes.png"))
-    coloured, clean, restored, twice, unselected, recorded, uncoloured = gimp.run(OTHERS, tmp_path)
-    assert [report["said"] for report in (coloured, clean, restored, twice, uncoloured)] == [["success", ""]] * 5
-    assert (coloured["names"][0], coloured["rgb"], coloured["at"]) == ("Colorize", True, [3, 5])
-    found = pixels(tmp_path / "coloured.png")[..., :3].astype(float)
-    luma = found @ [0.299, 0.587, 0.114]
-    assert np.abs(luma - grey).mean() < 1
-    red, green, blue = found[20:30, 20:80].reshape(-1, 3).mean(0)
-    assert green > max(red, blue) + 20
-    assert np.ptp(pixels(tmp_path / "uncoloured.png")[..., :3], axis=-1).max() <= 1
-    assert clean["names"][0] == "Denoise"
-    error = np.square(pixels(tmp_path / "clean.png")[..., :3] - truth.astype(float)).mean()
-    assert error < 0.5 * np.square(noisy - truth.astype(float)).mean()
-    mixed = np.mean([pixels(tmp_path / "clean.png")[..., :3], noisy], axis=0)
-    assert np.abs(pixels(tmp_path / "half.png")[..., :3] - mixed).mean() < 0.5
-    assert unselected["said"] == ["execution-error", "Select an area of this layer to fill."]
-    assert recorded["said"] == ["success", ""]
-    assert (recorded["tasks"][0], recorded["tasks"][-1]) == ("restore", "denoise")
-
-
 LARGE = """
 image = opened("large.png")
 layer = image.get_layers()[0]
@@ -347,87 +290,3 @@ class Other(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
-
-
-AGAIN = """
-image = opened("photo.png")
-layer = image.get_layers()[0]
-def filled(x, **options):
-    image.select_rectangle(Gimp.ChannelOps.REPLACE, x, 30, 20, 20)
-    told(said=run("fill", options.pop("on", layer), **options))
-filled(10)
-first = image.get_layers()[0]
-filled(10, seed=1)
-second = image.get_layers()[0]
-filled(60, on=second)
-Gimp.Selection.none(image)
-saved(image, "filled.png")
-told(said=run("denoise", layer, noise=1.0))
-told(names=[each.get_name() for each in image.get_layers()],
-     ordered=[each.get_id() for each in image.get_layers()[2:]] == [each.get_id() for each in (second, first, layer)])
-saved(image, "denoised.png")
-image.remove_layer(second)
-image.get_layers()[0].set_visible(False)
-saved(image, "without.png")
-"""
-
-
-def test_another_result_is_on_top_and_begins_with_what_is_seen(gimp, served, tmp_path):
-    """A fill, another of the same place, one elsewhere with the result chosen, and then the noise of all."""
-    known = photo(tmp_path / "photo.png").astype(float)
-    *said, order = gimp.run(AGAIN, tmp_path)
-    assert [report["said"] for report in said] == [["success", ""]] * 4
-    assert (order["names"][0], len(order["names"]), order["ordered"]) == ("Denoise", 5, True)
-    seen, denoised, first = (
-        pixels(tmp_path / name)[..., :3].astype(float) for name in ("filled.png", "denoised.png", "without.png")
-    )
-    same, elsewhere = (slice(30, 50), slice(10, 30)), (slice(30, 50), slice(60, 80))
-    assert (seen[same] != first[same]).any()  # of the other seed
-    assert np.array_equal(seen[elsewhere], first[elsewhere])
-    earlier = np.abs(denoised[same] - first[same]).mean()
-    assert np.abs(denoised[same] - seen[same]).mean() < 0.5 * earlier  # it began with the later result
-    for place in (same, elsewhere):
-        drawn = np.abs(seen[place] - known[place]).mean()
-        assert np.abs(denoised[place] - seen[place]).mean() < 0.5 * drawn
-
-
-MORE = """
-def bounds():
-    return list(Gimp.Selection.bounds(image))[1:]
-image = opened("photo.png")
-layer = image.get_layers()[0]
-layer.set_offsets(4, 6)
-told(said=run("select", layer))
-image.select_rectangle(Gimp.ChannelOps.REPLACE, 4 + 8, 6 + 8, 120, 120)
-told(said=run("select", layer, shadow=True), bounds=bounds(), layers=len(image.get_layers()),
-     channels=len(image.get_channels()), chosen=[each.get_name() for each in image.get_selected_layers()],
-     was=layer.get_name())
-Gimp.Selection.none(image)
-told(said=run("damage", layer, sensitivity=0.9), empty=Gimp.Selection.is_empty(image))
-Gimp.Selection.none(image)
-blurred = opened("blurred.png").get_layers()[0]
-told(said=run("deblur", blurred), names=[each.get_name() for each in blurred.get_image().get_layers()])
-told(said=run("upscale", layer, factor=3), size=max(each.get_width() for each in Gimp.get_images()))
-image.select_rectangle(Gimp.ChannelOps.REPLACE, 30, 30, 20, 20)
-told(said=run("fill", layer, results=3),
-     shown=[[each.get_name(), each.get_visible()] for each in image.get_layers()[:3]])
-"""
-
-
-def test_objects_damage_blur_size_and_several_results(gimp, served, tmp_path):
-    """A rectangle becomes the selection of the object in it; damage becomes one, too."""
-    photo(tmp_path / "photo.png", side=144)
-    blurred = gaussian_filter(read_picture(PHOTO).pixels[:256, :256], (1.5, 1.5, 0))
-    (tmp_path / "blurred.png").write_bytes(picture_bytes(Picture(blurred), "blurred.png"))
-    without, selected, damaged, sharp, large, fills = gimp.run(MORE, tmp_path)
-    assert without["said"] == ["execution-error", "Select a rectangle around an object of this layer."]
-    assert [report["said"] for report in (selected, damaged, sharp, large, fills)] == [["success", ""]] * 5
-    left, top, right, bottom = selected["bounds"][-4:]
-    assert 4 <= left < right <= 148
-    assert 6 <= top < bottom <= 150
-    assert selected["bounds"] != [12, 14, 132, 134]
-    assert (selected["layers"], selected["channels"], selected["chosen"]) == (1, 0, [selected["was"]])
-    assert not damaged["empty"]
-    assert sharp["names"][0] == "Deblur"
-    assert large["size"] == 432
-    assert fills["shown"] == [[f"Fill the selection {number}", number == 1] for number in (1, 2, 3)]

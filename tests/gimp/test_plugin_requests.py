@@ -15,19 +15,19 @@ from unittest.mock import MagicMock
 
 import pytest
 
-import scoreinv
-
-SOURCE = Path(scoreinv.__file__).parent / "gimp" / "plugin.py"
+from scoreinv.cli import gimp as gimp_command
 
 
 @pytest.fixture
-def plugin(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    source = tmp_path / "scoreinv.py"
+    source.write_text(gimp_command.plugin())
     gimp = MagicMock()
     gimp.PlugIn, gimp.Layer = object, SimpleNamespace
     names = {name: MagicMock() for name in ("Gegl", "GimpUi", "Gio", "GLib", "GObject")}
     monkeypatch.setitem(sys.modules, "gi", MagicMock())
     monkeypatch.setitem(sys.modules, "gi.repository", SimpleNamespace(Gimp=gimp, **names))
-    spec = importlib.util.spec_from_file_location("scoreinv_plugin", SOURCE)
+    spec = importlib.util.spec_from_file_location("scoreinv_plugin", source)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -172,7 +172,8 @@ def asked_by(plugin: ModuleType, monkeypatch: pytest.MonkeyPatch, task: str, rep
     monkeypatch.setattr(plugin, "_png", lambda *given: b"png")
     monkeypatch.setattr(plugin, "_await_job", lambda *_: next(answers))
     monkeypatch.setattr(plugin, "_insert", lambda contents, *given: inserted.append((contents, given[-1])))
-    plugin._run_task(task, layer, options)
+    unset = {each["name"]: -1.0 if each["value"] is None else each["value"] for each in plugin.CONTROLS[task]}
+    plugin._run_task(task, layer, unset | options)
     assert requests[0] == ("/api/photos", b"png", {"look": False})
     return requests[1:], inserted
 
@@ -193,10 +194,10 @@ def test_results_are_drawn_with_following_seeds(plugin: ModuleType, monkeypatch:
 
 
 def test_options_without_a_value_are_left_to_the_server(plugin: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"noise": 0.0, "tone": -1.0, "saturation": 0.0, "sensitivity": 0.5, "inpaint": False}
+    given = {"noise": 0.0, "saturation": 0.0, "sensitivity": 0.5, "inpaint": False}
     reports = [report("a", another=False)]
     requests, inserted = asked_by(plugin, monkeypatch, "restore", reports, results=3, seed=0, **given)
-    sent = {"saturation": 0.0, "sensitivity": 0.5, "inpaint": False, "seed": 0}
+    sent = given | {"seed": 0, "denoise": True, "keep_grain": 0.0, "colorize": True, "keep_tint": False}
     assert [(path, query) for path, _, query in requests] == [("/api/photos/photo/restore", sent)]
     assert inserted == [([b"/api/photos/a/file"], "Restore")]
     requests, _ = asked_by(plugin, monkeypatch, "colorize", [report("a")], strokes=MagicMock(), results=1, seed=1)
@@ -250,3 +251,17 @@ def test_results_of_a_layer_are_those_above_it(plugin: ModuleType) -> None:
     own.get_image.return_value, own.get_parent.return_value = image, None
     assert [plugin._original(each) for each in (own, first)] == [5, 5]
     assert plugin._results(own) == [second, first]
+
+
+def test_the_dialog_has_the_ranges_of_the_requests(plugin: ModuleType) -> None:
+    procedure = MagicMock()
+    for task in plugin.FILTERS:
+        plugin._add_options(procedure, task)
+    asked = [call.args[:-1] for call in procedure.add_double_argument.call_args_list]
+    limits = {(name, *range_) for name, _, _, *range_ in asked}
+    assert {("saturation", -1, 10, -1), ("noise", -1, 255, -1), ("keep_grain", 0, 1, 0)} <= limits
+    assert {("sensitivity", 0, 1, 0.5), ("sensitivity", -1, 1, -1)} <= limits
+    whole = [call.args for call in procedure.add_int_argument.call_args_list]
+    assert [(name, *limits) for name, _, _, *limits, _ in whole if name == "factor"] == [("factor", 2, 4, 2)]
+    assert {name for name, *_ in whole} == {"factor", "results", "seed"}
+    assert ("shadow", "_Shadow") in [call.args[:2] for call in procedure.add_boolean_argument.call_args_list]

@@ -20,7 +20,7 @@ from scoreinv.guidance import (
     Observation,
     PiGDM,
 )
-from scoreinv.guidance.base import _DIVERGED, LikelihoodGuidance
+from scoreinv.guidance.likelihood_guidance import _DIVERGED, LikelihoodGuidance
 from scoreinv.operators import LinearOperator, gray, mask
 from scoreinv.prior import Prior
 from scoreinv.samplers import ODE, DPMpp2M, NoiseStream, resampling_times, uniform_times

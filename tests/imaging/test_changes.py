@@ -38,20 +38,6 @@ def test_a_part_and_other_sizes():
     assert (large != IDENTICAL).all()
 
 
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        pytest.param(PIXELS[..., 0], np.repeat(PIXELS[..., :1], 3, axis=2), id="grey"),
-        pytest.param(PIXELS, np.dstack([PIXELS, np.full((6, 8), 255, np.uint8)]), id="opaque"),
-        pytest.param(PIXELS, PIXELS.astype(np.uint16) * 257, id="16 bits"),
-    ],
-)
-def test_modes_of_equal_pictures(a, b):
-    assert not differing(Picture(a), Picture(b)).any()
-    assert np.argwhere(differing(Picture(a), Picture(with_change(b, 2, 3)))).tolist() == [[2, 3]]
-    assert np.argwhere(differing(Picture(with_change(b, 2, 3)), Picture(a))).tolist() == [[2, 3]]
-
-
 def test_differences_of_drawn_modes_and_types_are_those_of_deep_colours():
     """Grey and colour, with alpha and without, 8 bits and 16: as both are in 16 bits, colour and alpha."""
     rng = np.random.default_rng(1)

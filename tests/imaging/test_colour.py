@@ -6,7 +6,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from scoreinv.imaging.colour import (
     ChromaAlongEdges,
-    _luma_steps,
     quantize_keeping_luma,
     reach,
     with_luma,
@@ -110,32 +109,3 @@ def test_finer_chroma_is_the_minimum_that_it_says(scale):
         change = 1e-2 * rng.standard_normal(found.shape)
         assert total(found + change) > total(found)
         assert abs(total(found + change) - total(found - change)) < 1e-4 * total(found)
-
-
-def test_reach_is_the_steady_state_of_its_equation():
-    rng = np.random.default_rng(4)
-    gray = np.cumsum(rng.uniform(-0.06, 0.06, (5, 6)), axis=1) + 0.5
-    strokes = rng.random(gray.shape) < 0.15
-    number = np.arange(30).reshape(5, 6)
-    system = 3e-4 * np.eye(30)
-    for axis in (0, 1):
-        steps = _luma_steps(gray, axis)
-        ends = (number[:-1], number[1:]) if axis == 0 else (number[:, :-1], number[:, 1:])
-        for i, j, step in zip(ends[0].flat, ends[1].flat, steps.flat, strict=True):
-            weight = np.exp(-((step / 0.1) ** 4))
-            system[[i, j], [i, j]] += weight
-            system[[i, j], [j, i]] -= weight
-    known = strokes.ravel()
-    expected = known.astype(float)
-    expected[~known] = np.linalg.solve(system[~known][:, ~known], -system[~known][:, known].sum(1))
-    assert_allclose(reach(gray, strokes).ravel(), expected, atol=1e-9)
-    assert 0.05 < expected[~known].min() < expected[~known].max() < 0.999
-
-
-def test_both_steps_of_an_edge_within_a_pixel_count_in_full():
-    """0.2 then 0.3 are one step of 0.5; a step of less than a third of both together stays what it is."""
-    line = np.cumsum([0, 0.2, 0.3, 0.0, 0.1, 0.9, -0.5, 0.0])[None]
-    expected = [0.5, 0.5, 0.0, 0.1, 1.0, 0.5, 0.0]
-    assert_allclose(_luma_steps(line, 1), [expected])
-    assert_allclose(_luma_steps(line.T, 0), np.array([expected]).T)
-    assert_allclose(_luma_steps(-line, 1), [expected])

@@ -7,7 +7,6 @@ from numpy.testing import assert_allclose
 from scipy import ndimage
 
 from scoreinv.imaging.guided_filter import guided_coefficients, guided_values
-from scoreinv.operators.luma import luma
 
 fit = partial(guided_coefficients, radius=1, flat=0.01, keeps_values=True)
 
@@ -15,30 +14,6 @@ fit = partial(guided_coefficients, radius=1, flat=0.01, keeps_values=True)
 def rows(coefficients: np.ndarray, guide: np.ndarray, top: int, height: int) -> np.ndarray:
     """Return the values in rows of a picture from its luma there."""
     return guided_values(coefficients, guide[..., None], (top, 0, *guide.shape), (height, guide.shape[1]))
-
-
-def test_guided_chroma_has_no_luma_and_agrees_at_low_resolution():
-    rng = np.random.default_rng(0)
-    rgb = rng.random((12, 15, 3))
-    chroma = rgb - luma(rgb)[..., None]
-    guide = rng.random((12, 15)).astype(np.float32)
-    found = fit(guide[..., None], chroma)
-    assert_allclose(luma(found[..., 0]), 0, atol=1e-6)
-    assert_allclose(luma(found[..., 1]), 0, atol=1e-6)
-    assert_allclose(rows(found, guide, 0, 12), chroma, atol=1e-6)
-    full = rng.random((50, 61)).astype(np.float32)
-    parts = [rows(found, full[top : top + 20], top, 50) for top in (0, 20, 40)]
-    assert_allclose(np.concatenate(parts), rows(found, full, 0, 50), atol=1e-6)
-
-
-def test_chroma_of_a_flat_guide_is_linear_between_the_centres_of_pixels():
-    down, across = np.mgrid[:4, :6].astype(np.float32)
-    found = fit(np.zeros((4, 6, 1)), np.stack([down, across, down - across], axis=-1))
-    down, across = np.meshgrid(
-        *(((np.arange(3 * side) + 0.5) / 3 - 0.5).clip(0, side - 1) for side in (4, 6)), indexing="ij"
-    )
-    expected = np.stack([down, across, down - across], axis=-1)
-    assert_allclose(rows(found, np.zeros((12, 18), np.float32), 0, 12), expected, atol=1e-5)
 
 
 def test_slopes_of_guided_chroma_are_those_of_windows_averaged():

@@ -17,7 +17,6 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.operators.tones import srgb
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-GRAY_PROFILE = SRGB[:16] + b"GRAY" + SRGB[20:]
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6" b="1"/></x:xmpmeta>'
 
 
@@ -39,23 +38,6 @@ def exif_of(block: bytes | None) -> tuple[dict, dict]:
 
 def long_profile(size: int) -> bytes:
     return bytes(16) + b"RGB " + np.random.default_rng(0).integers(0, 4, size - 20, np.uint8).tobytes()
-
-
-@pytest.mark.parametrize("orientation", [3, 6])
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_orientation_of_uncompressed_tiff(tmp_path, orientation, mode, dtype):
-    tifffile = pytest.importorskip("tifffile")
-    pixels = samples(mode, dtype)
-    tifffile.imwrite(
-        tmp_path / "a.tif",
-        pixels,
-        photometric="rgb" if mode == "RGB" else "minisblack",
-        extrasamples=["unassalpha"] if mode == "LA" else None,
-        extratags=[(274, "H", 1, orientation, True)],
-    )
-    turned = np.rot90(pixels, {3: 2, 6: -1}[orientation])
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, turned)
 
 
 @pytest.mark.parametrize("orientation", [0, 1, 9, 65535])
@@ -109,17 +91,6 @@ def test_the_thumbnail_of_the_unedited_picture_is_dropped():
 @pytest.mark.parametrize("xmp", [(RATIONAL, 1, 3), (LONG, *range(300)), (SIGNED_BYTE, -1, -2, -3, -4, -5)])
 def test_xmp_that_is_no_text_is_damage(make, xmp):
     refused(make(change={700: xmp}), "damaged")
-
-
-@pytest.mark.parametrize("make", [plain, rare])
-def test_what_is_of_a_wrong_type_is_left_out(make):
-    for profile in ((SHORT, 1), (RATIONAL, 1, 3, 4, 5)):
-        assert read_picture(make(change={34675: profile})).metadata.icc is None
-    for resolution in ((RATIONAL, 1, 0), (RATIONAL, 2**32 - 1, 1), (LONG, 1, 8, 9)):
-        change = {282: resolution, 283: resolution, 296: (SHORT, 2)}
-        assert read_picture(make(change=change)).metadata.dpi is None
-    assert read_picture(make(change={282: (RATIONAL, 300, 1), 296: (SHORT, 2)})).metadata.dpi is None  # only across
-    assert read_picture(png_with(b"iCCP", b"Name\0\0" + bytes(2000), samples("RGB"))).metadata.icc is None
 
 
 def test_a_resolution_of_anything_but_two_positive_numbers_is_none():
@@ -236,29 +207,6 @@ def test_the_tone_curve_of_a_profile(tag, light, name):
 )
 def test_without_a_valid_tone_curve_a_photograph_is_srgb(icc):
     np.testing.assert_allclose(tone_curve_of(icc).light, srgb().light, atol=1e-4)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_long_profile_of_a_png_is_read_and_kept_where_it_can_be(caplog, dtype):
-    profile, pixels = long_profile(3_000_000), samples("RGB", dtype)
-    picture = read_picture(png_with(b"iCCP", b"Name\0\0" + zlib.compress(profile), pixels))
-    assert picture.metadata.icc == profile
-    np.testing.assert_array_equal(picture.pixels, pixels)
-    for suffix in ("tif", "jpg", "webp"):
-        assert read_picture(picture_bytes(picture, f"b.{suffix}")).metadata.icc == profile
-    caplog.clear()
-    assert read_picture(picture_bytes(picture, "b.png")).metadata.icc is None
-    assert [record.getMessage() for record in caplog.records] == [
-        "b.png: the colour profile is too long for a PNG and is left out (.tif keeps it)"
-    ]
-
-
-@pytest.mark.parametrize(("suffix", "longest"), [("png", PngImagePlugin.MAX_TEXT_CHUNK - 1), ("jpg", 255 * 65519)])
-def test_the_longest_profile_of_a_format(suffix, longest, caplog):
-    for size, kept in ((longest, True), (longest + 1, False)):
-        picture = Picture(np.zeros((2, 2, 3), np.uint8), Metadata(icc=long_profile(size)))
-        assert (read_picture(picture_bytes(picture, f"a.{suffix}")).metadata.icc is not None) == kept
-        assert bool(caplog.records) != kept
 
 
 @pytest.mark.parametrize(("kind", "head"), [(b"iCCP", b"Name\0\0"), (b"zTXt", b"Comment\0\0")])

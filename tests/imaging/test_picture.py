@@ -5,12 +5,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from scoreinv.imaging.changes import differing
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Fill, Picture, check_megapixels, eight_bits
 from scoreinv.imaging.resizing import scaled
-from scoreinv.operators.luma import GRAY_WEIGHTS, luma, luma_weights
-from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.operators.luma import GRAY_WEIGHTS, luma_weights
+from scoreinv.system.errors import InputError
 from scoreinv.system.progress import reporting
 
 MODES = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}
@@ -67,26 +66,6 @@ def test_a_fill_changes_only_its_holes(mode, dtype):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_filling_with_the_pictures_own_floats_changes_nothing(dtype):
-    """uint8 and uint16 survive the way to float32 and back."""
-    peak = 1 if dtype == np.float32 else np.iinfo(dtype).max
-    every_level = np.linspace(0, peak, 65536).reshape(256, 256).astype(dtype)
-    given = Picture(np.dstack([every_level, every_level.T, every_level[::-1]]))
-    assert_array_equal(
-        given.with_fills([Fill((0, 0, *given.size), np.ones(given.size, bool), given.rgb())]).pixels, given.pixels
-    )
-
-
-def test_fills_of_several_boxes_and_bad_ones():
-    given = picture("RGB", np.uint8)
-    ones = np.ones((2, 3), bool)
-    filled = given.with_fills(Fill((4 * k, 5, 2, 3), ones, np.full((2, 3, 3), k / 10)) for k in range(5))
-    assert_array_equal(filled.pixels[::4, 5, 0][:5], np.rint(np.arange(5) / 10 * 255))
-    with pytest.raises(ScoreinvError, match="not finite"):
-        given.with_fills([Fill((0, 0, 2, 3), ones, np.full((2, 3, 3), np.nan))])
-
-
-@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("weights", GRAY_WEIGHTS)
 def test_colorized_keeps_the_luma_exactly_and_alpha(mode, dtype, weights):
@@ -108,28 +87,6 @@ def test_colorized_keeps_the_luma_exactly_and_alpha(mode, dtype, weights):
     if given.has_alpha:
         assert_array_equal(coloured.pixels[..., -1], given.pixels[..., -1])
     assert coloured.metadata.icc == (None if given.is_gray_mode else b"profile")
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_the_colours_of_a_photograph_come_back(dtype):
-    """Grey made of colours, coloured with those colours: each channel within what rounding the grey allows."""
-    rgb = np.random.default_rng(1).random((50, 60, 3)).astype(np.float32)
-    peak = np.iinfo(dtype).max
-    gray = Picture(np.rint(luma(rgb) * peak).astype(dtype))
-    error = np.abs(gray.colorized(rgb).pixels / peak - rgb).max()
-    assert error < 2.5 / peak
-
-
-def test_with_chroma_follows_an_edge_of_the_luma():
-    """A dark red half and a bright blue half, the edge off the coarse grid: sharper than interpolation alone."""
-    rgb = np.zeros((96, 96, 3), np.float32)
-    rgb[:, :45] = (0.5, 0.1, 0.1)
-    rgb[:, 45:] = (0.6, 0.7, 1.0)
-    gray = Picture(np.rint(luma(rgb) * 255).astype(np.uint8))
-    low = Picture(rgb).resized_rgb(12, 12)
-    plain = np.stack([np.asarray(Image.fromarray(low[..., c]).resize((96, 96), Image.BILINEAR)) for c in range(3)], -1)
-    joint = np.abs(gray.with_chroma(low).rgb() - rgb).mean()
-    assert joint < 0.7 * np.abs(gray.colorized(plain).rgb() - rgb).mean()
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -210,21 +167,6 @@ def test_pictures_have_at_most_400_megapixels():
     assert (scaled((30, 50), 0.5), scaled((3, 500), 0.1)) == ((15, 25), (1, 50))
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_parts_are_pasted_in_colour(mode):
-    given, box = picture(mode, np.uint8), (3, 4, 10, 12)
-    part = given.part(box)
-    assert_array_equal(part.pixels, given.pixels[3:13, 4:16])
-    coloured = part.colorized(np.random.default_rng(2).random((10, 12, 3)))
-    whole = given.with_coloured_part(coloured, box)
-    assert whole.mode == ("RGBA" if given.has_alpha else "RGB")
-    inside = np.zeros(given.size, bool)
-    inside[3:13, 4:16] = True
-    assert_array_equal(whole.pixels[inside].reshape(10, 12, -1), coloured.pixels)
-    assert not differing(given, whole)[~inside].any()
-    assert_array_equal(given.part(box).pixels, part.pixels)  # it has not changed
-
-
 @pytest.mark.parametrize("dtype", TYPES)
 def test_colours_are_put_on_the_luma_of_a_picture_where_they_belong(dtype):
     """In strips, of which some have none; alpha and all other pixels stay."""
@@ -240,19 +182,6 @@ def test_colours_are_put_on_the_luma_of_a_picture_where_they_belong(dtype):
         assert_allclose(found.pixels[where][:, :3], expected[where], atol=1e-6)
     else:
         assert_array_equal(found.pixels[where][:, :3], expected[where])
-
-
-@pytest.mark.parametrize("weights", GRAY_WEIGHTS)
-def test_a_picture_in_colour_gets_colours_by_its_luma(weights):
-    """As the grey picture of that luma does."""
-    rng = np.random.default_rng(4)
-    rgb, other, low = (rng.random(shape).astype(np.float32) for shape in ((30, 40, 3), (30, 40, 3), (5, 7, 3)))
-    colour, gray = Picture(rgb), Picture(luma(rgb, weights))
-    assert_allclose(colour.with_chroma(low, weights).pixels, gray.with_chroma(low, weights).pixels, atol=1e-5)
-    where = rng.random((30, 40)) < 0.5
-    found = [colour.with_colours_at(other, where, each, weights).pixels for each in (colour, gray)]
-    assert_allclose(*found, atol=1e-5)
-    assert_allclose(found[0][where], gray.colorized(other, weights).pixels[where], atol=1e-5)
 
 
 def test_progress_of_colours_is_by_rows():

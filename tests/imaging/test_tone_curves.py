@@ -44,14 +44,6 @@ def test_the_curves_rise_everywhere_and_clip_nothing():
     assert toned[-1] == pytest.approx(1)
 
 
-def test_no_part_of_the_way_is_the_picture_itself_and_half_of_it_lies_between():
-    curves = undoing(0.02, 0.98)
-    scan = faded(scene())
-    assert curves.weakened(0).toned(scan) == pytest.approx(scan, abs=1e-6)
-    half = curves.weakened(0.5).toned(scan)
-    assert abs(half - scene()).mean() < abs(scan - scene()).mean()
-
-
 def test_alpha_and_grey_modes_are_kept():
     gray = np.linspace(60, 180, 200).astype(np.uint8).reshape(10, 20)
     alpha = np.full_like(gray, 77)
@@ -78,16 +70,6 @@ def test_the_curve_of_a_channel_is_its_formula():
         np.testing.assert_allclose(whole.channel(values, 0), ((values + 0.1) / 1.2) ** 0.5, atol=1e-6)
     toned = curves.toned(np.stack([values] * 3, axis=1))
     np.testing.assert_allclose(toned, np.stack([expected, values, values], axis=1), atol=1e-6)
-
-
-def test_a_part_of_the_strength():
-    whole = undoing(0.02, 0.98)
-    part = whole.weakened(0.25)
-    np.testing.assert_allclose(part.black, INK / 4)
-    np.testing.assert_allclose(part.white, 1 - (1 - STAIN) / 4)
-    np.testing.assert_allclose(part.exponent, GAIN**-0.25)
-    assert part.low is whole.low
-    assert part.high is whole.high
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,6 @@ from scoreinv.inputs.masks import as_holes
 from scoreinv.system.errors import InputError
 
 
-def nested(tensor: torch.Tensor) -> torch.Tensor:
-    return torch.nested.nested_tensor([tensor, tensor], layout=torch.jagged)
-
-
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 4)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64, np.float16])
 def test_arrays(shape, dtype):
@@ -57,23 +53,6 @@ def test_a_grey_tensor_gains_channels_when_coloured():
     out = form.pictures([picture.colorized(np.full((4, 4, 3), 0.2)) for picture in pictures])
     assert out.shape == (2, 3, 4, 4)
     assert torch.allclose(out, torch.tensor(0.5), atol=1e-6)
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
-def test_pil_images(mode):
-    rng = np.random.default_rng(0)
-    bands = Image.new(mode, (1, 1)).getbands()
-    dtype = np.uint16 if mode == "I;16" else np.uint8
-    pixels = rng.integers(0, np.iinfo(dtype).max, (6, 5, len(bands)), dtype=dtype)
-    image = Image.fromarray(pixels[..., 0] if len(bands) == 1 else pixels)
-    exif = Image.Exif()
-    exif[271] = "Maker"
-    image.info |= {"icc_profile": b"profile", "exif": exif.tobytes(), "xmp": b"<x/>", "dpi": (300.0, 200.0)}
-    (picture,), form = pictures_from_api(image)
-    out = form.pictures([picture])
-    assert out.mode == mode
-    assert_array_equal(np.asarray(out), np.asarray(image))
-    assert out.info == image.info
 
 
 def test_pil_modes_are_converted_and_turned_upright():
@@ -150,29 +129,3 @@ def test_floats_may_exceed_the_range_by_their_rounding():
             if not 0.9e-6 < beyond < 1.1e-6:
                 with allowed:
                     pictures_from_api(image)
-
-
-class OwnTensor(torch.Tensor):
-    """As libraries of transforms have them."""
-
-
-@pytest.mark.filterwarnings("ignore:the matrix subclass")
-def test_kinds_of_tensors_and_arrays_that_are_as_good():
-    values = np.random.default_rng(0).random((6, 5)).astype(np.float32)
-    for dtype in (">f4", "<f4", np.longdouble):
-        (picture,), _ = pictures_from_api(values.astype(dtype))
-        assert_array_equal(picture.rgb()[..., 0], values)
-        assert torch.from_numpy(picture.rgb()).shape == (6, 5, 3)
-    deep = (values * 65535).astype(np.uint16)
-    (picture,), _ = pictures_from_api(deep.astype(">u2"))
-    assert_array_equal(picture.pixels, deep)
-    (picture,), _ = pictures_from_api(np.asmatrix(deep))
-    assert type(picture.pixels) is np.ndarray
-    assert_array_equal(picture.pixels, deep)
-    for tensor in (
-        torch.nn.Parameter(torch.from_numpy(values)[None]),
-        torch.from_numpy(values)[None].as_subclass(OwnTensor),
-    ):
-        (picture,), form = pictures_from_api(tensor)
-        assert form.kind == "tensor"
-        assert_array_equal(picture.pixels, values)

@@ -36,14 +36,6 @@ def refused(call, *words: str) -> None:
         assert word in str(caught.value), str(caught.value)
 
 
-def test_palettes_and_two_levels(tmp_path):
-    assert_array_equal(read_mask(saved(tmp_path, HOLE), HOLE.shape), HOLE)
-    palette = Image.fromarray(HOLE.astype(np.uint8)).convert("P")
-    palette.putpalette([0, 0, 0, 255, 255, 255])
-    palette.save(tmp_path / "palette.png")
-    assert_array_equal(read_mask(tmp_path / "palette.png", HOLE.shape), HOLE)
-
-
 def test_settings_are_checked_and_messages_name_a_remedy(tmp_path):
     path = saved(tmp_path, HOLE.astype(np.uint8))
     said = "no hole", "largest value is 1 of 255", "use a mask threshold of 0"
@@ -109,17 +101,6 @@ def test_sizes_are_compared_upright(tmp_path):
     exif[274] = 6
     lying = saved(tmp_path, np.rot90(HOLE) * np.uint8(255), "lying.png", exif=exif)
     assert_array_equal(read_mask(lying, HOLE.shape), HOLE)
-
-
-def test_masks_from_python():
-    for mask in (
-        HOLE,
-        torch.from_numpy(HOLE),
-        torch.from_numpy(HOLE)[None, None],
-        torch.from_numpy(HOLE).float()[None],
-        torch.from_numpy(HOLE).to(torch.bfloat16),
-    ):
-        assert_array_equal(as_holes(mask, [HOLE.shape])[0], HOLE)
 
 
 def test_one_mask_for_all_pictures_or_one_each():

@@ -1,8 +1,6 @@
 """Configurations of models from strangers: what is wrong with one is said in a line, before anything is built."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -165,16 +163,6 @@ def test_loading_leaves_the_random_state_alone(config: ModelConfig | ClassifierC
         assert torch.equal(value, theirs[name]), name
     assert not any(parameter.is_meta for parameter in again.network.parameters())
     assert all(parameter.requires_grad for parameter in again.network.parameters())
-
-
-@pytest.mark.slow
-def test_loading_is_quick() -> None:
-    """Without memory for its tensors some of torch's operations load 60 MB of its compiler first."""
-    script = (
-        "import sys, scoreinv; scoreinv.load('photo'); scoreinv.load('scene'); "
-        "scoreinv.load_damage_detector('damage'); print([name for name in sys.modules if name == 'torch._dynamo'])"
-    )
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "[]"
 
 
 def test_weights_of_other_numbers(tmp_path: Path) -> None:

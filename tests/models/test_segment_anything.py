@@ -43,34 +43,6 @@ def test_prompts_of_any_number_of_points_and_a_mask():
     assert not np.array_equal(again, logits)
 
 
-def test_pictures_and_prompts_as_the_networks_take_them(monkeypatch):
-    """Colours are standardised and padded with zeros to a square; a prompt is a batch of one."""
-    given = []
-
-    class Session:
-        def run(self, names, inputs):
-            given.append(inputs)
-            return [np.zeros((1, 4, 256, 256)), np.arange(4.0)[None]] if names else [np.ones((1, 256, 64, 64))]
-
-    monkeypatch.setattr("scoreinv.models.segment_anything._load", lambda *_: Session())
-    network = SegmentAnything(threads=1)
-    rgb = np.random.default_rng(0).random((300, 1024, 3), np.float32)
-    assert network.embedding(rgb).shape == (1, 256, 64, 64)
-    (square,) = given.pop().values()
-    assert square.shape == (1, 3, 1024, 1024)
-    expected = (255 * rgb - [123.675, 116.28, 103.53]) / [58.395, 57.12, 57.375]
-    np.testing.assert_allclose(square[0, :, :300].transpose(1, 2, 0), expected, atol=1e-5)
-    assert not square[:, :, 300:].any()
-    for previous in (None, np.full((256, 256), 3.0, np.float32)):
-        logits, iou = network.masks(np.ones((1, 256, 64, 64)), np.array([(300, 200)]), [INSIDE], previous)
-        assert (logits.shape, iou.tolist()) == ((4, 256, 256), [0, 1, 2, 3])
-        inputs = given.pop()
-        assert (inputs["point_coords"].tolist(), inputs["point_labels"].tolist()) == ([[[300, 200]]], [[1]])
-        assert inputs["has_mask_input"].tolist() == [previous is not None]
-        assert (inputs["mask_input"] == (0 if previous is None else 3)).all()
-        assert inputs["mask_input"].shape == (1, 1, 256, 256)
-
-
 def test_a_file_that_is_missing_or_damaged_is_said(tmp_path):
     with pytest.raises(CheckpointError, match=r"encoder\.onnx: no such model file"):
         Selection(Picture(np.zeros((4, 4), np.uint8)), SegmentAnything(folder=tmp_path))

@@ -1,11 +1,10 @@
 """The network that reads tones: its curves clip nothing, whatever its weights, and no order of the pixels matters."""
 
 import numpy as np
-import pytest
 import torch
 
 from scoreinv.imaging.tone_curves import ToneCurves
-from scoreinv.models.tone_estimator import PARTS, QUANTILES, ToneNetwork, _moments, apply_curves
+from scoreinv.models.tone_estimator import PARTS, QUANTILES, ToneNetwork, apply_curves
 from scoreinv.networks.chroma import DECODER_FEATURES
 
 
@@ -58,25 +57,6 @@ def test_training_goes_through_the_curves_that_pictures_are_given():
     curves = ToneCurves(black, white, np.exp(power), low, high)
     inside = ((rgb[0].numpy() > low) & (rgb[0].numpy() < high)).all(-1)
     assert np.allclose(apply_curves(rgb, raw)[0].numpy()[inside], curves.toned(rgb[0].numpy())[inside], atol=1e-5)
-
-
-def test_moments_of_two_sets_of_channels_by_hand():
-    rng = np.random.default_rng(0)
-    rgb, expected = rng.uniform(0.1, 1, (2, 50, 3)), rng.uniform(0.1, 1, (2, 50, 3))
-    expected[1] = 0.5 * rgb[1] + 0.2
-    found = _moments(torch.from_numpy(rgb), torch.from_numpy(expected)).numpy()
-    for row in range(2):
-        one, other = np.log(rgb[row] + 0.05), np.log(expected[row] + 0.05)
-        std, expected_std = one.std(0, ddof=1), other.std(0, ddof=1)
-        together = ((one - one.mean(0)) * (other - other.mean(0))).mean(0)
-        chroma, there = (x - x.mean(1, keepdims=True) for x in (rgb[row], expected[row]))
-        by_hand = [
-            *(one.mean(0), other.mean(0), std, expected_std, together / (std * expected_std + 0.05)),
-            (chroma * there).mean(0) / ((there**2).mean(0) + 1e-3),
-            *(4 * chroma.mean(0), 4 * there.mean(0), 4 * np.abs(chroma).mean(0)),
-        ]
-        np.testing.assert_allclose(found[row], np.concatenate(by_hand), rtol=1e-6)
-    assert found[1, 15:18] == pytest.approx([2] * 3, rel=0.1)  # twice the expected chroma
 
 
 def test_colours_go_to_the_curves_through_stretched_tones():

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from small_chroma import CONFIG, chroma_prior
 from torch import Tensor, nn
 
@@ -25,8 +24,7 @@ from scoreinv.sdes import VE
 from scoreinv.system.errors import CheckpointError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.training.config import DataConfig, OptimizerConfig, TrainingConfig
-from scoreinv.training.learners import ChromaLearner, ConditionalLearner, ObservationConfig, ObservedBatch
-from scoreinv.training.loop import train
+from scoreinv.training.learners import ChromaLearner, ObservationConfig, ObservedBatch
 from scoreinv.training.presets import conditional_training
 from scoreinv.training.run import initial_model
 
@@ -36,18 +34,6 @@ AXES = ResidualPreconditioning()
 @pytest.fixture(scope="module")
 def prior() -> ColourPrior:
     return chroma_prior()
-
-
-@pytest.fixture
-def tinted(tmp_path: Path) -> Path:
-    """A folder of grey pictures whose bright parts have one colour."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for number in range(8):
-        values = np.random.default_rng(number).uniform(0.2, 0.7, (9, 9, 1))
-        pixels = (255 * (values + np.array([0.2, 0.0, -0.15]))).astype(np.uint8)
-        Image.fromarray(pixels).resize((80, 80), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
-    return folder
 
 
 def luma(height: int, width: int, seed: int = 0) -> Tensor:
@@ -225,37 +211,6 @@ def test_the_loss_is_the_error_over_that_of_grey(tmp_path: Path) -> None:
         learner.network(prior).conv_out.bias.data.copy_(half[row])
         assert learner.losses(prior, batch)[row].item() == pytest.approx(share * ignorant[row].item(), rel=1e-3)
     assert learner.losses(prior, batch)[0].item() == pytest.approx(0.25 * energy[2].item() / 0.15, rel=1e-3)
-
-
-@pytest.mark.slow
-def test_it_learns_the_colour_that_all_pictures_have(tinted: Path, tmp_path: Path) -> None:
-    quick = replace(training(tinted, steps=15), optimizer=OptimizerConfig(3e-3, warmup=5), ema_decay=0.7)
-    result = train(quick, tmp_path / "run")
-    assert result.validation.mean < 0.3  # knowing nothing it is all but 1
-    trained = read_model(tmp_path / "run" / "model.safetensors")
-    chroma = trained.gray_features(luma(64, 64) * 0.5 + 0.2)[0].mean((0, 2, 3))
-    colour = torch.tensor([0.2, 0.0, -0.15])[None, :, None, None] * 2
-    torch.testing.assert_close(chroma, AXES.chroma_beyond_gray(colour)[0, :, 0, 0], atol=0.12, rtol=0)
-    fresh = CONFIG.build()
-    stages = [model.encoder.stages[0].parameters() for model in (fresh, trained)]
-    for one, other in zip(*stages, strict=True):
-        torch.testing.assert_close(one, other)
-    assert not torch.equal(fresh.encoder.stages[6][0].project.weight, trained.encoder.stages[6][0].project.weight)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("learner", [ChromaLearner, ConditionalLearner])
-def test_a_resumed_run_keeps_the_network_that_is_not_trained(
-    learner: type[ConditionalLearner], tinted: Path, tmp_path: Path
-) -> None:
-    config = replace(training(tinted, steps=1), learner=learner(observations=GRAY))
-    start = chroma_prior(seed=3)
-    train(config, tmp_path / "run", init=start)
-    train(replace(config, steps=2), tmp_path / "run", resume=True)
-    resumed = read_model(tmp_path / "run" / "model.safetensors")
-    fixed = "" if learner is ChromaLearner else "chroma."
-    for one, other in zip(start.parts()[fixed].parameters(), resumed.parts()[fixed].parameters(), strict=True):
-        assert torch.equal(one, other)
 
 
 def test_colours_follow_it(prior: ColourPrior) -> None:

@@ -105,21 +105,6 @@ def test_it_learns_the_exact_probabilities(run: Path) -> None:
     assert accuracy[-1] < 0.65
 
 
-@pytest.mark.slow
-def test_smoothed_labels_are_what_it_learns(folder: Path, tmp_path: Path) -> None:
-    model = replace(CONFIG, network=ConvNetConfig(channels=1, classes=2, widths=(16, 16)))
-    smoothed = ClassifierLearner(focus=(-6.0, 0.1), label_smoothing=0.4)
-    train(training(folder, model=model, learner=smoothed, steps=150), tmp_path / "run")
-    trained = load_classifier(tmp_path / "run")
-    means = torch.tensor([2 * BRIGHT - 1, 2 * DARK - 1]).repeat(128).reshape(-1, 1, 1, 1)
-    x = means + 2 * STD * torch.randn(256, 1, 8, 8, generator=torch.Generator().manual_seed(4))
-    with torch.no_grad():
-        surest = trained(x, TRAINING_START).softmax(1).amax(1)  # the classes are 4.8 deviations apart
-    assert abs(surest.mean() - 0.8) < 0.04
-    with pytest.raises(InputError, match="label_smoothing"):
-        ClassifierLearner(label_smoothing=1.0)
-
-
 def test_the_judge_sees_the_picture_alone() -> None:
     judge = replace(CONFIG, network=ConvNetConfig(channels=1, classes=2, widths=(16, 16))).build().eval()
     x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(4))

@@ -5,14 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 import scoreinv
 from scoreinv.models.catalogue import describe, load_damage_detector, load_kind
 from scoreinv.models.codec import encode
 from scoreinv.models.config import DetectorConfig, config_of, decode_model
 from scoreinv.networks.blocks import freeze_norms
-from scoreinv.networks.detector import _VETO_FLOOR, DetectorNetworkConfig, _Layer, _Regions
+from scoreinv.networks.detector import _VETO_FLOOR, DetectorNetworkConfig
 from scoreinv.networks.encoder import FEATURES, FINE_FEATURES, FINE_STRIDES, STRIDES
 from scoreinv.system.errors import CheckpointError
 
@@ -42,49 +41,6 @@ def test_a_file_gives_the_same_detector_again(tmp_path):
         torch.testing.assert_close(again.logits(pictures), detector.logits(pictures))
     described = describe(str(tmp_path / "model.safetensors"))
     assert (described["task"], described["notes"]) == ("damage", {"step": 3})
-
-
-def test_regions_are_told_what_their_positions_have_in_common():
-    torch.manual_seed(1)
-    layer = _Regions(4, 3).double().eval()
-    layer.mix.norm.weight.data.fill_(1.0)
-    x = torch.rand(1, 4, 2, 5, dtype=torch.float64)
-    rows = x[0].flatten(1).T
-    shares = torch.stack([layer.parts(row) for row in rows]).exp()
-    means = (shares / shares.sum(0)).T @ rows
-    told = []
-    for row in rows:
-        weights = torch.stack([(layer.query(row) * layer.key(mean)).sum() / 2 for mean in means]).exp()
-        told.append(
-            sum(weight * layer.value(mean) for weight, mean in zip(weights / weights.sum(), means, strict=True))
-        )
-    expected = layer.mix(torch.stack(told).T.unflatten(1, (2, 5))[None])
-    torch.testing.assert_close(layer(x), (x + expected).relu())
-
-
-@pytest.mark.parametrize("groups", [1, 2])
-def test_norms_that_keep_their_statistics_are_a_part_of_the_filters(groups):
-    torch.manual_seed(2)
-    layer = _Layer(2, 4, 3, 2, groups, rectified=True).double().eval()
-    for values in (*layer.norm.parameters(), *layer.norm.buffers()):
-        values.data.uniform_(0.5, 2.0)
-    x = torch.randn(2, 2, 6, 5, dtype=torch.float64)
-    norm = layer.norm
-    plain = F.batch_norm(layer.filter(x), norm.running_mean, norm.running_var, norm.weight, norm.bias).relu()
-    torch.testing.assert_close(layer(x), plain)
-    learnt = list(layer.parameters())
-    gradients = torch.autograd.grad(layer(x).square().sum(), learnt)
-    torch.testing.assert_close(gradients, torch.autograd.grad(plain.square().sum(), learnt))
-
-
-@pytest.mark.parametrize("training", [False, True])
-def test_a_coarser_map_is_joined_as_if_it_were_doubled_first(training):
-    torch.manual_seed(3)
-    join = _Layer(3 + 2, 4, 1).double().train(training)
-    coarser, own = torch.randn(2, 3, 4, 5, dtype=torch.float64), torch.randn(2, 2, 8, 10, dtype=torch.float64)
-    both = torch.cat([coarser.repeat_interleave(2, 2).repeat_interleave(2, 3), own], dim=1)
-    expected = join.norm(join.filter(both)).relu()
-    torch.testing.assert_close(join(own, coarser), expected)
 
 
 def test_bfloat16_finds_what_float32_finds():

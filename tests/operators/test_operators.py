@@ -309,24 +309,6 @@ def test_wrong_operators_are_named():
         ObservedComponents(OBSERVED, torch.eye(3)[:2])
 
 
-@pytest.mark.parametrize("kind", ["wide", "tall", "deficient"])
-def test_the_decomposition_of_rows_and_columns(kind: str) -> None:
-    """U diag(s) V^T is the matrix; components that count as 0 are none."""
-    matrix = torch.randn(1, 6, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    matrix = {
-        "wide": matrix,
-        "tall": matrix.mT,
-        "deficient": torch.cat([matrix[:, :5], matrix[:, :1]], 1),
-    }[kind]
-    operator = Separable(matrix, torch.eye(4, dtype=torch.float64)[None])
-    u, s, vt = operator._p
-    torch.testing.assert_close(u * s[:, None] @ vt, matrix, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(s.sort()[0], torch.linalg.svdvals(matrix).sort()[0], rtol=1e-9, atol=1e-7)
-    if kind != "deficient":
-        torch.testing.assert_close(u.mT @ u, torch.eye(u.shape[-1]).double()[None], rtol=1e-9, atol=1e-9)
-        torch.testing.assert_close(vt @ vt.mT, torch.eye(vt.shape[-2]).double()[None], rtol=1e-9, atol=1e-9)
-
-
 def test_means_of_blocks_need_no_decomposition(monkeypatch: pytest.MonkeyPatch) -> None:
     """That of a side of 3024 pixels took a minute, in which nothing could stop the work."""
     for name in ("svd", "eigh"):

@@ -5,22 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pretrained.upscaler import make as recipe
-from scoreinv.networks.span import Stack
 from scoreinv.operators import downsampling
-
-
-@pytest.mark.parametrize("factor", [2, 4])
-@pytest.mark.parametrize(("kind", "operator"), [("area", "area"), ("cubic", "bicubic")])
-def test_kernels_are_those_of_the_operators(factor, kind, operator):
-    large = np.random.default_rng(0).integers(0, 256, (64, 72, 3), dtype=np.uint8)
-    whole = downsampling(factor, 64, 72, operator)(torch.from_numpy(large / 255).permute(2, 0, 1)[None])
-    reach = recipe._REACH
-    inside = whole[0].permute(1, 2, 0).numpy()[reach:-reach, reach:-reach]
-    found = recipe.reduced(large, recipe.profile(kind, factor, 0.4), factor)
-    np.testing.assert_allclose(found, inside, atol=1e-9)
 
 
 @pytest.mark.parametrize("factor", [2, 4])
@@ -39,32 +26,6 @@ def test_small_and_large_crops_are_of_one_place(factor, monkeypatch):
         assert (noise_std, means in (0, 1)) == (0, True)
         blocks = large.reshape(3, side, factor, side, factor).mean((2, 4))
         assert abs(blocks - small).mean() < 0.5
-
-
-def test_the_noise_of_gray_crops_is_gray(monkeypatch):
-    for name, value in {"NOISY": 1.0, "COMPRESSED": 0.5, "GRAY": 1.0}.items():
-        monkeypatch.setattr(recipe, name, value)
-    random = np.random.default_rng(0)
-    photo = random.integers(0, 256, (300, 300, 3), dtype=np.uint8)
-    for _ in range(8):
-        small, large, noise_std, _ = recipe.drawn([[photo]], 2, random)
-        assert noise_std > 0
-        assert (small == small[:1]).all()
-        assert (large == large[:1]).all()
-
-
-@pytest.mark.parametrize("factor", [2, 4])
-def test_filtered_block_means_resemble_a_cubic_reduction(factor, monkeypatch):
-    monkeypatch.setattr(recipe, "_FILTER_CROPS", 4)
-    random = np.random.default_rng(0)
-    smooth = Image.fromarray(random.integers(0, 256, (150, 150, 3), dtype=np.uint8))
-    photo = np.asarray(smooth.resize((400, 400), Image.Resampling.BICUBIC))
-    stack = Stack(3, 2, factor)
-    recipe.initialise_filter(stack, [[photo]], random)
-    values = torch.from_numpy(photo / 255).permute(2, 0, 1)[None].float()
-    means, cubic = (downsampling(factor, 400, 400, kind)(values) for kind in ("area", "bicubic"))
-    after, before = ((x - cubic).square().mean() for x in (stack.filtered(means), means))
-    assert after < 0.8 * before
 
 
 @pytest.mark.parametrize("kind", ["area", "bicubic"])
@@ -100,37 +61,3 @@ def test_the_loss_is_the_mean_psnr_inside_the_borders(monkeypatch, means):
     uncorrected = 10 * np.log10(0.1**2 + recipe.FLOOR)
     assert float(found) == pytest.approx((10 * np.log10(recipe.FLOOR) + uncorrected) / 2, abs=0.05)
     assert asked == [(pytest.approx(0.2), pytest.approx(0.2), 2, [0.0, 1e3], [means] * 2)]
-
-
-def test_rates_are_relative_to_published_weights():
-    stack = Stack(3, 2, 2)
-    with torch.no_grad():
-        stack.conv_in.weight.fill_(0.5)
-        stack.conv_in.bias.fill_(1e-4)
-    groups = recipe.rates(stack)
-    found = {name: group["lr"] for (name, _), group in zip(stack.named_parameters(), groups, strict=True)}
-    assert found["conv_in.weight"] == pytest.approx(0.5e-4)
-    assert found["conv_in.bias"] == pytest.approx(1e-6)
-    assert found["filter.weight"] == found["filter.bias"] == 3e-4
-    assert found["modulation.weight"] == found["modulation_last.weight"] == 3e-3
-    assert all(group["params"][0] is weight for group, weight in zip(groups, stack.parameters(), strict=True))
-
-
-@pytest.mark.parametrize("factor", [2, 4])
-def test_kernels_have_their_shapes(factor):
-    """Even, of sum 1, and zero where they say: Lanczos' has three lobes, a Gaussian its width."""
-    place = abs((np.arange(7 * factor) + 0.5) / factor - 3.5)
-    for kind in recipe.KERNELS:
-        weights = recipe.profile(kind, factor, 0.4)
-        assert weights.shape == (7 * factor,)
-        assert weights.sum() == pytest.approx(1)
-        np.testing.assert_allclose(weights, weights[::-1], atol=1e-12)
-    np.testing.assert_allclose(recipe.profile("area", factor, 0.4)[place < 0.5], 1 / factor)
-    gaussian = recipe.profile("gaussian", factor, 0.4)
-    assert gaussian @ place**2 == pytest.approx(0.16, rel=0.02)
-    lanczos = recipe.profile("lanczos", factor, 0.4)
-    near = lanczos / lanczos.max()
-    assert (near[(place > 1) & (place < 2)] < 0).all()
-    assert (near[(place > 2) & (place < 3)] > 0).all()
-    expected = np.sinc(place) * np.sinc(place / 3)
-    np.testing.assert_allclose(near, np.where(place < 3, expected, 0) / expected.max(), atol=1e-9)

@@ -12,11 +12,11 @@ from scipy.integrate import solve_ivp
 from scoreinv.guidance import ConstrainedPC, Observation
 from scoreinv.operators import mask
 from scoreinv.samplers.ode import ODE, decode, encode
-from scoreinv.samplers.runge_kutta import _first_step, rk45
+from scoreinv.samplers.runge_kutta import rk45
 from scoreinv.sdes import SDE, TRAINING_START, VE, VP, SubVP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.windows import Tiled
-from scoreinv.windows.ensemble import ALL
+from scoreinv.windows.transforms import ALL
 
 pytestmark = pytest.mark.portable
 
@@ -29,20 +29,6 @@ def velocity(prior, x, t):
     """dx/dt of the probability flow at times t (B,): f - g^2 score / 2 (Song et al. 2021, eq. 13)."""
     drift, strength = (rate.reshape(-1, 1, 1, 1) for rate in (prior.sde.drift_rate(t), prior.sde.diffusion_squared(t)))
     return drift * x - strength / 2 * prior.score(x, t)
-
-
-def test_the_first_step_is_that_of_the_algorithm():
-    """Hairer, Norsett and Wanner, II.4: of y' = 0 it is 1e-6, of y' = -y by the tolerances."""
-    start, y = torch.zeros(1, dtype=torch.float64), torch.ones(1, 4, dtype=torch.float64)
-    still = _first_step(lambda t, y: 0 * y, start, y, 0 * y, 1.0, 1e-3, 1e-3)
-    torch.testing.assert_close(still, torch.full_like(start, 1e-6))
-    decay = _first_step(lambda t, y: -y, start, y, -y, 1.0, 1e-3, 1e-3)
-    torch.testing.assert_close(decay, torch.full_like(start, (0.01 / 500) ** 0.2))
-    for begin, end in ((0.0, 1e-7), (1.0, 1 - 1e-7)):  # within a short interval, in both directions
-        start, seen = torch.full((1,), begin, dtype=torch.float64), []
-        short = _first_step(lambda t, y, seen=seen: seen.append(float(t)) or 0 * y, start, y, 0 * y, end, 1e-3, 1e-3)
-        assert float(short) == pytest.approx(1e-7)
-        assert seen == [pytest.approx(end, abs=1e-12)]
 
 
 def test_the_steps_are_those_of_scipy_also_after_one_that_is_refused():

@@ -84,19 +84,6 @@ def test_what_the_network_is_evaluated_in(run: str, products: bool) -> None:
 
 
 @pytest.mark.usefixtures("_restored")
-@pytest.mark.skipif(not hasattr(CUDNN, "conv"), reason="this torch has the older settings alone")
-def test_settings_of_the_newer_kind_come_back() -> None:
-    for holder, name in NEWER:
-        setattr(holder, name, "tf32")
-        before = settings()
-        with true_float32():
-            assert not CUDNN.allow_tf32
-            assert not PRODUCTS.allow_tf32
-            assert {getattr(holder, name) for holder, name in NEWER} == {"ieee"}
-        assert settings() == before
-
-
-@pytest.mark.usefixtures("_restored")
 def test_they_come_back_after_an_error_and_with_the_last_of_several() -> None:
     CUDNN.allow_tf32 = True
     before = settings()

@@ -36,19 +36,6 @@ def test_a_name_that_is_taken_meanwhile_stays_so_without_hard_links(tmp_path, mo
         pass
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="cannot sync folders")
-def test_the_file_and_then_its_name_are_synced(tmp_path, monkeypatch) -> None:
-    path, synced = tmp_path / "a.txt", []
-
-    def sync(descriptor: int) -> None:
-        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), path.exists()))
-
-    monkeypatch.setattr(os, "fsync", sync)
-    with atomic_write(path) as temporary:
-        temporary.write_text("new")
-    assert synced == [(False, False), (True, True)]
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="has no pipes among its files")
 def test_a_pipe_a_device_and_a_folder_are_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

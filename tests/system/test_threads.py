@@ -4,15 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
 
 import pytest
 import torch
 
 from scoreinv.system import threads
-from scoreinv.system.threads import WAITING, limit_threads, set_threads, yield_to_load
+from scoreinv.system.threads import WAITING, yield_to_load
 
 
 def environment(**given: str) -> dict[str, str]:
@@ -23,38 +21,6 @@ def test_the_import_leaves_the_environment_of_its_host_alone() -> None:
     code = "import os; before = dict(os.environ); import scoreinv; scoreinv.load; print(dict(os.environ) == before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
     assert done.stdout.split() == ["True"]
-
-
-@pytest.mark.slow
-def test_the_runtime_of_torch_has_taken_it():
-    """By GNU OpenMP's own account of its settings, which it gives when it is loaded.
-
-    Threads that spin while they wait took four to eight times as long beside two other processes on two cores.
-    """
-    words = [sys.executable, "-c", "from scoreinv.system import threads; threads.sleep_when_idle(); import torch"]
-    settings = environment(OMP_DISPLAY_ENV="VERBOSE")
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env=settings)
-    turns = [line.split("=")[1].strip(" '") for line in done.stderr.splitlines() if "GOMP_SPINCOUNT" in line]
-    if not turns:
-        pytest.skip("this torch has another OpenMP")
-    assert turns == ["3000"]
-
-
-def test_a_command_takes_no_more_threads_than_its_container_allows(monkeypatch):
-    before = torch.get_num_threads()
-    monkeypatch.setattr("scoreinv.system.threads.container_limits", lambda: (float("inf"), 2))
-    try:
-        for given, threads in ((None, 2), ("5", 5)):  # what the user has decided stands
-            torch.set_num_threads(5)
-            monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-            if given is not None:
-                monkeypatch.setenv("OMP_NUM_THREADS", given)
-            set_threads(None)
-            assert torch.get_num_threads() == threads
-        set_threads(3)
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -108,34 +74,6 @@ def test_sleeping_threads_are_not_limited(busy: Path, monkeypatch: pytest.Monkey
     busy.write_text("9.00 9.00 9.00 9/300 7")
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     assert threads_inside() == 2
-
-
-@pytest.mark.usefixtures("two_threads")
-def test_overlapping_limits_of_several_python_threads_are_all_lifted() -> None:
-    """In another Python thread, which begins and ends within the block or after it, and nested."""
-
-    def inside(until: Event) -> tuple[int, int]:
-        with limit_threads(1):
-            begun.set()
-            assert until.wait(60)
-            here = torch.get_num_threads()
-        return here, torch.get_num_threads()
-
-    begun, now, later = Event(), Event(), Event()
-    now.set()
-    with ThreadPoolExecutor() as pool:
-        with limit_threads(1):
-            with limit_threads(1):
-                assert torch.get_num_threads() == 1
-            assert torch.get_num_threads() == 1
-            assert pool.submit(inside, now).result() == (1, 2)
-            begun.clear()
-            after = pool.submit(inside, later)
-            assert begun.wait(60)
-        assert torch.get_num_threads() == 2
-        later.set()
-        assert after.result()[1] == 2
-    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize(

@@ -55,18 +55,6 @@ def test_work_that_falls_back_is_estimated_anew() -> None:
     assert pace.left(40, 0.2) == pytest.approx(80)
 
 
-def test_an_estimate_rises_when_the_work_slows_down() -> None:
-    """As for a folder: nine small photographs of a second each, then one of a minute, of a tenth of the work."""
-    pace, now, estimates = ETA(), 1000.0, []
-    for number, seconds in enumerate([1.0] * 9 + [60.0]):
-        for window in range(1, 11):
-            now += seconds / 10
-            estimates.append(pace.left(now, (number + window / 10) / 10))
-    assert estimates[88] == pytest.approx(1.1, rel=0.01)
-    assert (estimates[95] or 0) > 3  # the last one is seen to be slow
-    assert estimates[-1] == 0
-
-
 def test_an_estimate_is_never_below_what_the_work_implies() -> None:
     """Work whose later parts are quicker, as of a folder whose last photographs are small."""
     pace, now = ETA(), 0.0
@@ -76,11 +64,3 @@ def test_an_estimate_is_never_below_what_the_work_implies() -> None:
         if left is not None:
             assert left >= (1 - done) * (now - 10) / (done - 0.01) - 1e-9  # since the first report
     assert left == 0
-
-
-def test_work_that_stands_still_takes_longer() -> None:
-    pace = ETA()
-    for number in range(1, 51):
-        pace.left(number, number / 100)
-    assert pace.left(50, 0.5) == pytest.approx(50)
-    assert (pace.left(150, 0.5) or 0) > 100

@@ -23,7 +23,7 @@ from scoreinv.operators import Blur, LinearOperator, kernels, mask
 from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE, VE, VP
-from scoreinv.system.errors import CheckpointError, InputError
+from scoreinv.system.errors import CheckpointError
 from scoreinv.tasks import requests, sampling_settings
 from scoreinv.tasks.notes import Note, info, warning
 
@@ -138,33 +138,6 @@ def test_a_model_or_a_picture_that_does_not_fit_the_task_is_noted() -> None:
         assert color_notes(coloured, any_model, steps=1) == [warning("colors_replaced")]
 
 
-@pytest.mark.slow
-def test_long_calls_show_a_bar_where_that_is_asked(model, capsys, monkeypatch) -> None:
-    monkeypatch.setattr("scoreinv.system.progress_bar.SHOW_AFTER_SECONDS", 0)
-    monkeypatch.setattr("scoreinv.system.progress_bar.LONG_SECONDS", 0)
-    shares: list[float] = []
-    calls = {
-        "inpaint": lambda **given: scoreinv.inpaint(PICTURE, HOLE, prior=model, steps=3, **given),
-        "colorize": lambda **given: scoreinv.colorize(PICTURE[..., 0], prior=model, steps=3, **given),
-        "solving": lambda **given: scoreinv.solve(
-            EveryOther(), np.zeros((16, 8, 3), np.float32), prior=model, steps=12, **given
-        ),
-        "sampling": lambda **given: scoreinv.generate(model, 1, sampler="multistep", steps=3, **given),
-    }
-    for title, call in calls.items():
-        call(callback=shares.append)
-        assert capsys.readouterr().err == ""
-        count = len(shares)
-        call(callback=shares.append, progress=True)
-        assert re.match(rf"{title}: \d+ %, \d+ s left\n", capsys.readouterr().err)
-        assert shares[count:] == shares[:count]
-        shares.clear()
-        with pytest.raises(InputError, match=r"^progress must be True or False, not 'yes'$"):
-            call(progress="yes")
-    for name in ("restore", "interpolate", "find_damage"):
-        assert "progress" in inspect.signature(getattr(scoreinv, name)).parameters
-
-
 def test_models_are_shown_on_a_line(model: Path) -> None:
     said = repr(scoreinv.load(model))
     assert said.startswith("ScorePrior(NCSNpp of ")
@@ -198,25 +171,3 @@ def test_an_error_of_the_network_at_the_strongest_noise_is_no_divergence(sde: SD
     x = sde.prior_std * torch.randn(1, 3, 4, 4)
     guided = MMPS(Erring(sde, 0.0, 1.0), Observation(EveryOther(), torch.full((1, 3, 4, 2), 0.5), noise_std=0.5))
     assert guided.noise(x, 1.0).isfinite().all()
-
-
-@pytest.mark.parametrize(
-    ("task", "given"),
-    [
-        (lambda: scoreinv.generate(None, 1), "photo"),
-        (lambda: scoreinv.interpolate(None, None, prior=None), "photo"),
-        (lambda: scoreinv.solve(None, None, prior=None), "denoiser"),
-    ],
-)
-def test_without_a_prior_the_bundled_model_of_the_task_is_loaded(task, given, monkeypatch):
-    """Tasks on photographs take theirs from `Models`."""
-    asked = []
-
-    def load(name):
-        asked.append(name)
-        raise CheckpointError("seen")
-
-    monkeypatch.setattr("scoreinv.tasks.common.load", load)
-    with pytest.raises(CheckpointError, match="seen"):
-        task()
-    assert asked == [given]

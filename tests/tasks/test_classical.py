@@ -86,20 +86,6 @@ def test_biharmonic_fills_are_those_of_scikit_image():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_hole_in_blocks_is_filled_as_well_as_at_once(method, monkeypatch):
-    truth, hole = smooth(200, 240), np.zeros((200, 240), bool)
-    hole[40:160, 97:102] = hole[97:102, 20:220] = True  # a cross of scratches, of which blocks cut the middle
-
-    def error() -> float:
-        filled = fill_classically(Picture(np.where(hole[..., None], 0, truth)), hole, method).image.pixels
-        return np.abs(filled - truth)[hole].mean()
-
-    whole = error()
-    monkeypatch.setitem(classical._BLOCKS, method, 40)
-    assert error() < 1.25 * whole
-
-
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("corner", [(0, 0), (-1, -1)])
 def test_a_hole_of_all_but_a_pixel_takes_its_value(method, corner, monkeypatch):
     """Blocks that see nothing known wait for those that do."""

@@ -1,19 +1,14 @@
 """Colorization by hints and by the colours that a photo has."""
 
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
-from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import scoreinv
-from scoreinv.inputs.hints import KnownColours
 from scoreinv.system.errors import InputError
-from scoreinv.tasks.colorize import _Gray, colorize
+from scoreinv.tasks.colorize import colorize
 
 
 def prior():
@@ -52,17 +47,6 @@ def test_the_evaluations_with_hints_and_without_them_are_added() -> None:
         colorize(photo, prior=prior(), steps=2, samples=2, hints=layer).nfe for layer in (None, hints()[:16, :16])
     )
     assert with_them == 2 * without > 0
-
-
-def test_strokes_change_colours_in_proportion_to_their_reach(monkeypatch: pytest.MonkeyPatch) -> None:
-    def drawn(reach: float) -> np.ndarray:
-        monkeypatch.setattr("scoreinv.tasks.colorize._Gray.reach_of", lambda one, _: np.full(one.luma.shape, reach))
-        return colorize(gray() / np.float32(255), prior=prior(), steps=4, hints=hints()).image
-
-    without, half, whole = map(drawn, (0, 0.5, 1))
-    away = hints()[..., 3] < 128
-    assert abs(whole - without)[away].max() > 0.02
-    np.testing.assert_allclose(half[away], (without + whole)[away] / 2, atol=1e-4)
 
 
 def test_kept_colours_are_bit_identical_and_the_rest_is_drawn() -> None:
@@ -144,30 +128,3 @@ def test_a_stroke_colours_its_own_side_of_an_edge():
     changed = np.abs(with_it - without).mean(-1)
     assert changed[:, :75].mean() > 20
     assert changed[:, 83:].sum() < 0.05 * changed.sum()
-
-
-@pytest.mark.slow
-def test_a_stroke_ends_at_another_material():
-    """Red strokes on the forest changed the sky above it by 37 grey levels."""
-    photo = Path(__file__).parents[2] / "examples" / "grey" / "lake.jpg"
-    gray = np.asarray(Image.open(photo).convert("L").resize((384, 216)))
-    hints = np.zeros((216, 384, 4), np.uint8)
-    hints[134:140, 40:170] = hints[132:138, 230:340] = (190, 40, 40, 255)
-    prior = scoreinv.load("scene")
-    with_it = scoreinv.colorize(gray, prior=prior, hints=hints, estimate="mean").image.astype(float)
-    without = scoreinv.colorize(gray, prior=prior, estimate="mean").image.astype(float)
-    changed = np.abs(with_it - without).mean(-1)
-    assert changed[:40].mean() < 2
-    assert changed[130:142].mean() > 40
-
-
-def test_the_reach_of_hints_has_no_small_gaps() -> None:
-    """An eye amid the hinted fur got the complement of the fur's colour; a wider place is left."""
-    gray = np.full((28, 28), 0.7, np.float32)
-    gray[4:6, 10:12] = gray[4:12, 20:26] = 0.1
-    known = np.zeros((28, 28), bool)
-    known[20:22, 4:20] = True
-    one = SimpleNamespace(luma=gray, weights="rec601", places=None)
-    found = _Gray.reach_of(one, KnownColours(np.zeros((28, 28, 3), np.float32), known))
-    assert found[4:6, 10:12].min() > 0.9 * found[4, 8]
-    assert found[5:11, 21:25].max() < 0.1 * found[4, 8]

@@ -12,7 +12,7 @@ from small_chroma import chroma_prior
 
 from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
-from scoreinv.inputs.hints import KnownColours, read_references
+from scoreinv.inputs.hints import read_references
 from scoreinv.models.loading import Models
 from scoreinv.models.places import colour_places_of
 from scoreinv.operators.luma import luma
@@ -58,21 +58,6 @@ def test_strokes_win_where_they_are_and_references_beyond_a_strong_edge() -> Non
     assert error(both[:, 36:], like[:, 36:]) < 0.01 * error(both[:16, :16], like[:16, :16])
 
 
-def test_a_stroke_over_several_materials_has_its_whole_weight_on_all_of_them() -> None:
-    """The similarity of places is coarse: interpolated, it is 0.88 at the ends of the stroke."""
-    prior, request = chroma_prior(), ColorizeRequest(estimate="mean")
-    gray = np.random.default_rng(0).random((64, 64), np.float32)
-    known = np.zeros((64, 64), dtype=bool)
-    known[8:24, 20:28] = True
-    strokes = KnownColours(np.where(known[..., None], np.float32([0.7, 0.3, 0.2]), 0), known)
-    sampling = request.sampling(conditional=True)
-    one = colorize_module._Gray.of(Picture(gray), "grey", prior, request, sampling, strokes, (), None)
-    weight = one.reach_of(strokes)
-    painted = known.reshape(16, 4, 16, 4).all((1, 3))
-    assert (weight[painted] == 1).all()
-    assert weight[~painted].max() < 1
-
-
 @pytest.mark.parametrize("estimate", ["sample", "mean"])
 def test_a_picture_takes_the_colours_of_its_own_photograph(estimate: str) -> None:
     truth, prior = blocks(2), chroma_prior()
@@ -97,15 +82,6 @@ def test_a_reference_is_looked_at_once_and_not_kept() -> None:
     del photo, inputs
     gc.collect()
     assert left() is None
-
-
-def test_a_reference_is_looked_at_again_by_another_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    photo, seen = Picture(blocks()), []
-    monkeypatch.setattr(colorize_module, "colour_places_of", lambda rgb, gray, prior: seen.append(prior) or prior)
-    one, other = chroma_prior(), chroma_prior(1)
-    for prior in (one, one, other, one):
-        assert colorize_module._places(photo, prior) is prior
-    assert len(seen) == 3
 
 
 def test_what_is_no_reference() -> None:

@@ -6,7 +6,6 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 from PIL import Image
-from small_chroma import chroma_prior
 from small_conditional import SMALL
 
 import scoreinv
@@ -19,10 +18,10 @@ from scoreinv.models.loading import Models
 from scoreinv.operators.luma import colour_basis, luma
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError
-from scoreinv.tasks.colorize import colorize, colorize_picture, draw_colors, hints_for, work_size
+from scoreinv.tasks.colorize import colorize, colorize_picture, work_size
 from scoreinv.tasks.noise_streams import ddof_of_pairs
 from scoreinv.tasks.notes import warning
-from scoreinv.tasks.requests import COLOR_SATURATION, ColorizeRequest, Inputs
+from scoreinv.tasks.requests import ColorizeRequest, Inputs
 
 pytestmark = pytest.mark.portable
 
@@ -68,33 +67,6 @@ def test_the_samples_of_a_pair_average_to_the_posterior_mean():
     np.testing.assert_allclose(alone.image, result.samples[0], atol=1e-5)
 
 
-def test_chroma_is_strengthened_by_as_much_as_the_mean_is_paler_than_colours(monkeypatch):
-    """By `COLOR_SATURATION` at most, and nowhere if a saturation is given."""
-    paleness = torch.ones(1, 1, 8, 8)
-    paleness[..., 4:] = 3.0
-    monkeypatch.setattr("scoreinv.tasks.colorize.paleness_of", lambda *_: paleness)
-    gray, model = np.full((64, 64), 0.5, np.float32), chroma_prior()
-    plain, strong, most = (
-        colorize(gray, prior=model, saturation=value).image - gray[..., None] for value in (1.0, None, COLOR_SATURATION)
-    )
-    assert abs(plain).mean() > 0.01
-    np.testing.assert_allclose(strong[:, :16], plain[:, :16], atol=2e-3)
-    np.testing.assert_allclose(strong[:, -16:], most[:, -16:], atol=2e-3)
-    assert abs(most - plain)[:, :16].mean() > 0.004
-
-
-def test_chroma_beside_kept_colours_is_not_strengthened(monkeypatch):
-    """It would stand out."""
-    monkeypatch.setattr("scoreinv.tasks.colorize.paleness_of", lambda *_: torch.full((1, 1, 8, 8), 3.0))
-    photo, model = np.full((64, 64, 3), 0.5, np.float32), chroma_prior()
-    photo[16:40, 16:40] *= (1.2, 0.9, 0.6)
-    default, plain, strong = (
-        colorize(photo, prior=model, keep_color=True, saturation=value).image for value in (None, 1.0, COLOR_SATURATION)
-    )
-    np.testing.assert_allclose(default, plain, atol=1e-5)
-    assert abs(strong - plain).mean() > 0.004
-
-
 @pytest.mark.parametrize("count", [2, 3])
 def test_the_spread_is_that_of_pairs(count):
     flat = np.full((16, 16), 0.5, np.float32)
@@ -102,36 +74,6 @@ def test_the_spread_is_that_of_pairs(count):
     expected = np.sqrt(np.var(result.samples, 0, ddof=ddof_of_pairs(count)).mean(-1))
     np.testing.assert_allclose(result.std, expected, atol=1e-5)
     assert expected.mean() > 0.003
-
-
-def test_a_picture_has_one_noise_in_whatever_form_it_is_given():
-    gray = np.random.default_rng(4).integers(100, 160, (16, 24), dtype=np.uint8)
-    rgb = np.repeat(gray[..., None], 3, axis=2)
-    opaque = np.concatenate([rgb, np.full((16, 24, 1), 255, np.uint8)], axis=2)
-    single = gray.astype(np.float32) / 255
-    forms = [gray, rgb, opaque, gray.astype(np.uint16) * 257, single, single.astype(np.float64)]
-    found = [np.asarray(colorize(form, prior=prior("rec601"), steps=3).image, np.float64)[..., :3] for form in forms]
-    scales = [255, 255, 255, 65535, 1, 1]
-    for image, scale in zip(found, scales, strict=True):
-        np.testing.assert_allclose(image / scale, found[0] / 255, atol=0.005)
-
-
-@pytest.mark.parametrize("hinted", [False, True])
-def test_pictures_are_coloured_together_each_as_alone(hinted):
-    """In samples and their mean."""
-    draw = np.random.default_rng(0)
-    pictures = [pictures_from_api(draw.random((16, 16), np.float32))[0][0] for _ in range(2)]
-    strokes = np.zeros((16, 16, 4), np.float32)
-    strokes[2:6, 2:6] = (1, 0, 0, 1)
-    hints = hints_for(strokes if hinted else None, 2)
-    model, sampling = prior("rec601"), ColorizeRequest(steps=2, samples=2, estimate="mean")
-    together = draw_colors(pictures, ["grey", "grey"], model, sampling, hints)
-    assert {shape[0] for shape in model.preconditioning.windows} == {4}
-    for number, picture in enumerate(pictures):
-        alone = colorize_picture(Inputs(picture, hints=hints[number]), sampling, Models(colorize=model))
-        np.testing.assert_allclose(together[number].image.pixels, alone.image.pixels, atol=1e-5)
-        np.testing.assert_allclose(together[number].std, alone.std, atol=1e-5)
-        assert together[number].nfe == alone.nfe
 
 
 def test_each_picture_of_a_batch_has_its_hints():
@@ -246,21 +188,6 @@ def test_a_model_that_takes_a_finer_luma_gets_it(monkeypatch):
             torch.testing.assert_close(fine[:1], expected, atol=1e-6, rtol=0)
         else:
             assert fine is None
-
-
-def test_colours_follow_the_edges_of_a_picture_that_is_larger_than_the_model(monkeypatch):
-    gray, fitted = np.random.default_rng(0).random((64, 96), np.float32), []
-
-    class Grey:
-        def finer(self, chroma):
-            return np.zeros((64, 96, 3), np.float32)
-
-    monkeypatch.setattr(
-        "scoreinv.tasks.colorize.ChromaAlongEdges.fit", lambda fine, scale: fitted.append((fine.shape, scale)) or Grey()
-    )
-    result = colorize(gray, prior=prior("rec601"), steps=2)
-    assert fitted == [((64, 96), 4)]
-    np.testing.assert_allclose(result.image, np.repeat(gray[..., None], 3, axis=2), atol=1e-6)
 
 
 @pytest.mark.parametrize("estimate", ["sample", "mean"])

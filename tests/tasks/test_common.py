@@ -7,16 +7,12 @@ import pytest
 import torch
 from analytic import gaussian_colour_prior
 
-from scoreinv.guidance import Observation
 from scoreinv.imaging.picture import Picture
-from scoreinv.operators import mask
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, NoiseStream, ReverseDiffusion
-from scoreinv.samplers.base import Samples
 from scoreinv.sdes import DDPM, VE, VP, SubVP
 from scoreinv.system.errors import SettingError
 from scoreinv.tasks.common import Gathered, start_time, wide_tile
-from scoreinv.tasks.posterior import Windows, draw_given, pc_sampler
-from scoreinv.tasks.requests import START_LEVEL, InpaintRequest
+from scoreinv.tasks.posterior import pc_sampler
 from scoreinv.windows import Tiled
 
 
@@ -96,21 +92,3 @@ def test_the_noise_level_is_that_of_pictures_in_unit_range(data_range):
 )
 def test_ancestral_sampling_predicts_where_the_sde_has_it(sde, predictor):
     assert pc_sampler(prior(sde=sde), 7) == PC(predictor, AnnealedLangevin(), steps=7)
-
-
-def test_the_papers_number_of_steps_starts_from_the_prior(monkeypatch):
-    model, initial, begun = prior(), torch.full((1, 3, 4, 4), 0.5), []
-
-    def sample(self, target, shape, *, start, **options):
-        begun.append(start)
-        return Samples(initial, torch.zeros(1), torch.zeros(1))
-
-    monkeypatch.setattr(PC, "sample", sample)
-    operator = mask(torch.ones(1, 1, 4, 4))
-    for steps, start in ((model.sde.steps, None), (30, None), (model.sde.steps, 0.3)):
-        sampling = InpaintRequest("pc", steps, start).sampling(conditional=False)
-        observation, windows = Observation(operator, initial), Windows(model.image_size, 0)
-        draw_given(sampling, model, observation, windows, NoiseStream(0, 1), initial=initial)
-    full, few, given = begun
-    assert full is None
-    assert (few.t, given.t) == (start_time(model, START_LEVEL), start_time(model, 0.3))

@@ -6,7 +6,6 @@ import torch
 from formula_detector import FormulaDetector, whites
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
@@ -56,20 +55,6 @@ def test_windows_cover_a_picture_once_and_leave_no_seam(bright):
     logits = damage_logits(np.repeat(pixels[..., None], 3, axis=2), bright)
     np.testing.assert_allclose(logits, 10 * (pixels - 0.6), atol=1e-5)
     assert max(max(shape) for shape in bright.seen) <= 640
-
-
-def test_a_window_is_seen_with_what_is_around_it(monkeypatch):
-    """Means over 17 x 17 pixels are those of the whole picture, however it is divided."""
-
-    class Blurred(Bright):
-        def logits(self, pictures: Tensor) -> Tensor:
-            return avg_pool2d(pictures.mean(1, keepdim=True), 17, 1, 8, count_include_pad=False)
-
-    pixels = np.random.default_rng(0).random((96, 128, 3)).astype(np.float32)
-    whole = damage_logits(pixels, Blurred())
-    monkeypatch.setattr("scoreinv.tasks.damage._CORE", 32)
-    monkeypatch.setattr("scoreinv.tasks.damage._MARGIN", 32)
-    np.testing.assert_allclose(damage_logits(pixels, Blurred()), whole, atol=1e-5)
 
 
 def test_the_last_row_and_column_are_repeated_to_the_sides_that_a_network_takes():
@@ -149,22 +134,6 @@ def test_odds_at_smaller_sizes_are_a_seventh(bright):
     small, large = DamageOdds.of(Picture(np.full((400, 800), 140, np.uint8)), bright).logits
     assert (small.shape, large.shape) == ((200, 400), (400, 800))
     np.testing.assert_allclose(large.mean() - small, np.log(7), atol=1e-3)
-
-
-def test_facial_features_are_no_damage(bright, monkeypatch):
-    pixels, left = np.zeros((40, 50), np.uint8), np.zeros((40, 50), bool)
-    pixels[10:12, 5:45], left[:, :25] = 255, True
-    seen = []
-    monkeypatch.setattr("scoreinv.tasks.damage.facial_features", lambda *given: seen.append(given) or given[0] & left)
-    monkeypatch.setattr("scoreinv.tasks.damage.faces", lambda gray: ["a face"])
-    mask = scoreinv.find_damage(pixels, model=bright, grow=0)
-    np.testing.assert_array_equal(mask, (pixels > 0) & ~left)
-    (marked, gray, boxes), *_ = seen
-    np.testing.assert_array_equal(marked, pixels > 0)
-    np.testing.assert_allclose(gray, pixels / 255, atol=1e-6)
-    assert boxes == ["a face"]
-    assert not scoreinv.find_damage(np.zeros((40, 50), np.uint8), model=bright).any()
-    assert len(seen) == 1  # where nothing is marked, no face is looked for
 
 
 def test_a_large_scan_is_looked_at_reduced_and_marked_at_its_own_size(bright):

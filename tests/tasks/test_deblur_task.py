@@ -9,29 +9,27 @@ import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
-from independent_pixels import HEIGHT, KERNEL, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, truth
+from independent_pixels import HEIGHT, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, truth
 from PIL import Image
 from scipy.signal import fftconvolve
 
 import scoreinv
-from scoreinv.analysis.spectrum import block_powers
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.blur import kernel_from_text
 from scoreinv.models.blur_estimator import ANGLES, BlurPrediction
 from scoreinv.models.loading import Models
-from scoreinv.operators import Blur, kernels, pad_observation, photographed, valid_blur
+from scoreinv.operators import kernels, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.operators.tones import srgb
 from scoreinv.system.errors import Cancelled, InputError, SettingError
-from scoreinv.system.progress import reported_to, reporting
+from scoreinv.system.progress import reported_to
 from scoreinv.tasks.deblur import (
     blurred_detail,
     check_detail,
     deblur_picture,
     find_blur,
     kernel_notes,
-    remove_blur,
 )
 from scoreinv.tasks.notes import warning
 from scoreinv.tasks.requests import MEAN_STEPS, DeblurRequest, Inputs
@@ -116,16 +114,6 @@ def test_a_kernel_that_turns_the_wrong_way_is_doubted():
     assert note.code == "looks_sharp"
 
 
-def test_the_spectrum_of_a_photograph_is_computed_once(monkeypatch):
-    pictures = []
-    monkeypatch.setattr("scoreinv.tasks.deblur.block_powers", lambda one: pictures.append(one) or block_powers(one))
-    picture = blurred(photo("lake"), PointSpread("motion", 15, 150))
-    find_blur(picture)
-    assert len(pictures) == 1
-    kernel_notes(picture, PointSpread("motion", 15, 30))
-    assert len(pictures) == 2
-
-
 def test_a_sharp_photograph_and_what_cannot_be_told_are_refused():
     with pytest.raises(InputError, match="it looks sharp"):
         find_blur(Picture((255 * photo("facade")).astype(np.uint8)))
@@ -136,22 +124,6 @@ def test_a_sharp_photograph_and_what_cannot_be_told_are_refused():
         find_blur(Picture(noise))
 
 
-@pytest.mark.parametrize("size", [5.0, 40.0])
-def test_blurs_beyond_the_estimable_sizes_are_refused(monkeypatch, size):
-    sure = torch.tensor([[-9.0, -9.0, 9.0, -9.0]])
-    logs = torch.full((1, 3), math.log(size))
-    prediction = BlurPrediction(sure, logs, torch.full((1, 3), -9.0), torch.zeros(1, ANGLES))
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction)
-    monkeypatch.setattr("scoreinv.tasks.deblur._refined", lambda powers, *found: found)
-    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: (0.0, 1.0))
-    picture = Picture(np.zeros((200, 200), np.uint8))
-    if size == 5:
-        assert find_blur(picture).likeliest.kind == "disk"
-    else:
-        with pytest.raises(InputError, match="kernel is uncertain"):
-            find_blur(picture)
-
-
 def prediction_of(odds: list[float], sizes: list[float], spread: float = 0.1) -> BlurPrediction:
     """Of no blur, a Gaussian, a disk and motion."""
     logits = torch.tensor([odds]).clamp_min(1e-9).log()
@@ -160,115 +132,12 @@ def prediction_of(odds: list[float], sizes: list[float], spread: float = 0.1) ->
     )
 
 
-@pytest.mark.parametrize(
-    ("odds", "spread", "kind"),
-    [
-        ([0, 0.5, 0.4, 0.1], 0.1, "gaussian"),
-        ([0.04, 0.5, 0.4, 0.06], 0.19, "gaussian"),
-        ([0, 0.3, 0.2, 0.5], 0.1, None),
-        ([0.06, 0.5, 0.4, 0.04], 0.1, None),
-        ([0, 0.5, 0.4, 0.1], 0.21, None),
-    ],
-)
-def test_a_gaussian_and_a_disk_are_one_kind_and_motion_is_another(monkeypatch, odds, spread, kind):
-    """Either kind needs a probability of 0.55, a blur one of 0.95, and its size a deviation of at most 20 %."""
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction_of(odds, [1.5, 3, 9], spread))
-    monkeypatch.setattr("scoreinv.tasks.deblur._refined", lambda powers, *found: found)
-    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: (0.0, 1.0))
-    picture = Picture(np.zeros((200, 200), np.uint8))
-    if kind is not None:
-        assert find_blur(picture).likeliest.kind == kind
-    else:
-        with pytest.raises(InputError, match=r"kernel is uncertain|looks sharp"):
-            find_blur(picture)
-
-
-@pytest.mark.parametrize(("misfits", "fits"), [((0.9, 1.0), True), ((1.0, 1.0), False), ((1.1, 1.0), False)])
-def test_a_kernel_fits_the_spectrum_better_than_none(monkeypatch, misfits, fits):
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction_of([0, 1, 0, 0], [1.5, 3, 9]))
-    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda *_: misfits)
-    picture = Picture(np.zeros((200, 200), np.uint8))
-    if fits:
-        assert find_blur(picture).likeliest == PointSpread("gaussian", 1.5)
-    else:
-        with pytest.raises(InputError, match="no kernel fits its spectrum"):
-            find_blur(picture)
-
-
-@pytest.mark.parametrize(("angle", "mirrored"), [(30.0, "motion:15,150"), (0.0, "motion:15,0")])
-def test_a_kernel_is_compared_with_its_mirror_image(monkeypatch, angle, mirrored):
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction_of([0.1, 0.3, 0.3, 0.3], [1.5, 3, 9]))
-    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: (1.0, 0.0))
-    picture = Picture(np.zeros((200, 200), np.uint8))
-    assert kernel_notes(picture, PointSpread("motion", 15, angle)) == [warning("kernel_misfit", better=mirrored)]
-
-
 def test_a_kernel_from_a_file_is_compared_with_its_mirror_image(monkeypatch):
     """Also if the network cannot estimate the blur."""
     monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction_of([0.1, 0.3, 0.3, 0.3], [1.5, 3, 9]))
     picture = blurred(photo("lake"), PointSpread("motion", 15, 150))
     assert kernel_notes(picture, kernels.motion(15, 30)) == [warning("kernel_misfit", better="mirrored")]
     assert kernel_notes(picture, kernels.motion(15, 150)) == []
-
-
-def test_the_kernel_is_the_mean_over_the_posterior(monkeypatch):
-    """The size's logarithm is normal; a disk of 2 pixels is not refined."""
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction_of([0.05, 0.55, 0.4, 0], [1.5, 2, 9]))
-    found = find_blur(blurred(photo("facade"), PointSpread("gaussian", 1.5)))
-    assert found.likeliest == PointSpread("gaussian", 1.5)
-    side = 33
-    mean = np.zeros((side, side))
-    mean[side // 2, side // 2] = 0.05
-    steps = np.linspace(-4, 4, 81)
-    for kind, size, odds in (("gaussian", 1.5, 0.55), ("disk", 2, 0.4)):
-        for step, weight in zip(steps, np.exp(-np.square(steps) / 2), strict=True):
-            kernel = PointSpread(kind, size * math.exp(0.1 * step)).kernel()
-            rim = (side - len(kernel)) // 2
-            mean += odds * weight / np.exp(-np.square(steps) / 2).sum() * np.pad(kernel, rim)
-    rim = (side - len(found.kernel)) // 2
-    np.testing.assert_allclose(np.pad(found.kernel, rim), mean, atol=0.004)
-    assert found.kernel.sum() == pytest.approx(1)
-
-
-@pytest.mark.slow
-def test_a_disk_that_is_taken_for_a_gaussian_does_little_harm(monkeypatch):
-    sharp = photo("facade", 152)
-    picture = blurred(sharp, PointSpread("disk", 4))
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction_of([0, 0.6, 0.4, 0], [3.2, 4, 9]))
-    found = find_blur(picture)
-    assert found.likeliest.kind == "gaussian"
-    prior = scoreinv.load("denoiser")
-
-    def error(*kernel):
-        seen = picture
-        if kernel:
-            seen = remove_blur(picture, kernel[0], 0.008, prior, DeblurRequest(), None, *kernel[1:]).image
-        return np.square(seen.pixels / 255 - sharp[4:-4, 4:-4])[8:-8, 8:-8].mean()
-
-    assert error(found.likeliest.kernel()) > 1.1 * error()
-    assert error(found.kernel) < 0.8 * error()
-    assert error(found.kernel, found.deviations) < 0.95 * error(found.kernel)
-
-
-def test_the_error_of_an_uncertain_kernel_counts_as_noise(monkeypatch):
-    """The weights are 1 / the deviation of the observation over the kernels and the noise; slopes vary little here."""
-    some, odds, std = [np.ones((1, 1)), kernels.gaussian(0.8), kernels.motion(5, 30)], [1.0, 2.0, 5.0], 0.01
-    kernel, deviations = kernels.kernel_moments(some, odds)
-    sharp = np.clip(photo("facade", 48) * 0.2 + 0.5, 0, 1)
-    problems = []
-    monkeypatch.setattr("scoreinv.tasks.deblur.solve_problem", lambda problem, *_: problems.append(problem))
-    remove_blur(Picture(sharp), kernel, std, None, DeblurRequest(), deviations)
-    (problem,) = problems
-    top, left, height, width = problem.part
-    weights = problem.operator.weights[0, 0, top : top + height, left : left + width].numpy()
-    knots = np.linspace(0, 1, len(srgb().light))
-    light = np.interp(sharp, knots, srgb().light)
-    seen = [np.interp(fftconvolve(light, one, "same"), srgb().light, knots) for one in some]
-    mean = np.average(seen, axis=0, weights=odds)
-    variance = np.average(np.square(seen - mean), axis=0, weights=odds) + std**2
-    inside = np.s_[4:-4, 4:-4]
-    np.testing.assert_allclose(weights[inside], (std / np.sqrt(variance))[inside], rtol=0.1)
-    assert weights[inside].min() < 0.5
 
 
 def test_a_result_without_new_detail_or_with_too_much_is_refused():
@@ -290,19 +159,6 @@ def test_grain_does_not_excuse_a_result_that_is_too_sharp():
     check_detail(picture, picture, kernel, 0.02)
     with pytest.raises(InputError, match="sharper than"):
         check_detail(picture, Picture(0.5 + np.float32(1.2) * grain), kernel, 0.02)
-
-
-@pytest.mark.parametrize("blurs", [True, False])
-def test_a_sharp_photograph_that_is_taken_for_blurred_is_refused_after_solving(monkeypatch, blurs):
-    prediction = prediction_of([0, 1, 0, 0], [0.9, 2, 9], 0.02)
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction)
-    monkeypatch.setattr("scoreinv.tasks.deblur.blur_misfits", lambda powers, kernels: range(len(kernels)))
-    seen = blurred(photo("moose", 144), PointSpread("gaussian", 0.9 if blurs else 0.1), 0.002).pixels
-    if blurs:
-        assert scoreinv.deblur(seen).blur == PointSpread("gaussian", 0.9)
-    else:
-        with pytest.raises(InputError, match="sharper than"):
-            scoreinv.deblur(seen)
 
 
 def test_a_photograph_without_the_blur_that_was_found():
@@ -378,36 +234,6 @@ def test_a_blurred_picture_that_was_cut_off_at_black_is_not_taken_for_a_brighter
     error = np.mean([sample.mean() for sample in found.samples]) - middle
     assert naive > 0.001
     assert abs(error) < 0.5 * naive
-
-
-@pytest.mark.slow
-def test_black_that_the_first_estimates_do_not_reach_is_no_worse_for_being_known():
-    """They are many deviations of the noise brighter there."""
-    std, blurring = 0.01, torch.from_numpy(kernels.gaussian(1))
-    scene = np.zeros((48, 48, 3), np.float32)
-    scene[:, 24:] = MEAN
-    y = noisy(apply(Blur(blurring, 48, 48), scene), std).clip(0, 1)
-    padded = pad_observation(torch.from_numpy(y).permute(2, 0, 1)[None], blurring)
-    naive = scoreinv.solve(valid_blur(blurring, 48, 48), padded, prior=prior(), noise_std=std, estimate="mean").image
-    naive = crop(naive, photographed(blurring, 48, 48))[0].permute(1, 2, 0).clamp(0, 1).numpy()
-    found = scoreinv.deblur(y, kernel=blurring.numpy(), noise_std=std, prior=prior()).image
-
-    def error(picture):
-        return np.sqrt(np.mean((picture - scene)[8:-8, 8:-8] ** 2))  # where Blur's boundary does not reach
-
-    assert error(found) < 1.2 * error(naive)
-
-
-def test_the_solver_of_a_blur_calls_back_before_each_product(monkeypatch):
-    """Conjugate gradients take 20 products before the first evaluation."""
-    products, told = [], []
-    transform = Blur.analyse
-    monkeypatch.setattr(Blur, "analyse", lambda self, x: products.append(len(told)) or transform(self, x))
-    with reporting(told.append):
-        y = pad_observation(torch.rand(1, 3, HEIGHT, WIDTH), KERNEL)
-        valid_blur(KERNEL, HEIGHT, WIDTH, 20).ridge(y, 0.01)
-    assert len(products) > 20
-    assert len(told) >= 6 * len(products)  # three channels, there and back
 
 
 def test_a_callback_stops_the_work_before_the_model_is_loaded():

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -20,20 +19,13 @@ from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.imaging.picture import Picture
-from scoreinv.inputs.arrays import pictures_from_api
-from scoreinv.models.loading import Models
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError, SettingError
-from scoreinv.system.progress import reported_to
 from scoreinv.tasks import deep_holes
-from scoreinv.tasks.holes import inpaint_picture
-from scoreinv.tasks.inpaint import PreparedFill, inpaint
+from scoreinv.tasks.inpaint import inpaint
 from scoreinv.tasks.notes import warning
-from scoreinv.tasks.requests import InpaintRequest, Inputs
-from scoreinv.windows.boxes import crop
 
 pytestmark = pytest.mark.portable
 
@@ -102,21 +94,6 @@ def test_a_hole_with_enough_around_it_asks_the_network_for_its_mean_alone() -> N
     assert np.sqrt(np.mean((result.image - picture)[hole] ** 2)) < 0.1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("sides", "evaluations"), [((48, 48), 2), ((20, 60), 1)])
-def test_a_hole_that_is_halved_once_is_begun_from_a_quarter_of_the_size_too(sides, evaluations) -> None:
-    """But not a strip, of which a quarter is narrower than a patch."""
-    picture = waves(phases=range(3), periods=8)
-    hole = np.zeros((160, 200), dtype=bool)
-    hole[60 : 60 + sides[0], 80 : 80 + sides[1]] = True
-    told: list[float] = []
-    result = inpaint(picture, hole, prior=prior(64), callback=told.append)
-    assert result.nfe == evaluations
-    assert told == sorted(told)
-    assert told[-1] == pytest.approx(1)
-    assert np.sqrt(np.mean((result.image - picture)[hole] ** 2)) < 0.1
-
-
 def test_a_hole_that_takes_most_of_the_picture_is_continued_from_twice_the_size() -> None:
     """Of an eighth of its size six pixels are known on each side, so that no patch is; of a quarter twelve."""
     picture = waves(160, 160)  # grey, so that patches have one channel
@@ -128,100 +105,6 @@ def test_a_hole_that_takes_most_of_the_picture_is_continued_from_twice_the_size(
     assert (result.image[~hole] == picture[~hole]).all()
     assert (result.image == result.image[..., :1]).all()
     assert 0.7 < result.image[hole].std() / picture[hole].std() < 1.2
-
-
-@pytest.mark.parametrize(("sides", "numbers"), [((48, 48), [1, 2]), ((20, 60), [1])])
-def test_the_scales_at_which_patches_are_laid_out(sides, numbers, monkeypatch) -> None:
-    """A hole that is halved once is begun from a quarter of the size too, if it is wide there; the mean has colours."""
-    found = []
-
-    def continued(scales, estimates, elsewhere, noise):
-        found.extend((scales, estimates, elsewhere))
-        return scales[0].values
-
-    monkeypatch.setattr(deep_holes, "continue_surroundings", continued)
-    values = torch.from_numpy(waves()).permute(2, 0, 1)[None, :1].repeat(2, 1, 1, 1)
-    observed = torch.ones(2, 1, 160, 200)
-    observed[..., 60 : 60 + sides[0], 80 : 80 + sides[1]] = 0
-    finest = deep_holes.Scale(values, observed, observed)
-    sampling = InpaintRequest(seed=3).sampling(conditional=True)
-    typical = torch.tensor([True, False])
-
-    def noise(scale: int) -> NoiseStream:
-        return NoiseStream.keyed([(3, 0, scale), (3, 1, scale)])
-
-    drawn, nfe = deep_holes.draw_in_scales(sampling, prior(64), finest, 1, typical, noise)
-    scales, estimates, elsewhere = found
-    assert (nfe, list(estimates), len(scales)) == (len(numbers), numbers, numbers[-1] + 1)
-    assert [tuple(scale.values.shape[2:]) for scale in scales] == [(160 >> k, 200 >> k) for k in range(len(scales))]
-    for number, estimate in estimates.items():
-        assert estimate.shape == (2, 3, *scales[number].values.shape[2:])
-        known = scales[number].observed.expand_as(estimate) == 1
-        torch.testing.assert_close(estimate[known], scales[number].values.expand_as(estimate)[known])
-    assert (elsewhere[0] == 0).all()
-    assert (elsewhere[1] != 0).all()
-    assert torch.equal(drawn, values.expand(-1, 3, -1, -1))
-
-
-class _Field:
-    """What stands for the patches of one sample: it notes how it was made and used."""
-
-    made: ClassVar[list["_Field"]] = []
-
-    def __init__(self, picture, observed, displacements, sources, below, *, reach) -> None:
-        self.picture, self.displacements, self.below, self.reach = picture, displacements, below, reach
-        self.sweeps, self.other = 0, None
-        self.made.append(self)
-
-    def sweep(self, generator: torch.Generator) -> None:
-        self.sweeps += 1
-
-    def take_lower_energy(self, other: "_Field") -> None:
-        self.other = other
-
-    def fill(self) -> Tensor:
-        return self.picture
-
-
-def test_each_scale_begins_at_the_coarser_one_and_keeps_the_likelier_of_two_fills(monkeypatch) -> None:
-    monkeypatch.setattr(_Field, "made", [])
-    monkeypatch.setattr(deep_holes, "NearestNeighbourField", _Field)
-    found = []
-
-    def initial(scale, estimate, elsewhere, steps, noise):
-        found.append((tuple(scale.values.shape[2:]), elsewhere.tolist(), steps))
-        return torch.full((1, 2, *scale.values.shape[2:]), 3)
-
-    monkeypatch.setattr(deep_holes, "_initial_displacements", initial)
-    observed = torch.ones(1, 1, 10, 12)
-    observed[..., :4, :4] = 0
-    scales = [deep_holes.Scale(torch.rand(1, 1, 10, 12), observed, observed)]
-    for _ in range(2):
-        scales.append(deep_holes._halved(scales[-1]))
-    estimates = dict.fromkeys((1, 2), torch.zeros(0))
-    elsewhere, told = torch.tensor([[8.0, 4.0]]), list[float]()
-    with reported_to(told.append):
-        drawn = deep_holes.continue_surroundings(scales, estimates, elsewhere, lambda _: NoiseStream(0, 1))
-    torch.testing.assert_close(drawn, scales[0].values)
-    assert found == [((3, 3), [[2, 1]], 12), ((5, 6), [[4, 2]], 4)]
-    *_, estimated, fine = _Field.made
-    assert [field.below for field in _Field.made] == [2, 4, 4, 8]
-    assert [field.reach / fine.reach for field in _Field.made] == [1 / 4, 1 / 2, 1 / 2, 1]
-    assert [field.sweeps for field in _Field.made] == [8, 4, 4, 2]
-    assert [field.other for field in _Field.made] == [None, estimated, None, None]
-    assert [tuple(field.displacements.shape[1:]) for field in _Field.made] == [(3, 3), (5, 6), (5, 6), (10, 12)]
-    assert [field.displacements.unique().tolist() for field in _Field.made] == [[3], [6], [3], [12]]
-    assert told[-1] == pytest.approx(1)
-
-
-def test_a_coarser_pixel_is_known_if_all_below_it_are() -> None:
-    values = torch.arange(24.0).reshape(1, 1, 4, 6)
-    observed, sources = torch.ones(1, 1, 4, 6), torch.ones(1, 1, 4, 6)
-    observed[0, 0, 0, 1] = sources[0, 0, 3, 5] = 0
-    half = deep_holes._halved(deep_holes.Scale(values, observed, sources))
-    assert half.observed[0, 0].tolist() == [[0, 1, 1], [1, 1, 1]]
-    assert half.sources[0, 0].tolist() == [[1, 1, 1], [1, 1, 0]]
-    assert half.values[0, 0, :, 1:].tolist() == [[5.5, 7.5], [17.5, 19.5]]
 
 
 def test_samples_take_patches_from_about_the_size_of_the_hole_away() -> None:
@@ -312,37 +195,6 @@ def test_a_seed_gives_one_picture_on_another_processor(tmp_path: Path) -> None:
     assert np.abs(pictures[0] - pictures[1]).max() <= 2
 
 
-@pytest.mark.slow
-def test_samples_of_a_deep_hole_differ_as_wholes_and_not_in_their_grain_alone() -> None:
-    image, hole = scene()
-    samples = np.stack(inpaint(image, hole, prior=prior(), steps=6, samples=12).samples)[:, 40:56, 52:68]
-    # The mean of 16x16 independent pixels would spread a sixteenth of what one does.
-    assert samples.mean((1, 2)).std(0).mean() > samples.std(0).mean() / 4
-
-
-@pytest.mark.slow
-def test_samples_after_the_first_leave_the_colours_of_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between four grounds, what is in the middle may be of any; the first sample looks beside it."""
-    values = np.full((160, 160, 3), 0.2, np.float32)
-    values[80:] += 0.3
-    values[:, 80:] += 0.3
-    picture = pictures_from_api(values + 0.03 * np.random.default_rng(3).random(values.shape, np.float32))[0][0]
-    hole = np.zeros((160, 160), dtype=bool)
-    hole[40:120, 40:120] = True
-
-    def drawn(**options: int) -> np.ndarray:
-        request, models = InpaintRequest(seed=2, **options), Models(inpaint=prior(64))
-        samples = inpaint_picture(Inputs(picture, hole), request, models).samples
-        return np.stack([sample.rgb() for sample in samples])
-
-    several = drawn(samples=4)
-    monkeypatch.setattr(deep_holes, "_ELSEWHERE", (0.0, 0.0))
-    plain = drawn(samples=4)
-    np.testing.assert_allclose(plain[0], several[0], atol=1e-4)
-    elsewhere, here = (x[1:, hole].std(0).mean() for x in (several, plain))
-    assert elsewhere > 1.3 * here
-
-
 def test_the_mean_and_other_methods_stay_at_one_scale() -> None:
     image, hole = scene()
     assert inpaint(image, hole, prior=prior(), estimate="mean").nfe == 8
@@ -427,58 +279,6 @@ def test_what_copies_nothing_says_so() -> None:
     filled = inpaint(picture, narrow, prior=prior(), avoid=hole)
     assert warning("avoid_unused") in filled.notes
     assert (filled.image == inpaint(picture, narrow, prior=prior()).image).all()
-
-
-@pytest.mark.parametrize(
-    ("people", "foreign", "marked", "left"),
-    [
-        ("none", "none", "none", "all"),
-        ("right", "none", "none", "left"),
-        ("none", "right", "none", "left"),
-        ("none", "none", "right", "left"),
-        ("right", "left", "none", "left"),  # foreign colours are better than people
-        ("all", "none", "right", "left"),  # and people than what the user avoids
-    ],
-)
-def test_what_a_deep_hole_may_copy(monkeypatch, people, foreign, marked, left) -> None:
-    picture, hole = waves(), deep()
-    picture[..., 0] = np.arange(hole.shape[1]) > 93
-
-    def side(name: str, rgb: np.ndarray) -> np.ndarray:
-        is_right = rgb[..., 0] > 0.5
-        return {"none": is_right & ~is_right, "all": is_right | ~is_right, "left": ~is_right, "right": is_right}[name]
-
-    monkeypatch.setattr(PreparedFill, "_people", lambda fill, box: side(people, fill.picture.rgb(box)))
-    monkeypatch.setattr("scoreinv.tasks.inpaint.foreign", lambda rgb, *_: side(foreign, rgb))
-    avoid = None if marked == "none" else side(marked, picture)
-    prepared = PreparedFill(Inputs(Picture(picture), hole, avoid), InpaintRequest(), Models(inpaint=prior()), [])
-    ((region,),) = prepared.groups
-    known = ~crop(hole, region.box)
-    np.testing.assert_array_equal(known & ~region.avoid, known & side(left, crop(picture, region.box)))
-
-
-def test_people_are_looked_for_a_quarter_beyond_a_box(monkeypatch: pytest.MonkeyPatch) -> None:
-    picture, hole = waves(), deep()
-    seen, bright = [], picture.mean(2) > 0.5
-
-    def beside(hole: np.ndarray, gray: np.ndarray) -> np.ndarray:
-        seen.append(hole.shape)
-        return gray > 0.5
-
-    monkeypatch.setattr("scoreinv.tasks.inpaint.people_beside", beside)
-    prepared = PreparedFill(Inputs(Picture(picture), hole), InpaintRequest(), Models(inpaint=prior()))
-    height, width = hole.shape
-    for box, wide in (
-        ((40, 60, 16, 24), (24, 36)),
-        ((2, 3, 16, 24), (22, 33)),
-        ((height - 18, width - 27, 16, 24), (22, 33)),
-        ((0, 0, height, width), (height, width)),
-    ):
-        found = prepared._people(box)
-        top, left, rows, columns = box
-        np.testing.assert_array_equal(found, bright[top : top + rows, left : left + columns])
-        assert seen[-1] == wide
-    assert 0 < bright.mean() < 1
 
 
 @pytest.mark.slow

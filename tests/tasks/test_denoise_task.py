@@ -12,7 +12,6 @@ import scoreinv
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.common import noise_range
-from scoreinv.tasks.denoise import drawn_beyond
 
 
 @pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
@@ -151,30 +150,3 @@ def test_a_picture_with_too_little_noise_for_the_model_comes_back(samples):
     for sample in result.samples:
         np.testing.assert_array_equal(sample, pixels)
     assert (result.std is None) if samples == 1 else not result.std.any()
-
-
-@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
-def test_what_was_cut_off_of_a_grey_picture_is_drawn_grey(monkeypatch, mode, channels):
-    drawn = []
-
-    def noted(y, *given):
-        drawn.append(y.shape[1])
-        return drawn_beyond(y, *given)
-
-    monkeypatch.setattr("scoreinv.tasks.denoise.drawn_beyond", noted)
-    white = np.ones((16, 16) if mode == "L" else (16, 16, 3), np.float32)
-    white[::2, ::2] = np.random.default_rng(0).uniform(0.4, 0.9, white[::2, ::2].shape)
-    scoreinv.denoise(white, noise_std=0.05, prior=prior(), estimate="sample", steps=1)
-    assert drawn == [channels]
-
-
-def test_a_batch_has_levels_and_notes_of_each_picture():
-    batch = torch.from_numpy(np.stack([scan(0.03), scan(0.08)]))[:, None] / 255
-    result = scoreinv.denoise(batch, prior=prior(), samples=2, steps=2, seed=3)
-    assert (result.image.shape, result.image.dtype, len(result.samples)) == (batch.shape, batch.dtype, 2)
-    assert result.std.shape == (2, 1, 48, 64)
-    assert result.noise_std == pytest.approx([0.03, 0.08], rel=0.4)
-    assert [[note.code for note in notes] for notes in result.notes] == [["noise_estimated"]] * 2
-    alone = scoreinv.denoise(batch[1], prior=prior(), samples=2, steps=2, seed=3)
-    torch.testing.assert_close(result.samples[1][1], alone.samples[1], atol=1e-5, rtol=0)
-    torch.testing.assert_close(result.std[1], alone.std, atol=1e-5, rtol=0)

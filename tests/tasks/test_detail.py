@@ -7,8 +7,6 @@ import pytest
 import torch
 from small_conditional import conditional_prior
 
-from scoreinv.guidance import PosteriorFlow
-from scoreinv.guidance.solvers.posterior_flow import LAST
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.operators.luma import luma
@@ -72,38 +70,6 @@ def test_one_fill_has_the_chroma_of_the_mean_whatever_the_seed(width, evaluation
     default = inpaint_picture(inputs, InpaintRequest(), models)
     assert default.nfe == evaluations
     assert spread["detail"] < spread["sample"] / 2  # a random network's mean follows its noise a little
-
-
-@pytest.mark.parametrize(
-    ("estimate", "steps", "expected"),
-    [
-        ("detail", None, (3, (0.0, 2.0, 2.0), 0.08)),
-        ("sample", None, (3, (0.7, 2.0, 2.0), LAST)),
-        ("sample", 2, (2, (0.7, 2.0, 2.0), LAST)),
-    ],
-)
-def test_the_settings_of_the_flow_in_narrow_holes(monkeypatch, estimate, steps, expected):
-    """Detail corrects errors where a hole is seven pixels wide."""
-    flows, draw = [], PosteriorFlow.draw
-
-    def noted(self, *given):
-        flows.append(self)
-        return draw(self, *given)
-
-    monkeypatch.setattr(PosteriorFlow, "draw", noted)
-    inside = np.zeros((32, 32), bool)
-    inside[4:11, 4:28], inside[20:23, 4:28] = True, True
-    pixels = np.full((32, 32, 3), 0.5, np.float32)
-    inputs, models = Inputs(Picture(pixels), inside), Models(inpaint=conditional_prior(image_size=32))
-    inpaint_picture(inputs, InpaintRequest(estimate=estimate, steps=steps), models)
-    (flow,) = flows
-    assert (flow.steps, flow.reach, flow.last) == expected
-    if estimate == "detail":
-        wide = inside.copy()
-        wide[20:23] = False
-        assert (flow.correction.pixels[0, 0].numpy() == wide).all()
-    else:
-        assert flow.correction is None
 
 
 @pytest.mark.parametrize(

@@ -52,14 +52,6 @@ def test_kernel_distance_is_unbiased() -> None:
     assert abs(np.mean(estimates) - truth) < 4 * error
 
 
-def test_kernel_distance_is_summed_by_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((23, 4)), rng.standard_normal((9, 4))
-    whole = kernel_distance(a, b)
-    monkeypatch.setattr("scoreinv.tasks.evaluate._ROWS", 5)
-    assert kernel_distance(a, b) == pytest.approx(whole, rel=1e-9)
-
-
 def test_features_are_those_of_the_picture_and_its_mirror_image() -> None:
     ramp = np.add.outer(np.arange(8) * 8, np.arange(8) * 20).astype(np.uint8)
     pixels = np.repeat(ramp[..., None], 3, 2)

@@ -1,12 +1,10 @@
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from analytic import gaussian_colour_prior
 from formula_detector import FormulaDetector, whites
-from PIL import Image
 from small_conditional import conditional_prior
 
 from scoreinv.imaging.picture import Picture
@@ -17,7 +15,7 @@ from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.system.progress import reported_to
-from scoreinv.tasks.holes import inpaint_picture, mask_notes
+from scoreinv.tasks.holes import inpaint_picture
 from scoreinv.tasks.inpaint import PreparedFill, inpaint
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.outcome import InpaintOutcome
@@ -82,20 +80,6 @@ def test_known_pixels_std_mean_and_counts():
     assert inpaint(image, mask, prior=prior(), steps=5).std is None
 
 
-def test_a_sample_does_not_depend_on_how_many_are_drawn_nor_on_other_holes():
-    mask, image = hole(40, 200)[:, :200], photo(40, 200)
-    alone = inpaint(image, mask, prior=prior(), steps=5, seed=4)
-    several = inpaint(image, mask, prior=prior(), steps=5, seed=4, samples=3)
-    np.testing.assert_allclose(several.samples[0], alone.image, atol=1e-5)
-    more = mask.copy()
-    more[10:14, 150:155] = True
-    np.testing.assert_allclose(
-        inpaint(image, more, prior=prior(), steps=5, seed=4).image[mask], alone.image[mask], atol=1e-5
-    )
-    other = inpaint(image, mask, prior=prior(), steps=5, seed=5)
-    assert abs(other.image - alone.image)[mask].mean() > 0.01
-
-
 @pytest.mark.parametrize("estimate", ["sample", "mean"])
 def test_pictures_of_one_size_are_filled_together_and_each_as_alone(estimate):
     """Also where one has more regions than the others, and one that many windows cover."""
@@ -115,30 +99,6 @@ def test_pictures_of_one_size_are_filled_together_and_each_as_alone(estimate):
         assert alone.nfe == together.nfe
 
 
-@pytest.mark.parametrize(("height", "width"), [(48, 96), (16, 15), (15, 15)])
-def test_a_picture_is_filled_alike_beside_others_of_its_size(height, width):
-    """Of several windows, and of no more than one whose sides are no multiples of the stride; with holes of its own."""
-    images = torch.from_numpy(np.stack([photo(height, width, seed) for seed in range(2)])).permute(0, 3, 1, 2)
-    masks = torch.zeros(2, height, width, dtype=torch.bool)
-    masks[0, :-2, 3] = masks[0, 5:7, :-2] = masks[1, 2:, 8] = masks[1, -4, 2:] = True
-    model = conditional_prior(patch=2)
-    together = inpaint(images, masks[:, None], prior=model, steps=3, seed=4)
-    for number in range(2):
-        alone = inpaint(images[number], masks[number], prior=model, steps=3, seed=4)
-        torch.testing.assert_close(together.image[number], alone.image, atol=1e-5, rtol=0)
-
-
-def test_a_large_hole_is_filled_alike_beside_a_picture_with_a_scratch():
-    """In one window both; scratches have a sampler of their own."""
-    images = torch.from_numpy(np.stack([photo(32, 32, seed) for seed in range(2)])).permute(0, 3, 1, 2)
-    masks = torch.zeros(2, 32, 32, dtype=torch.bool)
-    masks[0, 2:30, 8] = masks[1, 9:23, 9:23] = True
-    model = conditional_prior(patch=2, image_size=32)
-    together = inpaint(images, masks[:, None], prior=model, steps=2, seed=4)
-    alone = inpaint(images[1], masks[1], prior=model, steps=2, seed=4)
-    torch.testing.assert_close(together.image[1], alone.image, atol=1e-5, rtol=0)
-
-
 @pytest.mark.parametrize(
     ("steps", "start", "level"), [(30, None, START_LEVEL), (30, 0.05, 0.05), (30, math.inf, None), (1000, None, None)]
 )
@@ -156,23 +116,6 @@ def test_the_noise_at_which_a_fill_starts(monkeypatch, steps, start, level):
         inpaint(photo(), hole(), prior=model, steps=steps, start=start)
     found = None if starts[0] is None else float(model.sde.sigma(torch.tensor(starts[0].t, dtype=torch.float64)))
     assert found == (None if level is None else pytest.approx(level, rel=1e-4))
-
-
-def test_a_fill_that_starts_late_starts_from_the_colours_around_it(monkeypatch):
-    starts, sample = [], PC.sample
-
-    def noted(self, *given, start=None, **more):
-        starts.append(start)
-        return sample(self, *given, start=start, **more)
-
-    monkeypatch.setattr(PC, "sample", noted)
-    image = np.full((16, 16, 3), 0.8, np.float32)
-    mask = np.zeros((16, 16), bool)
-    mask[5:10, 5:10] = True
-    image[mask] = 0
-    inpaint(image, mask, prior=prior(), steps=1, start=0.05)
-    (start,) = starts
-    assert float(start.x[..., 5:10, 5:10].mean()) == pytest.approx(0.8, abs=5 * 0.05 / math.sqrt(75))
 
 
 @pytest.mark.parametrize("estimate", ["sample", "mean", "detail"])
@@ -248,32 +191,6 @@ def test_what_is_grey_is_filled_with_grey_whatever_the_mode():
     assert np.ptp(filled[hole()].astype(int), axis=-1).max() > 5
 
 
-def test_forms_in_and_out():
-    mask, image = hole(), photo()
-    array = (image * 255).astype(np.uint8)
-    assert inpaint(array, mask, prior=prior(), steps=2).image.dtype == np.uint8
-    gray = inpaint(array[..., 0], mask, prior=prior(), steps=2).image
-    assert gray.shape == array.shape[:2]
-    pil = inpaint(Image.fromarray(array), Image.fromarray(mask), prior=prior(), steps=2)
-    assert isinstance(pil.image, Image.Image)
-    tensor = torch.from_numpy(image).permute(2, 0, 1).expand(2, 3, 40, 56)
-    result = inpaint(tensor, torch.from_numpy(mask), prior=prior(), steps=2, samples=2)
-    assert result.image.shape == (2, 3, 40, 56)
-    assert (result.image[:, :, ~torch.from_numpy(mask)] == tensor[:, :, ~torch.from_numpy(mask)]).all()
-    assert result.std.shape == (2, 1, 40, 56)
-
-
-def test_progress_and_stopping():
-    told = []
-    mask = hole(40, 400)[:, :400]
-    mask[10:14, 380:385] = True
-    inpaint(photo(40, 400), mask, prior=prior(), steps=4, samples=2, callback=told.append)
-    assert told == sorted(told)
-    assert told[-1] == pytest.approx(1)
-    with pytest.raises(Cancelled):
-        inpaint(photo(), hole(), prior=prior(), steps=4, callback=lambda fraction: fraction < 0.5)
-
-
 def test_progress_begins_with_the_initial_estimate():
     told = []
     inpaint(photo(), hole(), prior=conditional_prior(), callback=told.append)
@@ -295,41 +212,6 @@ def test_the_search_for_damage_is_a_part_of_the_work(method):
     absent = Models(inpaint="absent.safetensors", damage=FormulaDetector(whites))
     with pytest.raises(Cancelled), reported_to(lambda _: False):
         inpaint_picture(inputs, request, absent)
-
-
-def test_of_what_was_drawn_the_holes_alone_are_kept(monkeypatch):
-    """Until the last is filled; each region is of 16x16 pixels at least."""
-    kept = []
-
-    def noted(self, fills):
-        kept.append(sum(fill.rgb.nbytes if fill.rgb.base is None else fill.rgb.base.nbytes for fill in fills))
-        return with_fills(self, fills)
-
-    with_fills = Picture.with_fills
-    monkeypatch.setattr(Picture, "with_fills", noted)
-    image, mask = photo(160, 240), np.zeros((160, 240), dtype=bool)
-    mask[10::80, 10::80] = mask[11::80, 11::80] = True
-    for picture in (image, image[..., 0]):
-        result = inpaint(picture, mask, prior=prior(), steps=2, samples=2)
-        assert (result.image[mask] != picture[mask]).any()
-        assert (result.image[~mask] == picture[~mask]).all()
-    speck = 2 * 2 * 3 * 4  # bytes of its colours
-    assert kept == [6 * speck] * 4
-
-
-@pytest.mark.slow
-def test_the_mean_of_a_hole_of_many_windows_tells_of_them_and_stops(monkeypatch):
-    """It is one evaluation, and of a large hole that takes minutes."""
-    monkeypatch.setattr("scoreinv.tasks.posterior.pixels_at_once", lambda device: 1 << 11)
-    image, mask = photo(64, 150), np.zeros((64, 150), dtype=bool)
-    mask[8:58, 8:140] = True
-    told = []
-    inpaint(image, mask, prior=conditional_prior(), estimate="mean", callback=told.append)
-    assert len(told) > 4
-    assert told == sorted(told)
-    assert told[-1] == 1
-    with pytest.raises(Cancelled):
-        inpaint(image, mask, prior=conditional_prior(), estimate="mean", callback=lambda fraction: fraction < 0.5)
 
 
 def test_values_that_are_not_finite_are_an_error():
@@ -388,20 +270,6 @@ def test_a_mask_has_notes():
     empty = inpaint_picture(Inputs(Picture(photo()), most & ~most), InpaintRequest(), Models(inpaint=prior()))
     assert empty.notes == [warning("mask_empty")]
     np.testing.assert_array_equal(empty.image.pixels, photo())
-
-
-def test_fragments_are_looked_for_beside_the_rim_that_is_left_and_five_are_named(monkeypatch):
-    mask, wider, seen = hole(), dilate(hole(), 2), []
-    monkeypatch.setattr("scoreinv.tasks.holes.find_leftover", lambda *_: SimpleNamespace(grow=2, share=0.25))
-    monkeypatch.setattr(
-        "scoreinv.tasks.holes.find_fragments", lambda _, hole: seen.append(hole) or [(x, 3) for x in range(7)]
-    )
-    notes = mask_notes(mask, Picture(photo()))
-    assert notes == [
-        warning("object_left", grow=2, share=0.25),
-        warning("fragments_left", count=7, places="0,3 1,3 2,3 3,3 4,3"),
-    ]
-    np.testing.assert_array_equal(seen, [wider])
 
 
 def test_small_parts_of_an_object_outside_its_mask_are_noted_and_kept():

@@ -9,7 +9,6 @@ from analytic import gaussian_colour_prior
 from PIL import Image
 
 import scoreinv
-from scoreinv.samplers import ode
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.tasks.interpolate import slerp
@@ -111,20 +110,6 @@ def test_many_pictures_are_decoded_in_parts(limit):
     assert seen[-1] == pytest.approx(1.0)
     with pytest.raises(Cancelled):
         scoreinv.interpolate(a, b, 5, steps=4, prior=prior(VE()), callback=lambda done: np.float64(done) < 0)
-
-
-def test_the_tolerance_is_that_of_the_way_there_and_back(monkeypatch):
-    seen = []
-    for name in ("encode", "decode"):
-        run = getattr(ode, name)
-
-        def noted(*given, run=run, **options):
-            seen.append((options["rtol"], options["atol"]))
-            return run(*given, **options)
-
-        monkeypatch.setattr(f"scoreinv.tasks.interpolate.{name}", noted)
-    scoreinv.interpolate(*pictures(4, 4, 3), 2, rtol=0.01, prior=prior(VE()))
-    assert seen == [(0.01, 0.01)] * 2
 
 
 def test_encoding_reports_its_share():

@@ -1,20 +1,15 @@
 """Noise of a picture's own: standard normal, the same at every size of the picture, another for other pictures."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
 
-import scoreinv
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.tasks.noise_streams import PictureNoise, ddof_of_pairs, noise_weights_of
 
 CPU = torch.device("cpu")
-ROOT = Path(__file__).parents[2]
 
 
 def weights(pixels: np.ndarray) -> np.ndarray:
@@ -89,19 +84,3 @@ def test_other_pictures_have_other_noise_and_flat_ones_some() -> None:
     assert np.isfinite(weights(np.full((20, 20), 0.5, np.float32))).all()
     dark, light = (weights(np.full((20, 20), level, np.float32)) for level in (0.2, 0.8))
     assert dark @ light < 0.5
-
-
-@pytest.mark.slow
-def test_colours_do_not_change_with_the_size_of_the_picture() -> None:
-    """A made-up scene and a photograph. Four photographs differed by 0.2 to 0.6; 3 is what is promised."""
-    prior = scoreinv.load("scene")
-    with Image.open(ROOT / "examples" / "grey" / "lake.jpg") as lake:
-        photograph = lake.convert("L").resize((1536, 1536), Image.Resampling.LANCZOS)
-    for large in (Image.fromarray((255 * scene(5, 1536)).astype(np.uint8)), photograph):
-        seen = {}
-        for side in (384, 768, 1536):
-            gray = large.resize((side, side), Image.Resampling.BOX)
-            coloured = scoreinv.colorize(gray, prior=prior).image
-            seen[side] = rgb2lab(np.asarray(coloured.resize((384, 384), Image.Resampling.BOX)))
-        for one, other in ((384, 768), (384, 1536), (768, 1536)):
-            assert deltaE_ciede2000(seen[one], seen[other]).mean() < 3

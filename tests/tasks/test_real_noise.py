@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 
 import scoreinv
+from pretrained.noise.synthetic_noise import camera, draw_noisy
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
-from scoreinv.system.errors import Cancelled, SettingError
+from scoreinv.system.errors import SettingError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.noise import estimate_noise
-from scoreinv.training.data.synthetic_noise import camera, draw_noisy
 
 PHOTO = PRETRAINED.parent / "examples" / "photos" / "tulips.jpg"
 SIDE = 128
@@ -106,14 +106,3 @@ def test_the_words_say_where_noise_is():
     noise = 0.08 * (1 - ramp) ** 3 * generator.standard_normal((96, 160, 3))
     words = estimate_noise(Picture((ramp + noise).astype(np.float32)), Models()).words
     assert words.endswith("strongest in the shadows")
-
-
-@pytest.mark.parametrize("calls", [4, 12])
-def test_a_callback_stops_the_estimate_and_the_removal(calls):
-    """The estimate of this picture has three windows, before which there is one call."""
-    shares = []
-    wide = np.random.default_rng(0).integers(100, 160, (32, 1400, 3), dtype=np.uint8)
-    with pytest.raises(Cancelled):
-        scoreinv.denoise(wide, callback=lambda share: shares.append(share) or len(shares) < calls)
-    assert len(shares) == calls
-    assert (shares[-1] > 0) == (calls > 4)

@@ -4,17 +4,19 @@ import math
 import pickle
 from collections.abc import Iterator
 from dataclasses import fields
+from inspect import signature
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
 
+import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.hints import KnownColours
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import SettingError
-from scoreinv.system.options import Range, Setting
+from scoreinv.system.options import Range, Setting, declared
 from scoreinv.tasks.requests import (
     COLOR_SATURATION,
     ColorizeRequest,
@@ -339,3 +341,25 @@ def test_the_snapshots_that_are_evaluated(settings: dict[str, int], steps: objec
 )
 def test_a_setting_of_one_sampler_names_it(settings: dict[str, Any], sampler: str | None) -> None:
     assert SamplerSettings(**settings).chosen == sampler
+
+
+@pytest.mark.parametrize(
+    ("function", "request_type", "others"),
+    [
+        (scoreinv.inpaint, InpaintRequest, {"sensitivity", "grow"}),  # `grow` of the function enlarges the mask
+        (scoreinv.colorize, ColorizeRequest, set()),
+        (scoreinv.restore, RestoreRequest, set()),
+        (scoreinv.denoise, DenoiseRequest, {"method"}),
+        (scoreinv.upscale, UpscaleRequest, set()),
+        (scoreinv.deblur, DeblurRequest, {"orientations"}),
+        (scoreinv.solve, SolveRequest, set()),
+        (scoreinv.find_damage, DamageRequest, set()),
+        (scoreinv.select, SelectRequest, set()),
+    ],
+)
+def test_the_python_functions_have_the_settings_and_defaults_of_the_requests(function, request_type, others) -> None:
+    parameters = signature(function).parameters
+    defaults = {each.name: each.default for each in declared(request_type)}
+    assert {name: parameters[name].default for name in defaults.keys() - others} == {
+        name: value for name, value in defaults.items() if name not in others
+    }

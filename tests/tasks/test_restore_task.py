@@ -17,12 +17,10 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import Models
 from scoreinv.operators.luma import luma
-from scoreinv.system.errors import Cancelled, InputError, SettingError
+from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.tasks import restore
-from scoreinv.tasks.noise_streams import noise_weights_of
 from scoreinv.tasks.notes import Note, info
-from scoreinv.tasks.outcome import ColorizeOutcome, InpaintOutcome, Step
+from scoreinv.tasks.outcome import Step
 from scoreinv.tasks.requests import RESTORATION, Inputs, RestoreRequest
 from scoreinv.tasks.restore import restore_picture
 from scoreinv.training.data.pictures import BUILTIN
@@ -273,15 +271,6 @@ def test_a_few_marks_that_do_not_stand_out_are_left(scene):
     assert changed(restored(scratched(photo), detector=doubtful, colorize=False)) == ["inpaint"]
 
 
-@pytest.mark.parametrize("corner", [(0, 0), (0, -1), (-1, 0), (-1, -1)])
-def test_torn_corners_are_counted(corner, monkeypatch):
-    monkeypatch.setattr("scoreinv.tasks.restore._Restoration.fill", lambda _: None)
-    pixels = levels(gray_scene())[:12, :16]
-    pixels[corner] = 255
-    note = step_note(restored(pixels, colorize=False, denoise=False, sensitivity=0.5, grow=0), "damage")
-    assert (note.code, note.values["corners"]) == ("damage_found", 1)
-
-
 def test_the_evaluations_of_all_steps_are_added():
     photo = scratched(levels(noisy(gray_scene())))[26:42, :20]
     steps = ("inpaint", "denoise", "colorize")
@@ -337,31 +326,6 @@ def test_samples_differ_in_what_is_drawn_and_only_there():
     assert (healthy.samples[0] == healthy.samples[1]).all()
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_the_spread_is_that_of_pairs_where_colours_alone_are_drawn(count, monkeypatch):
-    """As `colorize` reports it of the same samples; of fills, which do not come in pairs, it is that of any samples."""
-    photo, hole = Picture(levels(gray_scene())[:8, :8].copy()), np.zeros((8, 8), bool)
-    hole[2:4] = True
-    draws, weights = np.random.default_rng(0).random((count, 8, 8, 3), np.float32), []
-
-    def coloured(pictures, *_, first, noise_weights, **__):
-        weights.append(noise_weights)
-        return [ColorizeOutcome(Picture(draws[first]), [], None, 1, "pc", "grey")]
-
-    monkeypatch.setattr(restore, "draw_colors", coloured)
-    samples = [Picture(np.where(hole, 90 * number, photo.pixels).astype(np.uint8)) for number in range(count)]
-    filled = InpaintOutcome(photo, samples, None, 1, "pc", notes=[info("jpeg_rim_redrawn", pixels=8)])
-    monkeypatch.setattr(restore.PreparedFill, "draw", lambda *_: filled)
-    request = RestoreRequest(samples=count, tone=0.0, denoise=False)
-    outcome = restore_picture(Inputs(photo, hole), request, models())
-    assert filled.notes[0] in outcome.notes
-    np.testing.assert_array_equal(weights, [noise_weights_of(samples[0])] * count)  # else pairs were not opposite
-    found = outcome.std
-    squares = count * draws.var(0).mean(-1)
-    expected = np.sqrt(squares / np.where(hole, count - 1, count - count % 2 / count))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("count", "estimate", "hinted"),
     [(1, None, False), (1, "mean", True), (1, "sample", False), (3, None, False)],
@@ -386,42 +350,6 @@ def test_the_mean_of_several_samples_is_their_average():
     result = scoreinv.restore(pixels, mask=SCRATCH, filler=prior(), colorize=False, samples=2, estimate="mean")
     assert (result.samples[0] != result.samples[1]).any()
     np.testing.assert_allclose(result.image, np.mean(result.samples, axis=0), atol=0.51)
-
-
-@pytest.mark.parametrize(("rows", "worn"), [(0, False), (1, True)])
-def test_tones_of_what_is_damaged_are_read_as_those_of_a_worn_print(rows, worn, monkeypatch):
-    photo = Picture(levels(coloured_scene()))
-    hole = np.zeros(photo.size, bool)
-    hole[0, 0] = hole[:rows] = True
-    asked = []
-
-    def toned(picture, *, worn, **_):
-        asked.append(worn)
-        return picture, info("tone_not_faded")
-
-    monkeypatch.setattr(restore, "tone_picture", toned)
-    monkeypatch.setattr(restore.PreparedFill, "draw", lambda *_: InpaintOutcome(photo, [photo], None, 1, "pc"))
-    restore_picture(Inputs(photo, hole), RestoreRequest(denoise=False, colorize=False), models())
-    assert asked == [worn]
-
-
-@pytest.mark.slow
-def test_each_form_and_a_batch():
-    photo = scratched(levels(sepia(gray_scene())))
-    image = restored(Image.fromarray(photo)).image
-    assert isinstance(image, Image.Image)
-    assert image.size == (WIDTH, HEIGHT)
-    pictures = [photo / 255, levels(coloured_scene()) / 255]
-    batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
-    result = restored(batch)
-    assert result.image.shape == batch.shape
-    assert result.kind == ["tinted", "coloured"]
-    assert [mask.any() for mask in result.damage] == [True, False]
-    assert [len(steps) for steps in result.steps] == [5, 4]
-    assert [[note.code for note in notes][:2] for notes in result.notes] == [
-        ["damage_found", "tint_removed"],
-        ["damage_none", "kind_color"],
-    ]
 
 
 def test_models_of_steps_that_are_left_out_are_not_loaded():
@@ -595,13 +523,3 @@ def test_steps_that_are_kept_are_in_the_callers_form(form):
     assert shown["tint"] is None
     left = restored(given, colorize=False, denoise=False)
     assert all(step.image is None for step in (left.steps[0] if form == "batch" else left.steps))
-
-
-def test_progress_grows_to_one_and_stops_the_work():
-    for photo in (scratched(levels(sepia(noisy(gray_scene())))), levels(coloured_scene())):
-        seen: list[float] = []
-        restored(photo, callback=seen.append)
-        assert seen == sorted(seen)
-        assert seen[-1] == 1
-    with pytest.raises(Cancelled):
-        restored(levels(gray_scene()), callback=lambda share: share < 0.1)

@@ -210,16 +210,6 @@ def test_an_error_names_its_row(model: str, monkeypatch: pytest.MonkeyPatch) -> 
         Inpainter(model, device="cuda")(batch)
 
 
-def test_a_failure_that_is_none_of_the_input_stays_one(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object) -> None:
-        raise ScoreinvError("not finite")
-
-    monkeypatch.setattr(Restorer, "run", fails)
-    with pytest.raises(ScoreinvError, match=r"^row 0 of the batch: not finite$") as caught:
-        Restorer(model)(table(1))
-    assert not isinstance(caught.value, InputError)
-
-
 def test_no_rows(model: str) -> None:
     """As the first batch of a stream may be, by which its columns are found."""
     none = part(table(1), slice(0, 0))

@@ -263,32 +263,6 @@ def test_small_tips_that_resemble_the_object_are_selected_with_it(selection, net
     np.testing.assert_array_equal(scoreinv.select(pixels, at=MIDDLE, grow=0, fragments=False), found.mask)
 
 
-def test_a_notch_of_the_object_is_no_fragment(network):
-    """A notch is closed beside a fragment alone."""
-    pixels = square_picture()
-    pixels[50:68, 79] = 100
-    selection = Selection(Picture(pixels), Network())  # type: ignore[arg-type]
-    found = selection.select(Prompt.of(at=MIDDLE))
-    assert not found.mask[50:60, 79].any()
-    assert not found.fragments.any()
-
-
-def test_fragments_are_looked_for_with_halved_logits_that_favour_the_object(selection, monkeypatch):
-    priors = []
-
-    def none(colours: np.ndarray, given: np.ndarray, inside: np.ndarray, prior: np.ndarray) -> np.ndarray:
-        assert given is inside
-        priors.append(prior)
-        return np.zeros_like(inside)
-
-    monkeypatch.setattr("scoreinv.tasks.select.fragments_beside", none)
-    prompt = Prompt.of(at=MIDDLE)
-    assert not selection.select(prompt).fragments.any()
-    favoured = 2 * priors[0] - selection._at_low(selection._answer(prompt, None)[0])
-    assert favoured.mean() > 1
-    assert np.ptp(favoured) < 1e-4
-
-
 def test_what_cannot_be_done_is_said(network):
     pixels = square_picture()
     with pytest.raises(InputError, match="at is missing: say where the object is, or give a box"):

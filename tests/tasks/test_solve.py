@@ -1,7 +1,6 @@
 """Pictures from linear observations, with priors whose posteriors are known: independent pixels, Gaussian colours."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,56 +10,21 @@ from independent_pixels import HEIGHT, KERNEL, MEAN, STD, WIDTH, apply, noisy, o
 from PIL import Image
 
 import scoreinv
-from scoreinv.files.read import read_picture
-from scoreinv.guidance import DPIR
-from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
-from scoreinv.models.loading import Models
 from scoreinv.operators import (
-    Blur,
     InLight,
     LinearOperator,
     Weighting,
     downsampling,
     kernels,
     mask,
-    pad_observation,
-    valid_blur,
 )
 from scoreinv.operators.tones import srgb
 from scoreinv.prior import ScorePrior
-from scoreinv.samplers import DPMpp2M
 from scoreinv.sdes import VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
-from scoreinv.tasks.deblur import deblur_picture
-from scoreinv.tasks.denoise import denoise_picture
-from scoreinv.tasks.requests import DeblurRequest, DenoiseRequest, Inputs, SolveRequest, UpscaleRequest
+from scoreinv.tasks.requests import SolveRequest
 from scoreinv.tasks.solve import Problem, solve_problem
-from scoreinv.tasks.upscale import upscale_picture
-
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
-
-
-@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (2, np.uint16), (3, np.uint16), (4, np.uint8)])
-def test_every_mode_and_depth_comes_back(channels, dtype):
-    peak = np.iinfo(dtype).max
-    pixels = np.rint(truth(channels=channels) * peak).astype(dtype)
-    pixels = pixels[..., 0] if channels == 1 else pixels
-    picture = Picture(pixels, Metadata(dpi=(72.0, 96.0)))
-    for task, request, factor in (
-        (denoise_picture, DenoiseRequest(noise_std=0.05), 1),
-        (deblur_picture, DeblurRequest(kernel=KERNEL, noise_std=0.05), 1),
-        (upscale_picture, UpscaleRequest(factor=3), 3),
-    ):
-        image = task(Inputs(picture), request, Models(denoise=prior())).image
-        assert (image.mode, image.pixels.dtype) == (picture.mode, dtype)
-        assert image.size == (factor * HEIGHT, factor * WIDTH)
-        assert image.metadata.dpi == (factor * 72.0, factor * 96.0)
-        if factor == 1 and picture.has_alpha:
-            assert (image.pixels[..., -1] == pixels[..., -1]).all()
-    if picture.has_alpha:
-        blocks = image.pixels[..., -1].astype(float).reshape(HEIGHT, 3, WIDTH, 3).mean((1, 3))
-        assert abs(blocks - pixels[..., -1]).mean() < 0.05 * peak
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (17, 90)])
@@ -116,64 +80,46 @@ def test_samples_start_above_the_noise_of_their_initial_estimate():
         assert image.pixels.mean() == pytest.approx(0.52, abs=0.02)
 
 
+class Noted:
+    """A preconditioning that notes the times at which it is asked, and the first state's mean."""
+
+    def __init__(self, inner):
+        self.inner, self.times, self.mean = inner, [], None
+
+    def noise(self, network, x, t, *rest):
+        self.times.append(float(t.flatten()[0]))
+        self.mean = float(x.detach().mean()) if self.mean is None else self.mean
+        return self.inner.noise(network, x, t, *rest)
+
+
 @pytest.mark.parametrize(
-    ("noise_std", "missing", "level"), [(0.3, 0.0, 0.3), (0.01, 0.0, 0.1), (0.01, 0.2, 0.56), (0.01, 1e9, None)]
+    ("method", "noise_std", "missing", "levels"),
+    [
+        ("mmps", 0.3, 0.0, [0.3]),
+        ("mmps", 0.01, 0.0, [0.1]),
+        ("mmps", 0.01, 0.2, [0.56]),
+        ("mmps", 0.01, 1e9, None),
+        ("dpir", 0.01, 0.0, np.geomspace(0.12, 0.02, 3)),
+        ("dpir", 0.2, 0.0, np.geomspace(0.2, 0.1, 3)),
+    ],
 )
 @pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
-def test_the_level_at_which_sampling_starts(monkeypatch, options, noise_std, missing, level):
-    """It hides the noise and what the initial estimate lacks; if the SDE has no such level, the estimate has no use."""
-    starts, sample = [], DPMpp2M.sample
-
-    def noted(self, *given, start=None, **more):
-        starts.append(start)
-        return sample(self, *given, start=start, **more)
-
-    monkeypatch.setattr(DPMpp2M, "sample", noted)
-    y, model = torch.full((1, 3, 8, 8), 0.7), prior(**options)
-    operator = mask(torch.ones(1, 1, 8, 8))
-    problem = Problem(operator, y, noise_std, False, Picture, initial=y, missing=missing)
-    solve_problem(problem, model, SolveRequest(method="mmps", steps=1, estimate="sample"))
-    (start,) = starts
-    if level is None:
-        assert start is None
-    else:
-        low, high = model.data_range
-        ratio = model.sde.noise_to_signal(torch.tensor(start.t, dtype=torch.float64)) / (high - low)
-        assert float(ratio) == pytest.approx(level, rel=1e-6)
-        mean = float((start.x / model.sde.alpha(torch.tensor(start.t))).mean())
-        assert mean == pytest.approx(low + 0.7 * (high - low), abs=5 * level * (high - low) / 192**0.5)
-
-
-@pytest.fixture
-def solvers(monkeypatch):
-    """The solvers `DPIR` that run in the test, in order."""
-    seen, sample = [], DPIR.sample
-
-    def noted(self, *given, **more):
-        seen.append(self)
-        return sample(self, *given, **more)
-
-    monkeypatch.setattr(DPIR, "sample", noted)
-    return seen
-
-
-@pytest.mark.parametrize("options", [{}, {"data_range": (-1.0, 1.0)}, {"sde": VP()}], ids=["VE", "range", "VP"])
-@pytest.mark.parametrize(("noise_std", "first", "last"), [(0.01, 0.12, 0.02), (0.2, 0.2, 0.1)])
-def test_dpir_falls_to_half_the_noise_and_from_twice_as_much_or_more(solvers, options, noise_std, first, last):
+def test_the_noise_levels_of_a_method(options, method, noise_std, missing, levels):
+    """Samples start where noise hides that of the initial estimate and what it lacks; dpir ends at half the noise."""
     y, model = torch.full((1, 3, HEIGHT, WIDTH), 0.7), prior(**options)
-    problem = Problem(mask(torch.ones(1, 1, HEIGHT, WIDTH)), y, noise_std, False, Picture, initial=y)
-    solve_problem(problem, model, SolveRequest(method="dpir", steps=3, estimate="mean"))
+    model.preconditioning = noted = Noted(model.preconditioning)
+    operator = mask(torch.ones(1, 1, HEIGHT, WIDTH))
+    problem = Problem(operator, y, noise_std, False, Picture, initial=y, missing=missing)
+    estimate, steps = ("mean", 3) if method == "dpir" else ("sample", 1)
+    solve_problem(problem, model, SolveRequest(method=method, steps=steps, estimate=estimate))
+    if levels is None:
+        assert noted.times[0] == 1
+        return
     low, high = model.data_range
-    levels = model.sde.noise_to_signal(torch.tensor(solvers[0].times, dtype=torch.float64)) / (high - low)
-    np.testing.assert_allclose(levels, np.geomspace(first, last, 3), rtol=1e-6)
-
-
-@pytest.mark.parametrize(("estimated", "strength"), [(True, 0.1), (False, 0.2)])
-def test_dpir_is_stronger_without_an_initial_estimate(solvers, estimated, strength):
-    y = torch.full((1, 3, 8, 8), 0.7)
-    problem = Problem(mask(torch.ones(1, 1, 8, 8)), y, 0.01, False, Picture, initial=y if estimated else None)
-    solve_problem(problem, prior(), SolveRequest(method="dpir", steps=1, estimate="mean"))
-    assert {solver.strength for solver in solvers} == {strength}
+    times = torch.tensor(noted.times[: len(levels)], dtype=torch.float64)
+    np.testing.assert_allclose(model.sde.noise_to_signal(times) / (high - low), levels, rtol=1e-5)
+    mean = noted.mean / float(model.sde.alpha(times[0]))
+    assert mean == pytest.approx(low + 0.7 * (high - low), abs=levels[0] * (high - low) / 5)
 
 
 def test_an_estimate_is_averaged_over_orientations():
@@ -181,65 +127,6 @@ def test_an_estimate_is_averaged_over_orientations():
     known = {"prior": prior(), "noise_std": 0.05, "estimate": "mean", "steps": 2}
     assert scoreinv.solve(operator_of(), y, **known).nfe == 2
     assert scoreinv.solve(operator_of(), y, orientations=4, **known).nfe == 8
-
-
-@pytest.mark.parametrize("mean_first", [True, False])
-def test_samples_start_from_the_mean_where_that_is_asked_for(monkeypatch, mean_first):
-    """Without an initial estimate."""
-    starts, sample = [], DPMpp2M.sample
-
-    def noted(self, *given, start=None, **more):
-        starts.append(start)
-        return sample(self, *given, start=start, **more)
-
-    monkeypatch.setattr(DPMpp2M, "sample", noted)
-    y = torch.full((1, 3, 8, 8), 0.7)
-    problem = Problem(mask(torch.ones(1, 1, 8, 8)), y, 0.01, False, Picture, starts_from_mean=mean_first)
-    solve_problem(problem, prior(), SolveRequest(method="diffpir", steps=1, estimate="sample"))
-    assert [start is not None for start in starts] == [mean_first]
-
-
-@pytest.mark.parametrize(("name", "mean_first"), [("denoiser", True), (None, False)])
-def test_samples_of_the_denoiser_alone_start_from_a_mean(monkeypatch, name, mean_first):
-    """Its largest noise does not hide a picture."""
-
-    def noted(problem, *_):
-        seen.append(problem)
-        raise Cancelled
-
-    seen: list[Problem] = []
-    monkeypatch.setattr("scoreinv.tasks.solve.solve_problem", noted)
-    with pytest.raises(Cancelled):
-        scoreinv.solve(operator_of(), truth(), prior=name or prior(), noise_std=0.05)
-    assert seen[0].starts_from_mean == mean_first
-    assert (seen[0].missing > 0) == mean_first
-
-
-@pytest.mark.parametrize(("value", "completed"), [(0.5, False), (1.0, True)])
-def test_zeros_around_a_blurred_photograph_are_not_clipped_values(solvers, value, completed):
-    kernel = torch.from_numpy(KERNEL)
-    y = torch.full((1, 3, 8, 8), 0.5)
-    y[..., 4, 4] = value
-    operator, padded = valid_blur(kernel, 8, 8), pad_observation(y, kernel)
-    initial = torch.full_like(padded, 0.5)
-    problem = Problem(operator, padded, 0.05, False, Picture, initial=initial, stored=True)
-    solve_problem(problem, prior(), SolveRequest(method="dpir", steps=1, estimate="mean"))
-    assert {solver.complete is not None for solver in solvers} == {completed}
-
-
-def test_the_noise_that_samplers_add_is_scaled_by_the_model(monkeypatch):
-    factors, sample = [], DPMpp2M.sample
-
-    def noted(self, *given, **more):
-        factors.append(self.s_noise)
-        return sample(self, *given, **more)
-
-    monkeypatch.setattr(DPMpp2M, "sample", noted)
-    model = prior()
-    model.s_noise = 1.02
-    scoreinv.solve(operator_of(), truth(), prior=model, noise_std=0.05, method="diffpir", steps=1)
-    scoreinv.denoise(truth(), noise_std=0.05, prior=model, estimate="sample", steps=1)
-    assert factors == [1.02, 1.02]
 
 
 def test_dpir_is_an_estimate_of_the_mean_by_itself():
@@ -283,21 +170,6 @@ def test_the_mean_of_anything_in_any_range(name):
     assert result.method == "dpir"
     other = scoreinv.solve(operator, y, prior=prior(data_range=(-3.0, 1.0)), noise_std=std, estimate="mean")
     np.testing.assert_allclose(other.image, result.image, atol=1e-4)
-
-
-def test_a_sample_is_the_same_however_many_are_drawn(limit):
-    y = noisy(apply(operator_of(), truth()), 0.05)
-    both = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, samples=2, seed=3)
-    one = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, seed=3)
-    np.testing.assert_allclose(both.samples[0], one.image, atol=1e-5)
-    assert abs(both.samples[1] - one.image).mean() > 0.01
-    noise_alone = noisy(truth(), 0.05).clip(0, 1)
-    two = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), samples=2).samples
-    first = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), estimate="sample").image
-    np.testing.assert_allclose(first, two[0], atol=1e-5)
-    limit(pixels_at_once=1)
-    one_by_one = scoreinv.denoise(noise_alone, noise_std=0.05, prior=prior(), samples=2).samples
-    np.testing.assert_allclose(one_by_one[1], two[1], atol=1e-5)
 
 
 def test_forms_in_and_out():
@@ -515,46 +387,6 @@ def test_an_operator_whose_adjoint_is_anothers(kind):
     with pytest.raises(InputError, match=said):
         scoreinv.solve(_Wrong(kind), y, prior=prior())
     scoreinv.solve(_Wrong("right"), y, prior=prior(), steps=2)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("seen", "method"),
-    [("blurred", None), ("blurred", "pigdm"), ("half of the pixels", None), ("half of the pixels", "mmps")],
-)
-def test_samples_of_a_denoiser_begin_at_the_estimate_of_the_mean(seen, method):
-    """It knows nothing of pure noise: samples from there came out farther from the picture than what was observed."""
-    rgb = read_picture(PHOTOS / "lake.jpg").resized_rgb(64, 96)[8:56, 24:72].copy()
-    x = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
-    generator = torch.Generator().manual_seed(1)
-    if seen == "blurred":
-        operator, std = Blur(kernels.gaussian(1.5), 48, 48), 0.02
-    else:
-        operator, std = mask((torch.rand(1, 1, 48, 48, generator=generator) < 0.5).float()), 0.0
-    y = operator(x)
-    y = y + std * torch.randn(y.shape, generator=generator)
-
-    def error(estimate: torch.Tensor) -> float:
-        return float((estimate - x).square().mean())
-
-    denoiser = scoreinv.load("denoiser")
-    result = scoreinv.solve(operator, y, prior=denoiser, noise_std=std, method=method)
-    mean = scoreinv.solve(operator, y, prior=denoiser, noise_std=std, estimate="mean")
-    assert error(result.image) < 0.9 * error(y if seen == "blurred" else y + (y == 0) * y.mean())
-    assert error(mean.image) < error(result.image) < 4 * error(mean.image)  # a posterior's sample: twice the mean's
-    assert (operator(result.image) - y).square().mean().sqrt() < std + 0.005
-
-
-@pytest.mark.slow
-def test_many_steps_of_dpir_do_not_amplify_noise():
-    """A denoiser with too little weight lets the noise that a blur amplifies grow from step to step."""
-    rgb = read_picture(PHOTOS / "lake.jpg").resized_rgb(96, 144)[16:80, 40:104].copy()
-    x = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
-    operator = Blur(kernels.motion(15, 30), 64, 64)
-    y = operator(x)
-    y = y + 0.01 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
-    found = scoreinv.solve(operator, y, noise_std=0.01, estimate="mean").image
-    assert (found - x).square().mean() < 0.3 * (y - x).square().mean()
 
 
 @pytest.mark.parametrize(("method", "tolerance"), [("mmps", 0.02), ("diffpir", 0.04), ("dpir", 0.08)])

@@ -17,13 +17,12 @@ import scoreinv
 from scoreinv.files.read import read_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
-from scoreinv.models.upscaler import Upscaler
 from scoreinv.operators import downsampling
 from scoreinv.system.errors import Cancelled, SettingError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.system.progress import reported_to
 from scoreinv.tasks.requests import Inputs, UpscaleRequest
-from scoreinv.tasks.upscale import Enlarging, upscale_picture, upscaling_windows
+from scoreinv.tasks.upscale import upscale_picture, upscaling_windows
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -177,22 +176,6 @@ def test_samples_vary_around_the_estimate():
     assert outcome.std[steep].mean() > 1.2 * outcome.std[~steep].mean() > 0
 
 
-def test_samples_start_at_a_noise_level_in_proportion_to_the_factor(monkeypatch):
-    """Larger pixels hide more of the picture."""
-    levels = []
-
-    def first(problem, *_):
-        levels.append(problem.missing)
-        raise Cancelled
-
-    monkeypatch.setattr("scoreinv.tasks.upscale.solve_problem", first)
-    for factor in (2, 4):
-        with pytest.raises(Cancelled):
-            scoreinv.upscale(small(large(48, 48)), factor, prior=prior(), estimate="sample")
-    assert levels[1] == pytest.approx(2 * levels[0])
-    assert levels[0] > 0
-
-
 def test_turned_estimates_are_averaged():
     y, shares = small(large(64, 64)), []
     one, eight = (scoreinv.upscale(y, noise_std=0.0, orientations=count) for count in (1, 8))
@@ -221,21 +204,6 @@ def test_the_callback_is_called_within_a_window(factor):
     assert max(np.bincount(numbers)) <= 4
 
 
-def test_the_correction_makes_block_means_those_of_the_photograph(monkeypatch):
-    monkeypatch.setattr(Upscaler, "enlarged", lambda self, x, factor, *_, **__: x.new_full((1, 3, 48, 48), 0.4))
-    y = Picture(np.full((24, 24, 3), 0.5, np.float32))
-    ((_, x),) = Enlarging(y, UpscaleRequest(), scoreinv.load_upscaler("upscaler")).windows()
-    torch.testing.assert_close(x, x.new_full(x.shape, 0.5))
-
-
-def test_an_estimate_beyond_white_is_limited_and_still_reduces_to_the_photograph(monkeypatch):
-    board = 0.95 + 0.2 * (-1.0) ** torch.arange(48).expand(1, 3, 48, 48)
-    monkeypatch.setattr(Upscaler, "enlarged", lambda self, *_, **__: board)
-    image = scoreinv.upscale(np.full((24, 24, 3), 0.95, np.float32), 2, noise_std=0.0).image
-    assert image.max() <= 1
-    assert abs(image.reshape(24, 2, 24, 2, 3).mean((1, 3)) - 0.95).max() < 1 / 255
-
-
 def test_three_times_is_a_reduction_of_four_times():
     model, x = scoreinv.load_upscaler("upscaler"), torch.rand(1, 3, 12, 10, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -243,44 +211,6 @@ def test_three_times_is_a_reduction_of_four_times():
     assert three.shape == (1, 3, 36, 30)
     expected = F.interpolate(four, (36, 30), mode="bicubic", antialias=True)
     torch.testing.assert_close(three, expected)
-
-
-@pytest.mark.parametrize("kind", ["area", "bicubic"])
-def test_the_network_gets_the_kind_of_reduction(kind, monkeypatch):
-    found, enlarged = [], Upscaler.enlarged
-
-    def record(*given, means):
-        found.append(means)
-        return enlarged(*given, means=means)
-
-    monkeypatch.setattr(Upscaler, "enlarged", record)
-    scoreinv.upscale(small(large(48, 48)), downsampling=kind)
-    assert found == [kind == "area"]
-
-
-@pytest.mark.slow
-def test_dps_enlarges_a_photograph():
-    """With the steps that it takes by itself; with a fifth of them it diverges."""
-    photo = read_picture(PHOTOS / "dog.jpg").rgb()[400:448, 400:448]
-    small = photo.reshape(24, 2, 24, 2, 3).mean((1, 3)).astype(np.float32)
-    found = scoreinv.upscale(small, 2, method="dps").image
-    assert np.sqrt(np.mean((found.reshape(24, 2, 24, 2, 3).mean((1, 3)) - small) ** 2)) < 0.03
-    assert np.sqrt(np.mean((found - photo) ** 2)) < 0.1
-
-
-@pytest.mark.parametrize("form", ["levels", "image", "batch"])
-def test_an_enlarged_picture_comes_back_in_its_form(form):
-    levels = np.rint(255 * truth()).astype(np.uint8)
-    batch = torch.from_numpy(levels).permute(2, 0, 1).expand(2, -1, -1, -1) / 255
-    given = {"levels": levels, "image": Image.fromarray(levels), "batch": batch}[form]
-    result = scoreinv.upscale(given, 3, noise_std=0.02, prior=prior(), samples=2, steps=2)
-    wanted = (2, 3, 3 * HEIGHT, 3 * WIDTH) if form == "batch" else (3 * HEIGHT, 3 * WIDTH, 3)
-    for sample in result.samples:
-        assert type(sample) is type(given)
-        assert np.shape(sample) == wanted
-    assert result.std.shape == ((2, 1, *wanted[2:]) if form == "batch" else wanted[:2])
-    each = [[0.02] * 2, [3] * 2, [[]] * 2] if form == "batch" else [0.02, 3, []]
-    assert [result.noise_std, result.factor, result.notes] == each
 
 
 def test_another_upscaler_is_a_model_or_its_file():

@@ -13,7 +13,7 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.deep_holes import Scale, continue_surroundings
 from scoreinv.texture import NearestNeighbourField
-from scoreinv.texture.nearest_neighbour_field import GREY_LEVEL, TOLERANCE
+from scoreinv.texture.nearest_neighbour_field import GREY_LEVEL
 
 pytestmark = pytest.mark.portable
 
@@ -69,37 +69,6 @@ def test_the_energy_is_that_of_the_formula(at_once: int, monkeypatch: pytest.Mon
     assert torch.equal(found.displacements, torch.where(observed > 0, 0, field))
 
 
-@pytest.mark.slow
-def test_two_pixels_are_drawn_as_often_as_their_distribution_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sources that the pixels may take are flat patches but for their middles, so that all may be enumerated."""
-    picture = torch.zeros(3, 15, 30)
-    generator = torch.Generator().manual_seed(1)
-    picture[:, 7, 14:22] = 0.015 * torch.rand(3, 8, generator=generator)
-    picture = of_8_bits(picture)
-    observed = holed(15, 30, (7, 7, 1, 2))
-    first = moved(15, 30, 0, 9)  # to columns 16 and 17
-    field = NearestNeighbourField(picture, observed, first)
-    own = field._source[field._pixels]
-    allowed = own[0] + torch.arange(3, dtype=torch.int32)
-    monkeypatch.setattr(field, "_candidates", lambda own, *_: allowed.expand(len(own), -1))
-    costs = {}
-    for pair in itertools.product(range(3), repeat=2):
-        trial = first.clone()
-        trial[1, 7, 7], trial[1, 7, 8] = 9 + pair[0], 8 + pair[1]
-        costs[pair] = energy(picture, observed, trial)
-    weights = {pair: math.exp(-cost / (2 * TOLERANCE**2)) for pair, cost in costs.items()}
-    total, seen, draws = sum(weights.values()), dict.fromkeys(costs, 0), 1000
-    for _ in range(draws):
-        field.sweep(generator)
-        found = (field._source[field._pixels] - own[0]).tolist()
-        seen[found[0], found[1]] += 1
-    shares = torch.tensor([weights[pair] / total for pair in costs])
-    assert shares.max() < 0.5  # they differ, and none is certain
-    assert shares.max() > 2 * shares.min()
-    drawn = torch.tensor([seen[pair] / draws for pair in costs])
-    assert (drawn - shares).abs().max() < 0.04
-
-
 @pytest.mark.parametrize("box", [(7, 7, 2, 2), (13, 0, 2, 2)])
 def test_without_temperature_no_other_source_has_a_lower_energy(
     monkeypatch: pytest.MonkeyPatch, box: tuple[int, int, int, int]
@@ -143,39 +112,6 @@ def test_heights_are_drawn_as_often_as_their_distribution_says(monkeypatch: pyte
     drawn = torch.stack(seen).double()
     assert drawn.mean() == pytest.approx(10, abs=0.3)
     assert drawn.std() == pytest.approx(2, abs=0.25)
-
-
-def test_candidates_are_the_own_source_usable_continuations_and_places_around_each_once() -> None:
-    picture, observed = torch.zeros(3, 40, 60), holed(40, 60, (14, 14, 8, 8))
-    field = NearestNeighbourField(picture, observed, moved(40, 60, 0, 20))
-    own = field._source[field._pixels]
-    around = torch.zeros(len(own), len(field._offsets), dtype=torch.int32)
-    beside = field._touching.nonzero()[:, 0]
-    around[:, beside[:2]] = own[:, None] + 1
-    around[:, beside[2]] = field._pixels  # in the hole
-    around[:, (~field._touching).nonzero()[0, 0]] = own + 7  # not beside
-    found = field._candidates(own, around, torch.Generator().manual_seed(0))
-    for row, source, pixel in zip(found.tolist(), own.tolist(), field._pixels.tolist(), strict=True):
-        taken = [each for each in row if each >= 0]
-        assert len(set(taken)) == len(taken)
-        assert {source, source + 1} <= set(taken)
-        assert pixel not in taken
-        assert all(field._usable[each] for each in taken)
-        near = [(each // field._row - source // field._row, each % field._row - source % field._row) for each in taken]
-        assert max(max(abs(down), abs(across)) for down, across in near) <= 16
-    assert (found >= 0).sum(1).double().mean() > 4  # and places around
-
-
-def test_pixels_inside_a_piece_keep_their_source() -> None:
-    """In a flat picture, where all others fit as well; those with a neighbour outside the hole do not."""
-    field = NearestNeighbourField(torch.zeros(3, 60, 60), holed(60, 60, (10, 10, 16, 16)), moved(60, 60, 22, 20))
-    before, generator = field._source.clone(), torch.Generator().manual_seed(0)
-    at = field._at - REACH - 10
-    inner = ((at >= REACH) & (at < 16 - REACH)).all(0)
-    field._resample(field._pixels[inner], generator)
-    assert torch.equal(field._source, before)
-    field._resample(field._pixels[~inner], generator)
-    assert (field._source[field._pixels[~inner]] != before[field._pixels[~inner]]).double().mean() > 0.5
 
 
 def test_a_piece_that_fits_stays_and_its_rim_is_met() -> None:

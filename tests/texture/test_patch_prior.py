@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from scoreinv.conditional.initial_estimate import block_means, push, smooth_estimate
-from scoreinv.samplers import PC, NoiseStream, State
+from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import InputError
 from scoreinv.tasks.deep_holes import Scale, continue_surroundings, drawn_elsewhere
-from scoreinv.texture import PatchPrior, patch_prior
+from scoreinv.texture import PatchPrior
 
 pytestmark = pytest.mark.portable
 
@@ -135,41 +135,6 @@ def test_the_noise_of_the_state_counts_as_much_as_it_is() -> None:
     torch.testing.assert_close(found.double(), expected.expand(3), atol=2e-3, rtol=0)
 
 
-def test_a_fill_begins_with_as_much_noise_as_the_sde_has_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    values, observed = torch.full((2, 3, 64, 64), 0.5), holed(64, 64, (24, 24, 8, 8)).expand(2, -1, -1, -1)
-    starts: list[State] = []
-
-    class Started(PC):
-        def sample(self, *arguments: object, start: State, **options: object) -> object:
-            starts.append(start)
-            return super().sample(*arguments, start=start, **options)
-
-    monkeypatch.setattr("scoreinv.tasks.deep_holes.PC", Started)
-    continued(values, observed, halved(values, observed), samples=2)
-    (start,) = starts
-    assert start.t == 1.0
-    noise = start.x - start.x.mean()
-    assert float(noise.std()) == pytest.approx(0.5, rel=0.05)
-    assert (start.x[0] - start.x[1]).std() > 0.5
-    assert len(start.x.unique()) < 20  # the estimate's last digits are rounded away
-
-
-def test_larger_holes_take_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[int] = []
-
-    class Counted(PC):
-        def sample(self, *arguments: object, **options: object) -> object:
-            taken.append(self.steps)
-            return super().sample(*arguments, **options)
-
-    monkeypatch.setattr("scoreinv.tasks.deep_holes.PC", Counted)
-    values, observed = torch.full((1, 3, 96, 96), 0.5), holed(96, 96, (40, 40, 16, 16))
-    half = halved(values, observed)
-    continued(values, observed, half)
-    continued(values, observed, half, halved(*half))
-    assert taken == [4, 12]
-
-
 def test_noise_is_what_the_mean_leaves_on_any_sde() -> None:
     picture, observed = stripes(24, 24), holed(24, 24, (8, 8, 6, 6))
     for sde in (SDE, VP()):
@@ -188,14 +153,6 @@ def test_of_equal_patches_that_at_the_offset_is_likeliest() -> None:
     prior = PatchPrior(SDE, torch.zeros(2, 3, 40, 60), observed, offsets)
     found = prior.displacements(torch.zeros(2, 3, 40, 60))[:, :, observed[0, 0] == 0]
     assert torch.equal(found, offsets.long()[..., None].expand(2, 2, 6))
-
-
-def test_patches_of_small_weights_count_together() -> None:
-    """One of weight 1, and 4,000 of 1/400."""
-    logs = torch.cat([torch.zeros(2, 1), torch.full((2, 4000), -6.0)], 1)
-    values = torch.rand(4001, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    expected = logs.double().exp() @ values
-    torch.testing.assert_close(patch_prior._weighted(logs, values), expected, rtol=1e-5, atol=0)
 
 
 def test_its_gradient_is_refused() -> None:
@@ -258,34 +215,6 @@ def test_samples_look_as_far_away_as_the_hole_is_wide() -> None:
         assert abs(float(across[number].mean())) < 0.2 * side
 
 
-def test_places_are_compared_alike_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where all parts have all patches, at one noise level after another and wherever samples look."""
-    picture, observed = stripes(40, 48), holed(40, 48, (12, 14, 14, 16))
-    states = [picture + 0.2 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(n)) for n in range(2)]
-
-    def means(count: int) -> list[Tensor]:
-        prior = PatchPrior(SDE, picture, observed, torch.tensor([[0.5, -3.0]]))
-        assert len(prior._patches[0].tiles) == count
-        places = prior.displacements(states[1])
-        return [prior.denoise(state, t) for state, t in zip(states, (0.6, 0.2), strict=True)] + [places]
-
-    at_once = means(1)
-    monkeypatch.setattr(patch_prior, "_TILE", 10)
-    torch.testing.assert_close(means(4), at_once, atol=1e-4, rtol=0)
-
-
-def test_each_part_of_a_long_crack_has_patches_from_beside_it() -> None:
-    """As many at all of them together as a hole of one part, but for a least number."""
-    picture, observed = stripes(40, 400), holed(40, 400, (16, 20, 8, 360))
-    tiles = PatchPrior(SDE, picture, observed)._patches[0].tiles
-    assert sum(tile.places.shape[1] for tile in tiles) == 12 * 364
-    assert len(tiles) == 8
-    for tile in tiles:
-        assert tile.at.shape[1] == 512
-        middle = float(tile.places[1].double().mean())
-        assert ((tile.at[1] - middle).abs() < 35).sum() > 256
-
-
 def test_one_channel_stands_for_three_alike() -> None:
     """With as much less noise as the mean of three has."""
     generator = torch.Generator().manual_seed(1)
@@ -297,22 +226,6 @@ def test_one_channel_stands_for_three_alike() -> None:
     expected, found = both[0].denoise(state.expand(-1, 3, -1, -1), t)[:, :1], both[1].denoise(state, t)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     assert torch.equal(both[1].displacements(state), both[0].displacements(state.expand(-1, 3, -1, -1)))
-
-
-def test_of_many_patches_the_nearest_and_some_of_all_others_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within the comparisons of a step, where places are many."""
-    picture, observed = stripes(80, 100), holed(80, 100, (30, 40, 20, 20))
-    places = 24**2  # of the hole and its rim; 5840 patches are known
-    monkeypatch.setattr(patch_prior, "_PATCHES", (100, 2000))
-    for comparisons, compared in ((2000 * places, 2000), (500 * places, 500), (places, 100)):
-        monkeypatch.setattr(patch_prior, "_COMPARISONS", comparisons)
-        (tile,) = PatchPrior(SDE, picture, observed)._patches[0].tiles
-        at = tile.at
-        assert at.shape == (2, compared)
-        outside = torch.stack([(30 - at[0]).clamp_min(at[0] - 49), (40 - at[1]).clamp_min(at[1] - 59)]).clamp_min(0)
-        away = outside.square().sum(0).sqrt().sort().values
-        assert away[compared // 2 - 1] < 5 + compared / 200  # a rim of so many
-        assert away[compared // 2 :].median() > 18  # and others of all of the picture
 
 
 def test_patches_that_touch_what_may_not_be_copied_are_not_compared() -> None:
@@ -336,21 +249,3 @@ def test_patches_that_touch_what_may_not_be_copied_are_not_compared() -> None:
     ):
         both = PatchPrior(SDE, pictures, masks, sources=torch.minimum(sources, masks.amin(0, keepdim=True)))
         assert both._patches[0] is not both._patches[1]
-
-
-def test_all_scales_look_at_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Tensor] = []
-
-    class Seen(PatchPrior):
-        def __init__(self, sde: VE, pictures: Tensor, observed: Tensor, elsewhere: Tensor, sources: Tensor) -> None:
-            seen.append(elsewhere)
-            super().__init__(sde, pictures, observed, elsewhere, sources)
-
-    monkeypatch.setattr("scoreinv.tasks.deep_holes.PatchPrior", Seen)
-    pairs = [(torch.full((1, 3, 96, 96), 0.5), holed(96, 96, (40, 40, 16, 16)))]
-    for _ in range(2):
-        pairs.append(halved(*pairs[-1]))
-    scales = [Scale(values, observed, observed) for values, observed in pairs]
-    estimates = {first: scales[first][0] for first in (1, 2)}
-    continue_surroundings(scales, estimates, torch.tensor([[8.0, -20.0]]), lambda scale: NoiseStream(scale, 1), None)
-    assert [found.tolist() for found in seen] == [[[2.0, -5.0]], [[4.0, -10.0]]]

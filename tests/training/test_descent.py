@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from scoreinv.training.fitting import OptimizerConfig, TrainingState, fit, learning_rate, update_average
+from pretrained.fitting import fit
+from scoreinv.training.fitting import OptimizerConfig, TrainingState, learning_rate, update_average
 
 
 def test_average_warms_up_and_holds_buffers() -> None:

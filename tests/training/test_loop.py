@@ -8,9 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -364,28 +362,6 @@ def test_whatever_a_callback_raises_the_state_is_saved(config, out) -> None:
 
 
 @needs_posix
-@pytest.mark.slow
-def test_a_full_disk_leaves_the_last_states_of_which_a_damaged_one_is_passed_over(folder, tmp_path, caplog) -> None:
-    config, out = replace(tiny_run(folder, steps=4), save_minutes=0.0), tmp_path / "out"
-    train(config, tmp_path / "whole")
-    stack = ExitStack()
-
-    def callback(progress: TrainProgress) -> None:
-        if progress.step == 2:
-            stack.enter_context(file_limit((out / "model.safetensors").stat().st_size))
-
-    with stack, pytest.raises(ScoreinvError, match="make room and resume"):
-        train(config, out, callback=callback, clock=clock())
-    assert "step 3 was not written" in caplog.text
-    assert _states(out) == STATES[1:3]
-    newest = out / "state" / STATES[2]
-    newest.write_bytes(newest.read_bytes()[:5000])
-    train(config, out, resume=True)  # from the one before
-    assert "000000002.safetensors is unreadable and passed over" in caplog.text
-    _assert_same_bits(tmp_path / "whole", out, 4)
-
-
-@needs_posix
 def test_a_run_without_room_for_its_state_is_resumed_or_leaves_nothing(config, out) -> None:
     """The limit lets snapshots through; a run from given weights begins with its state."""
     model = config.model.build()
@@ -401,21 +377,6 @@ def test_a_run_without_room_for_its_state_is_resumed_or_leaves_nothing(config, o
     with pytest.raises(InputError, match="resume it, or overwrite it"):
         train(config, out)
     assert train(config, out, resume=True).steps == 2
-
-
-@pytest.mark.slow
-def test_a_run_that_is_killed_at_once_goes_on_from_the_weights_it_was_given(folder, tmp_path) -> None:
-    config = tiny_run(folder, steps=2)
-    init = config.model.build()
-    with torch.no_grad():
-        for parameter in init.network.parameters():
-            parameter.add_(0.01)
-    whole = train(config, tmp_path / "whole", init=init).trained.network.state_dict()
-    with pytest.raises(StopIteration):  # before anything else is saved
-        train(config, tmp_path / "out", init=init, clock=partial(next, iter([0.0])))
-    resumed = train(config, tmp_path / "out", resume=True).trained.network.state_dict()
-    for name, value in whole.items():
-        assert torch.equal(value, resumed[name])
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_before_it_is_saved(folder, out, monkeypatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,14 +45,6 @@ def shown(out: Path) -> dict[str, list[tuple[int, float]]]:
     events = EventAccumulator(str(out / "tensorboard"), size_guidance={"scalars": 0}, purge_orphaned_data=False)
     events.Reload()
     return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
-
-
-@pytest.mark.slow
-@needs_tensorboard
-def test_tensorboards_thread_ends_with_the_run(folder: Path, tmp_path: Path) -> None:
-    before = set(threading.enumerate())
-    train(tiny_run(folder, steps=1), tmp_path / "out", tensorboard=True)
-    assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.slow

@@ -115,10 +115,10 @@ class Visitor:
         frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
         return self.page.evaluate(f"{frames}.then(() => document.querySelector('#base').toDataURL())")
 
-    def slide(self, sensitivity: str) -> None:
-        """Set the sensitivity."""
-        self.page.evaluate("value => (document.getElementById('sensitivity').value = value)", sensitivity)
-        self.page.dispatch_event("#sensitivity", "input")
+    def slide(self, control: str, value: float, event: str = "input") -> None:
+        """Move a slider to a value."""
+        self.page.evaluate("([id, value]) => (document.getElementById(id).value = value)", [control, value])
+        self.page.dispatch_event(f"#{control}", event)
 
     def wait(self, state: str) -> None:
         self.until("state => document.body.dataset.state === state", state)

@@ -2,19 +2,11 @@
 
 import asyncio
 import io
-import logging
 import mimetypes
 import re
-import signal
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, get_args
 
-import h11
 import numpy as np
 import pytest
 from client import OPAQUE, PORT, asked, client, done, ended, hole, opened, pixels, png, read
@@ -23,16 +15,15 @@ from PIL import Image
 
 import scoreinv.web
 from scoreinv import tasks
-from scoreinv.files.read import Decoded, SizeCheck, decode, read_picture
+from scoreinv.files.read import decode, read_picture
 from scoreinv.files.write import picture_bytes, write_picture
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.web import album, body
+from scoreinv.web import body
 from scoreinv.web import photo as photo_module
-from scoreinv.web.app import _ends_with_terminal, _ServerLog
 from scoreinv.web.work import UNCHANGED
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
@@ -131,25 +122,6 @@ def test_what_is_shown_is_the_photograph(browser, channels, dtype, limit):
     assert read(browser.get(f"/api/photos/{photo['key']}/view").content).shape[:2] == (12, 20)
 
 
-def test_one_file_is_decoded_at_a_time(browser, monkeypatch):
-    """Photographs, masks and strokes: some bytes may stand for gigabytes of pixels."""
-    photo, sent, at_once, most = opened(browser, png(pixels())), png(hole()), [], []
-
-    def decoded(content: bytes, name: str, check_size: SizeCheck) -> Decoded:
-        at_once.append(name)
-        most.append(len(at_once))
-        time.sleep(0.02)
-        at_once.remove(name)
-        return decode(content, name=name, check_size=check_size)
-
-    monkeypatch.setattr(photo_module, "decode", decoded)
-    paths = [f"/api/photos/{photo['key']}/mask", f"/api/photos/{photo['key']}/layers", "/api/photos"]
-    with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda path: browser.post(path, content=sent, headers=OPAQUE), 2 * paths))
-    assert [answer.status_code for answer in answers] == 2 * [200, 201, 201]
-    assert most == [1] * 6
-
-
 def test_the_format_is_the_photographs_own(browser, tmp_path):
     for suffix, kind, written in ((".jpg", "JPEG", "JPEG"), (".webp", "WebP", "WebP"), (".gif", "GIF", "PNG")):
         Image.fromarray(pixels()).save(tmp_path / f"a{suffix}")
@@ -203,27 +175,6 @@ def test_fill_keeps_known_pixels_and_another_seed_fills_otherwise(browser, dtype
     assert (fills[0] != fills[1]).any()
 
 
-def test_a_fill_is_prepared_once_for_all_seeds(browser, monkeypatch):
-    """Of the same mask and area to avoid; other ones are prepared again."""
-    prepared: list[Any] = []
-    prepare = tasks.PreparedFill
-
-    def record(inputs: Any, *given: Any) -> Any:
-        prepared.append(inputs)
-        return prepare(replace(inputs, avoid=None), *given)  # which the quick prior cannot use
-
-    monkeypatch.setattr(tasks, "PreparedFill", record)
-    photo = opened(browser, png(pixels()))
-    avoided = opened(browser, png(~hole()))
-    path = f"/api/photos/{photo['key']}/fill"
-    files = [made(browser, done(browser, path, png(hole()), avoid=avoided["key"], seed=seed)) for seed in (0, 1)]
-    assert len(prepared) == 1
-    assert (prepared[0].avoid == ~hole()).all()
-    assert files[0] != files[1]
-    done(browser, path, png(hole()))
-    assert [inputs.avoid is None for inputs in prepared] == [False, True]
-
-
 def test_colours_of_another_photograph(browser):
     """It may have another size. A grey one is refused, and so is any by a model without references."""
     photo = opened(browser, png(pixels(1)), "old.png")
@@ -237,7 +188,7 @@ def test_colours_of_another_photograph(browser):
     assert (end["state"], "scene" in end["error"]) == ("failed", True)
 
 
-def test_damage_is_found(browser, monkeypatch):
+def test_damage_is_found(browser):
     scratched = pixels() // 2
     scratched[8:13, 10:17] = 255
     photo = opened(browser, png(scratched), "old.png")
@@ -254,9 +205,6 @@ def test_damage_is_found(browser, monkeypatch):
     end = done(browser, f"/api/photos/{healthy['key']}/damage")
     assert (end["photo"], codes(end)) == (None, ["damage_none"])
     assert browser.post(f"{path}?sensitivity=2", headers=OPAQUE).status_code == 422
-    # The odds are kept, so the page's slider acts at once.
-    monkeypatch.setattr("scoreinv.tasks.damage.damage_logits", None)
-    assert (found(0.5) == dilate(hole(), FOUND_GROW)).all()
     assert found(1.0).sum() > found(0.5).sum()
 
 
@@ -308,20 +256,6 @@ def test_mask_and_strokes_of_a_restored_photograph(browser, limit):
         assert browser.post(path, headers=OPAQUE, params=wrong).status_code == 404
 
 
-def test_work_begins_while_photographs_are_shown(browser, monkeypatch):
-    """It waited for one of the two threads that show them, unless it has masks or strokes to read."""
-    photo, free = opened(browser, png(pixels())), threading.Event()
-    monkeypatch.setattr(album.Photo, "view", lambda *_: ("image/png", b"" if free.wait(5) else b"late"))
-    path = f"/api/photos/{photo['key']}"
-    with ThreadPoolExecutor(2) as views:
-        shown = [views.submit(browser.get, f"{path}/view") for _ in range(2)]
-        time.sleep(0.1)
-        for kind in ("damage", "denoise", "upscale", "deblur"):
-            assert asked(browser, f"{path}/{kind}").status_code == 202
-        free.set()
-        assert [each.result().content for each in shown] == [b"", b""]
-
-
 def test_noise_blur_and_size_are_improved(browser):
     """The settings that are sent are used; estimated noise has a note."""
     photo = opened(browser, png(pixels()))
@@ -343,17 +277,6 @@ def test_noise_blur_and_size_are_improved(browser):
     smooth = opened(browser, png(np.full((24, 40, 3), 90, np.uint8)))
     end = done(browser, f"/api/photos/{smooth['key']}/denoise")
     assert (end["photo"], codes(end)) == (None, ["noise_low"])
-
-
-@pytest.mark.parametrize(("task", "query"), [("denoise", {}), ("restore", {"inpaint": False, "colorize": False})])
-def test_a_share_of_the_noise_is_kept(browser, task, query):
-    before = pixels()
-    photo = opened(browser, png(before))
-    ends = [done(browser, f"/api/photos/{photo['key']}/{task}", noise=20, keep_grain=k, **query) for k in (0, 0.6, 1)]
-    clean, mixed, kept = (read(made(browser, end)).astype(float) for end in ends)
-    assert abs(clean - before).max() > 5
-    assert abs(mixed - (0.4 * clean + 0.6 * before)).max() <= 1
-    assert (kept == before).all()
 
 
 def changed(browser, photo, what, **query) -> np.ndarray:
@@ -408,25 +331,6 @@ def test_a_result_is_blended_with_its_photograph(browser):
     assert (wider[8:13, 11:16] == 240).all()
 
 
-def test_a_job_is_cancelled_by_its_page(browser, monkeypatch):
-    begun, free = threading.Event(), threading.Event()
-
-    def waits(*_: object) -> Any:
-        begun.set()
-        free.wait(10)
-        raise InputError("in vain")
-
-    monkeypatch.setattr(tasks, "denoise_picture", waits)
-    path = f"/api/photos/{opened(browser, png(pixels()))['key']}/denoise"
-    running, waiting = (asked(browser, path).json()["job"] for _ in range(2))
-    assert begun.wait(10)
-    assert browser.delete(f"/api/jobs/{waiting}", headers=OPAQUE).status_code == 204
-    assert browser.get(f"/api/jobs/{waiting}").json() == {"state": "cancelled", "done": 0}
-    assert browser.get(f"/api/jobs/{running}").json() == {"state": "running", "done": 0, "left": None}
-    free.set()
-    assert ended(browser, running)["error"] == "In vain."
-
-
 def test_the_profile_is_shown_if_it_fits(browser):
     for mode, kept in ((b"RGB ", True), (b"GRAY", False)):
         profile = bytes(16) + mode + bytes(108)
@@ -435,41 +339,25 @@ def test_the_profile_is_shown_if_it_fits(browser):
         assert (shown.info.get("icc_profile") == profile) == kept
 
 
-@pytest.mark.parametrize(
-    ("error", "level"),
-    [
-        (None, logging.DEBUG),
-        (asyncio.CancelledError(), logging.DEBUG),
-        (h11.RemoteProtocolError("no request"), logging.DEBUG),
-        (ZeroDivisionError(), logging.ERROR),
-    ],
-)
-def test_the_servers_log_tells_unexpected_errors_alone(error, level, caplog):
-    record = logging.makeLogRecord({"msg": "first\nsecond", "exc_info": error and (type(error), error, None)})
-    with caplog.at_level(logging.DEBUG, "scoreinv.web.app"):
-        _ServerLog().emit(record)
-    (told,) = caplog.records
-    assert (told.levelno, told.getMessage()) == (level, "first")
-    assert (told.exc_info is not None) == (level == logging.ERROR)
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="has no such signal")
-@pytest.mark.parametrize(
-    ("ignored", "comes", "stops"), [(False, True, True), (False, False, False), (True, True, False)]
-)
-def test_the_server_ends_with_its_terminal(ignored, comes, stops):
-    server, handled = SimpleNamespace(should_exit=False), []
-    own = signal.SIG_IGN if ignored else lambda *_: handled.append(server.should_exit)
-    before = signal.signal(signal.SIGHUP, own)
-    try:
-        with _ends_with_terminal(server):
-            if comes:
-                signal.raise_signal(signal.SIGHUP)
-            assert handled == []
-        assert (server.should_exit, handled) == (stops, [True] * stops)  # raised again for those that wait for it
-        assert signal.getsignal(signal.SIGHUP) is own
-    finally:
-        signal.signal(signal.SIGHUP, before)
+def test_forms_have_the_ranges_and_defaults_of_the_requests(browser):
+    controls = {
+        form: {each["name"]: each for each in fields} for form, fields in browser.get("/api/forms").json().items()
+    }
+    saturation, noise, factor = (
+        controls["colorize"]["saturation"],
+        controls["deblur"]["noise"],
+        controls["upscale"]["factor"],
+    )
+    assert (saturation["value"], saturation["range"], saturation["needs"]) == (None, [0, 10], "")
+    assert controls["restore"]["saturation"] == saturation | {"needs": "colorize"}
+    assert (noise["range"], noise["form"]) == ([0, 255], [0, 255, 0])
+    assert (factor["value"], factor["choices"]) == (2, [[2, "2"], [3, "3"], [4, "4"]])
+    assert [value for value, _ in controls["restore"]["enlarge"]["choices"]] == [None, 2, 3, 4]
+    assert [value for value, _ in controls["deblur"]["blur"]["choices"]] == [None, "disk", "motion", "gaussian"]
+    page = (STATIC / "index.html").read_text()
+    assert set(re.findall(r'data-form="(\w+)"', page)) == {form for form, fields in controls.items() if fields}
+    ranges = re.findall(r'<input id="([\w-]+)"[^>]*(?:min|max)=', page)
+    assert ranges == ["size"]  # of the brush
 
 
 def test_the_time_of_an_improvement_is_estimated(browser, monkeypatch):
@@ -589,7 +477,7 @@ def test_uploads_share_twice_the_memory_of_one(limit):
         ("denoise", {"noise": 256}, "Noise level must be a number from 0 to 255, not 256.0."),
         ("denoise", {"keep_grain": 2}, "Grain to keep must be from 0 to 1, not 2.0."),
         ("damage", {"sensitivity": 2}, "Sensitivity must be from 0 to 1, not 2.0."),
-        ("upscale", {"factor": 5}, "Factor must be from 2 to 4, not 5."),
+        ("upscale", {"factor": 5}, "Enlargement factor must be from 2 to 4, not 5."),
     ],
 )
 def test_a_wrong_setting_is_named_by_its_label(browser, work, query, error):

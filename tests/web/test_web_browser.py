@@ -4,7 +4,6 @@ import base64
 import io
 import re
 import sys
-import threading
 import time
 import zipfile
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 from browser import Visitor, chromium, read
 from client import pixels
-from held import SOON, served
+from held import served
 from PIL import Image
 from process import started
 from processes import cpu_seconds, wait_for
@@ -27,14 +26,11 @@ from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import ScoreinvError
 from scoreinv.tasks.select import Prompt, Selected, Size
-from scoreinv.web import access, jobs
+from scoreinv.web import jobs
 from scoreinv.web.album import Album
-from scoreinv.web.many import Batch
 from scoreinv.web.photo import GoneError
-from scoreinv.web.sessions import Sessions
 
 CPU = ("--device", "cpu")
-STATIC = Path(scoreinv.__file__).parent / "web" / "static"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 pytestmark = pytest.mark.slow
 
@@ -94,18 +90,6 @@ def test_paint_fill_and_download(visitor, tmp_path, name, kind):
     assert (after.dtype, after.shape) == (before.dtype, before.shape)
     assert (after[~hole] == before[~hole]).all()
     assert (after[hole] != before[hole]).any(-1).mean() > 0.5
-
-
-def test_the_effect_of_a_format_is_explained(visitor, tmp_path):
-    pytest.importorskip("pillow_heif")
-    visitor.open(photo(tmp_path, dtype=np.uint16))
-    texts = {}
-    for kind in ("JPEG", "WebP", "HEIC", "AVIF", "PNG", "TIFF"):
-        visitor.page.select_option("#format", kind)
-        texts[kind] = visitor.text("#exact")
-    assert [kind for kind in texts if "bit-identical" in texts[kind]] == ["PNG", "TIFF"]
-    assert [kind for kind in texts if "8 bits" in texts[kind]] == ["JPEG", "WebP", "HEIC", "AVIF"]
-    assert [kind for kind in texts if "with loss" in texts[kind]] == ["JPEG", "HEIC", "AVIF"]
 
 
 def test_a_stroke_is_what_its_pixels_say(visitor, tmp_path):
@@ -254,9 +238,9 @@ def test_damage_is_found_and_added_to_the_hole(visitor):
     assert (least | painted)[~mask].mean() < 1e-3
     assert mask[~(most | painted)].mean() < 1e-3
 
-    def move(sensitivity: str) -> np.ndarray:
+    def move(sensitivity: float) -> np.ndarray:
         before = visitor.text("#hole")
-        visitor.slide(sensitivity)
+        visitor.slide("damage-sensitivity", sensitivity)
         visitor.until("was => document.getElementById('hole').textContent != was", before)
         return visitor.mask()
 
@@ -265,7 +249,7 @@ def test_damage_is_found_and_added_to_the_hole(visitor):
     visitor.paint((x / 512 - 0.1, y / 512), (x / 512 + 0.1, y / 512))
     erased = mask & ~visitor.mask()
     assert erased.any()
-    less, more = move("0.1"), move("0.9")
+    less, more = move(0.1), move(0.9)
     for now in (less, more):
         assert now[painted].all()
         assert not now[erased].any()
@@ -344,41 +328,37 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     assert (row[:, 0] > row[:, 1] + 10).mean() > 0.8
     visitor.page.click("#back")
     visitor.page.click("#mask-clear")
-    visitor.page.evaluate("document.getElementById('strength-denoise').value = 30")
-    for sensitivity in ("0.5", "0.9"):
-        visitor.slide(sensitivity)  # nothing was looked for yet
+    visitor.slide("restore-keep_grain", 0.3)
+    for sensitivity in (0, 0.9):
+        visitor.slide("restore-sensitivity", sensitivity)
+        assert visitor.text("#restore-sensitivity + output") == ("90 %" if sensitivity else "auto")
         visitor.page.click("#restore")
         visitor.wait("comparing")
         assert "damage_given" not in visitor.codes()
         visitor.page.click("#back")
-        visitor.page.evaluate("document.getElementById('strength-tone').value = 100")
-    visitor.page.uncheck("#step-inpaint")
-    for step in ("colorize", "denoise", "tone", "tint"):
-        assert visitor.page.is_enabled("#restore")
-        visitor.page.uncheck(f"#step-{step}")
-    assert visitor.page.is_disabled("#restore")
-    visitor.page.check("#step-inpaint")
+        visitor.slide("restore-tone", 1)
+    for step in ("inpaint", "colorize", "denoise"):
+        visitor.page.uncheck(f"#restore-{step}")
+    assert visitor.page.is_hidden("#restore-keep_grain")
+    visitor.slide("restore-tone", 0)
+    visitor.page.check("#restore-keep_tint")
+    visitor.page.click("#restore")
+    assert visitor.error() == "Keep a sepia tint leaves nothing to do: every step is off."
+    visitor.page.check("#restore-inpaint")
     visitor.page.click("#restore")
     visitor.until("['comparing', 'painting'].includes(document.body.dataset.state)")
     asked = [parse_qs(urlsplit(url).query) for url in visitor.asked if "/restore?" in url]
     sent = [urlsplit(url).query for url in visitor.asked if "/layers" in url]
     assert sent == ["of=mask", f"of=strokes&beside={asked[0]['mask'][0]}"]
-    steps = {"inpaint", "tone", "denoise", "colorize", "keep_tint", "seed"}
-    assert [sorted(query.keys() - steps) for query in asked] == [
+    off = {"tone": ["0"], "denoise": ["false"], "colorize": ["false"], "keep_tint": ["true"]}
+    changed = [{name: value for name, value in query.items() if name != "seed"} for query in asked]
+    assert [sorted(changed[0]), *changed[1:]] == [
         ["mask", "strokes"],
-        ["keep_grain"],
-        ["keep_grain", "sensitivity"],
-        ["sensitivity"],
+        {"keep_grain": ["0.3"]},
+        {"keep_grain": ["0.3"], "sensitivity": ["0.9"], "tone": ["1"]},
+        {"inpaint": ["false"], **off},
+        {"sensitivity": ["0.9"], **off},
     ]
-    assert asked[1]["keep_grain"] == ["0.3"]
-    assert asked[2]["sensitivity"] == ["0.9"]
-    assert [query.get("tone") for query in asked] == [None, None, ["1"], ["0"]]
-    assert {step: asked[3][step] for step in steps - {"seed", "tone"}} == {
-        "inpaint": ["true"],
-        "denoise": ["false"],
-        "colorize": ["false"],
-        "keep_tint": ["true"],
-    }
 
 
 def test_noise_size_and_blur_are_improved(visitor, tmp_path):
@@ -390,23 +370,22 @@ def test_noise_size_and_blur_are_improved(visitor, tmp_path):
     place = visitor.page.locator("#denoise").bounding_box()
     visitor.until("document.getElementById('seconds').textContent !== ''")
     assert visitor.page.locator("#denoise").bounding_box() == place  # it does not move while it is pressed
-    visitor.page.fill("#noise", "12")
+    visitor.page.fill("#denoise-noise", "12")
     visitor.page.click("#denoise")
     visitor.wait("comparing")
     assert visitor.codes() == []
     assert visitor.page.is_hidden("#note")
     assert visitor.page.is_hidden("#again")
     visitor.page.click("#back")
-    visitor.page.fill("#noise", "")
     visitor.page.click("label:has([name=improve][value=deblur])")
-    visitor.page.click("label:has([name=blur][value=motion])")
-    assert visitor.page.is_visible("#blur-angle")
+    visitor.page.click("label:has([name=deblur-blur][value=motion])")
+    assert visitor.page.is_visible("#deblur-angle")
     visitor.page.click("#deblur")
     visitor.wait("comparing")
     assert "noise_estimated" in visitor.codes()
     visitor.page.click("#back")
     visitor.page.click("label:has([name=improve][value=upscale])")
-    visitor.page.click("label:has([name=factor][value='3'])")
+    visitor.page.click("label:has([name=upscale-factor][value='3'])")
     corner = visitor.place(1, 1)
     visitor.page.click("#upscale")
     visitor.wait("comparing")
@@ -416,7 +395,7 @@ def test_noise_size_and_blur_are_improved(visitor, tmp_path):
     visitor.keep()
     assert "240" in visitor.text("#title")
     asked = [url.rpartition("/")[2] for url in visitor.asked if re.search("/(denoise|deblur|upscale)", url)]
-    assert asked == ["denoise?noise=12", "deblur?blur=motion&size=2&angle=0", "upscale?factor=3"]
+    assert asked == ["denoise?noise=12", "deblur?blur=motion", "upscale?factor=3"]
 
 
 def test_the_grain_to_keep_is_previewed_and_downloaded_as_a_run_gives_it(visitor, tmp_path):
@@ -424,15 +403,14 @@ def test_the_grain_to_keep_is_previewed_and_downloaded_as_a_run_gives_it(visitor
     write_picture(tmp_path / "photo.png", Picture(opaque))  # with alpha it is shown without loss
     visitor.open(tmp_path / "photo.png")
     visitor.page.click("label:has([name=task][value=improve])")
-    visitor.page.fill("#noise", "25")
+    visitor.page.fill("#denoise-noise", "25")
 
-    def result(slider: str, share: int) -> Any:
+    def result(slider: str, share: float) -> Any:
         """Set the grain to keep, run the task, and return the downloaded pixels."""
-        visitor.page.evaluate("([id, share]) => (document.getElementById(id).value = share)", [slider, share])
-        visitor.page.dispatch_event(f"#{slider}", "input")
-        if slider == "grain":
+        visitor.slide(slider, share)
+        if slider == "blend-keep_grain":
             assert visitor.page.evaluate("""() => {
-                document.getElementById("grain").dispatchEvent(new Event("change"));
+                document.getElementById("blend-keep_grain").dispatchEvent(new Event("change"));
                 return document.getElementById("download").inert; // until it is made
             }""")
             visitor.until("share => import('/static/views.js').then(v => v.result().blend?.keep_grain === share)", 0.7)
@@ -442,23 +420,22 @@ def test_the_grain_to_keep_is_previewed_and_downloaded_as_a_run_gives_it(visitor
             visitor.wait("comparing")
         return read(visitor.saved("#download"))
 
-    expected = result("strength-grain", 70)
-    assert visitor.page.input_value("#grain") == "70"
-    assert visitor.page.is_hidden("#opacity-row")  # it would do the same
+    expected = result("denoise-keep_grain", 0.7)
+    assert visitor.page.input_value("#blend-keep_grain") == "0.7"
+    assert visitor.page.is_hidden("#blend-opacity")  # it would do the same
     shown = visitor.drawn()
     visitor.page.click("#back")
-    without = result("strength-grain", 0)
+    without = result("denoise-keep_grain", 0)
     assert (without != expected).any()
     assert difference(visitor.drawn(), shown) > 5
-    visitor.page.evaluate("document.getElementById('grain').value = 70")
-    visitor.page.dispatch_event("#grain", "input")
+    visitor.slide("blend-keep_grain", 0.7)
     assert difference(visitor.drawn(), shown) < 1
-    assert (result("grain", 70) == expected).all()
+    assert (result("blend-keep_grain", 0.7) == expected).all()
     assert visitor.page.locator("#thumbs button").count() == 2  # the result has changed
     assert visitor.drawn() == shown
     visitor.page.reload()
     visitor.wait("comparing")
-    assert visitor.page.input_value("#grain") == "70"
+    assert visitor.page.input_value("#blend-keep_grain") == "0.7"
     asked = [urlsplit(url).query for url in visitor.asked if re.search(r"/(denoise|blend)\?", url)]
     assert asked == ["noise=25&keep_grain=0.7", "noise=25", "noise=25&keep_grain=0.7"]  # none for the preview
 
@@ -527,23 +504,6 @@ def test_results_are_kept_and_undo_goes_back_to_any(visitor, tmp_path):
     assert sum("/layers" in url for url in visitor.asked) == 2
 
 
-def test_what_is_cancelled_among_four_leaves_those_that_are_there(waiting, tmp_path):
-    visitor, server = waiting
-    begin_fill(visitor, tmp_path)
-    server.model.free.set()
-    wait_for_results(visitor, 1)
-    server.model.free.clear()
-    visitor.page.click("#four")
-    wait_for(lambda: len(server.jobs) == 2)
-    server.model.free.set()
-    visitor.until("document.querySelectorAll('#thumbs button').length === 2")
-    visitor.page.click("#cancel")
-    visitor.wait("comparing")
-    assert visitor.page.locator("#thumbs button").count() < 5
-    visitor.page.click("#thumbs button:nth-child(1)")
-    assert shown_result(visitor) == "Result 1"
-
-
 def test_before_is_a_key_or_a_button_that_is_held_down(visitor, tmp_path):
     visitor.open(photo(tmp_path))
     before = visitor.drawn()
@@ -601,21 +561,6 @@ def test_results_are_compared_and_one_is_kept(visitor, tmp_path):
     wait_for_results(visitor, 5)
     assert shown_result(visitor) == "Result 3"
     assert (read(visitor.saved("#download")) == chosen).all()
-
-
-def test_a_format_that_was_chosen_stays(visitor, tmp_path):
-    """Until another photograph is opened, whose own comes first."""
-    path = photo(tmp_path, name="photo.jpg")
-    visitor.open(path)
-    visitor.page.select_option("#format", "PNG")
-    visitor.paint((0.3, 0.5), (0.7, 0.5))
-    visitor.fill()
-    visitor.keep()
-    assert visitor.page.input_value("#format") == "PNG"
-    visitor.page.keyboard.press("Control+z")
-    assert visitor.page.input_value("#format") == "PNG"
-    visitor.open(path)
-    visitor.until("() => document.querySelector('#format').value === 'JPEG'")
 
 
 def test_the_divider_shows_before_and_after(visitor, tmp_path):
@@ -714,18 +659,6 @@ def test_what_is_cancelled_while_it_is_sent(waiting, tmp_path, path, then):
     assert [job.state for job in server.jobs] == ["cancelled"] * (path != "**/layers?*") + ["done"]
 
 
-def test_a_page_that_ends_says_so_as_it_asks_for_all_else(waiting, tmp_path, monkeypatch):
-    """Browsers hide the page's origin in requests of other modes than `cors`, as beacons are, or may do so."""
-    visitor, server = waiting
-    modes, is_own = [], access._is_own
-    monkeypatch.setattr(access, "_is_own", lambda headers, host: modes.append(headers) or is_own(headers, host))
-    begin_fill(visitor, tmp_path)
-    before = len(modes)
-    visitor.page.close()
-    wait_for(lambda: len(modes) > before and server.jobs[0]._timeout == jobs.SHORT_TIMEOUT)
-    assert {headers["sec-fetch-mode"] for headers in modes} == {"cors"}
-
-
 def test_two_tabs_wait_for_each_other_and_a_closed_one_does_not_keep_the_other(waiting, tmp_path, monkeypatch):
     visitor, server = waiting
     path = photo(tmp_path)
@@ -775,61 +708,6 @@ def test_a_job_that_fails_after_the_page_was_loaded_anew(waiting, tmp_path):
     visitor.wait("painting")  # the photograph is still there
 
 
-def test_a_job_begins_and_the_page_is_loaded_anew_while_an_earlier_state_is_saved(waiting, tmp_path, monkeypatch):
-    """The state with the job is sent after it, and no question is asked."""
-    visitor, _ = waiting
-    came, both, save = [], threading.Event(), Sessions.save
-    in_order = threading.Lock()
-
-    def slowly(self: Sessions, key: str, state: bytes, after: int) -> int:
-        came.append(after)
-        if len(came) == 2:
-            both.set()
-        with in_order:
-            assert both.wait(SOON)
-            return save(self, key, state, after)
-
-    monkeypatch.setattr(Sessions, "save", slowly)
-    visitor.open(photo(tmp_path))
-    wait_for(lambda: came)
-    visitor.paint((0.2, 0.5), (0.8, 0.5))
-    visitor.page.click("#fill")
-    wait_for_the_model(visitor)
-    visitor.page.reload()
-    wait_for_the_model(visitor)
-    assert (came[:2], visitor.questions) == ([0, 1], [])
-
-
-def test_a_page_that_stays_after_its_last_save(waiting, tmp_path, monkeypatch):
-    """States that were sent at once follow each other; after a failure the page saves again."""
-    visitor, _ = waiting
-    came, save = [], Sessions.save
-    visitor.open(photo(tmp_path))
-    visitor.page.evaluate("import('/static/session.js').then(session => session.save())")
-
-    def failing(self: Sessions, key: str, state: bytes, after: int) -> int:
-        came.append(after)
-        if len(came) <= 3:
-            raise OSError("the disk is full")
-        return save(self, key, state, after)
-
-    monkeypatch.setattr(Sessions, "save", failing)
-    ending = "session.changed(), window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
-    visitor.page.evaluate(f"import('/static/session.js').then(session => {{ for (const _ of '123') {ending}; }})")
-    wait_for(lambda: len(came) == 4)
-    assert [after - came[3] for after in sorted(came[:3])] == [0, 1, 2]
-    assert visitor.page.is_hidden("#error")
-
-
-def test_an_error_of_the_save_before_another_photograph_opens(waiting, tmp_path):
-    visitor, _ = waiting
-    visitor.open(photo(tmp_path))
-    visitor.page.evaluate("import('/static/session.js').then(session => session.save())")
-    visitor.page.route("**/api/sessions/*", lambda route: route.abort())
-    visitor.page.evaluate("import('/static/session.js').then(session => (session.changed(), session.leave()))")
-    assert "does not respond" in visitor.error()
-
-
 def test_a_save_is_tried_again_when_the_server_responds(visitor, tmp_path):
     visitor.open(photo(tmp_path))
     visitor.page.evaluate("import('/static/session.js').then(session => session.save())")
@@ -851,22 +729,20 @@ def test_a_photograph_that_was_left_can_be_continued_and_forgotten(visitor, tmp_
     hole = visitor.open_painted(photo(tmp_path))
     visitor.page.check("#go")
     visitor.page.click("label:has([name=task][value=restore])")
-    visitor.page.check("#step-enlarge")
+    visitor.page.click("#restore-enlarge label:has([value='2'])")
     visitor.page.set_input_files("#file", photo(tmp_path, name="other.png"))
     visitor.until("document.title.startsWith('other')")
     assert visitor.page.input_value("[name=task]:checked") == "fill"
     assert not visitor.page.is_checked("#go")
-    assert not visitor.page.is_checked("#step-enlarge")
+    assert visitor.page.is_checked("[name=restore-enlarge][value='']")
     visitor.page.click("#open")
     assert visitor.page.locator("#kept li > :first-child").all_inner_texts() == ["Continue with photo"]
     visitor.page.close()
     visitor.page = visitor.tab()
     visitor.page.click("text=Continue with photo")
     visitor.wait("painting")
-    assert (visitor.page.input_value("[name=task]:checked"), visitor.page.is_checked("#step-enlarge")) == (
-        "restore",
-        True,
-    )
+    assert visitor.page.input_value("[name=task]:checked") == "restore"
+    assert visitor.page.is_checked("[name=restore-enlarge][value='2']")
     assert (visitor.mask() == hole).all()
     visitor.page.keyboard.press("Control+z")
     assert visitor.page.is_disabled("#mask-save")
@@ -897,24 +773,6 @@ def test_two_tabs_do_not_overwrite_each_other(visitor, tmp_path):
     visitor.wait("painting")
     assert (visitor.mask() == both).all()
     second.close()
-
-
-def test_a_photograph_changed_in_another_tab_can_be_deleted(visitor, tmp_path):
-    visitor.open(photo(tmp_path))
-    other = visitor.context.new_page()
-    other.goto(visitor.page.url)
-    other.click("text=Continue with photo")
-    saved = "import('/static/session.js').then(session => (session.changed(), session.save()))"
-    other.wait_for_selector("body[data-state=painting]")
-    other.evaluate(saved)
-    other.close()
-    visitor.paint((0.2, 0.8), (0.8, 0.8))
-    assert "another tab" in visitor.error()
-    visitor.page.click("#forget")
-    visitor.wait("empty")
-    visitor.page.reload()
-    visitor.until("document.body.dataset.state === 'empty'")
-    assert visitor.page.is_hidden("#kept")
 
 
 def held_back(visitor: Visitor, pattern: str) -> list[Any]:
@@ -955,19 +813,6 @@ def test_of_two_photographs_the_last_that_was_asked_for_is_opened(visitor, tmp_p
     assert visitor.page.is_hidden("#busy")
     visitor.page.reload()
     visitor.until("document.title.startsWith('last')")
-
-
-def test_many_photographs_are_opened_while_one_is_sent(visitor, tmp_path):
-    held = held_back(visitor, "**/view")
-    visitor.page.set_input_files("#file", photo(tmp_path, name="slow.png"))
-    wait_for(lambda: visitor.page.evaluate("1") and held)
-    visitor.page.set_input_files("#file", [photo(tmp_path, 60, 80, name=name) for name in ("a.png", "b.png")])
-    visitor.until("document.querySelectorAll('#cards button').length === 2")
-    held[0].continue_()
-    visitor.page.wait_for_timeout(300)  # in which it would be shown
-    assert visitor.page.evaluate("document.body.dataset.state") == "many"
-    assert visitor.page.is_hidden("#busy")
-    assert not visitor.page.evaluate("document.querySelector('main').inert")
 
 
 def test_the_photograph_is_edited_while_a_task_runs(waiting, tmp_path):
@@ -1032,9 +877,10 @@ def test_the_button_of_a_note_does_a_step_anyway(visitor, tmp_path):
     write_picture(tmp_path / "colours.png", Picture(colours))
     visitor.open(tmp_path / "colours.png")
     visitor.page.click("label:has([name=task][value=restore])")
-    for step in ("inpaint", "tone", "denoise"):
-        visitor.page.uncheck(f"#step-{step}")
-    visitor.page.evaluate("document.getElementById('strength-colorize').value = 150")
+    for step in ("inpaint", "denoise"):
+        visitor.page.uncheck(f"#restore-{step}")
+    visitor.slide("restore-tone", 0)
+    visitor.slide("restore-saturation", 1.5)
     visitor.page.click("#restore")
     visitor.page.click("#note button")
     visitor.wait("comparing")
@@ -1043,14 +889,13 @@ def test_the_button_of_a_note_does_a_step_anyway(visitor, tmp_path):
     assert [query.get("recolor") for query in asked] == [None, ["true"]]
     assert [query["saturation"] for query in asked] == [["1.5"], ["1.5"]]
     full = read(visitor.saved("#download")).astype(float)
-    visitor.page.evaluate("document.getElementById('opacity').value = 50")
-    visitor.page.dispatch_event("#opacity", "change")
+    visitor.slide("blend-opacity", 0.5, "change")
     visitor.until("import('/static/views.js').then(views => Boolean(views.result().blend))")
     half = read(visitor.saved("#download")).astype(float)
     assert abs(half - (full + colours) / 2).max() <= 0.51
     visitor.page.reload()
     visitor.wait("comparing")
-    assert visitor.page.input_value("#opacity") == "50"
+    assert visitor.page.input_value("#blend-opacity") == "0.5"
 
 
 @pytest.mark.opencv
@@ -1079,8 +924,7 @@ def test_a_photograph_is_framed_first(visitor, tmp_path):
     title(160, 120)
     assert (visitor.mask() == hole).all()
     for angle in (5, 3):  # both of the photograph that was opened
-        visitor.page.evaluate("angle => (document.getElementById('angle').value = angle)", angle)
-        visitor.page.dispatch_event("#angle", "change")
+        visitor.slide("straighten-angle", angle, "change")
         visitor.until("angle => import('/static/views.js').then(v => v.sheet().straight?.angle === angle)", angle)
     sizes = [int(side) for side in re.findall(r"\d+", visitor.text("#title"))]
     assert sizes[0] > 145
@@ -1094,41 +938,11 @@ def test_steps_that_are_asked_for_at_once_are_all_done(visitor, tmp_path):
     visitor.until("import('/static/page.js').then(({ history }) => history.done.length === 2)")
     assert (read(visitor.saved("#download")) == pixels(height=120, width=160)[::-1, ::-1]).all()
     visitor.page.evaluate("""() => [2, 3, 4].forEach((angle) => {
-        document.getElementById("angle").value = angle;
-        document.getElementById("angle").dispatchEvent(new Event("change"));
+        document.getElementById("straighten-angle").value = angle;
+        document.getElementById("straighten-angle").dispatchEvent(new Event("change"));
     })""")
     visitor.until("import('/static/views.js').then(views => views.sheet().straight?.angle === 4)")
     assert visitor.page.evaluate("import('/static/page.js').then(({ history }) => history.done.length)") < 5
-
-
-def test_an_earlier_opacity_does_not_replace_a_later_one(visitor, tmp_path):
-    visitor.open_painted(photo(tmp_path))
-    visitor.fill()
-    held = held_back(visitor, "**/blend?*")
-    for opacity in ("60", "100"):
-        visitor.page.evaluate("value => (document.getElementById('opacity').value = value)", opacity)
-        visitor.page.dispatch_event("#opacity", "change")
-    wait_for(lambda: visitor.page.evaluate("1") and held)
-    with visitor.page.expect_response("**/blend?*"):
-        held[0].continue_()
-    visitor.page.wait_for_timeout(300)  # in which it would be shown
-    assert visitor.page.input_value("#opacity") == "100"
-    assert visitor.page.evaluate("import('/static/views.js').then(views => views.result().blend ?? null)") is None
-
-
-def test_a_tool_chosen_during_a_stroke_ends_it(visitor, tmp_path):
-    """A stroke with the brush was continued by the eraser."""
-    visitor.open(photo(tmp_path))
-    mouse = visitor.page.mouse
-    mouse.move(*visitor.place(0.2, 0.5))
-    mouse.down()
-    mouse.move(*visitor.place(0.6, 0.5), steps=5)
-    visitor.page.keyboard.press("o")
-    mouse.move(*visitor.place(0.4, 0.5), steps=5)
-    mouse.up()
-    hole = visitor.mask()
-    assert hole[60, [40, 64, 90]].all()
-    assert visitor.page.evaluate("import('/static/page.js').then(({ history }) => history.done.length)") == 1
 
 
 def test_equal_masks_have_equal_fingerprints_and_others_have_not(visitor, tmp_path):
@@ -1159,7 +973,7 @@ def test_many_photographs_are_restored(visitor, tmp_path):
     visitor.wait("many")
     visitor.until("document.querySelectorAll('#cards button').length === 3")
     visitor.until("document.querySelector('#note p').textContent.startsWith('d.txt left out')")
-    visitor.page.uncheck("#step-inpaint")
+    visitor.page.uncheck("#restore-inpaint")
     visitor.page.click("#restore")
     visitor.until("document.querySelectorAll('#cards [data-state=done]').length === 2")
     wait_until_idle(visitor)
@@ -1179,48 +993,6 @@ def test_many_photographs_are_restored(visitor, tmp_path):
     visitor.page.click("#forget")
     visitor.wait("empty")
     assert visitor.page.locator("#kept li").count() == 0
-
-
-def test_many_photographs_are_kept_if_the_server_does_not_respond(waiting, tmp_path):
-    visitor, _ = waiting
-    visitor.page.set_input_files("#file", [photo(tmp_path, 60, 80, name=name) for name in ("a.png", "b.png")])
-    visitor.until("sessionStorage.batch !== undefined")
-    visitor.page.route("**/api/batches/*", lambda route: route.abort())
-    visitor.page.reload()
-    assert "does not respond" in visitor.error()
-    visitor.page.unroute("**/api/batches/*")
-    visitor.page.click("text=Continue with 2 photographs")
-    visitor.until("document.querySelectorAll('#cards button').length === 2")
-
-
-def test_photographs_that_are_sent_stay_apart_from_those_opened_meanwhile(waiting, tmp_path, monkeypatch):
-    visitor, _ = waiting
-    first, second = ([photo(tmp_path, name=f"{letter}{n}.png") for n in range(3)] for letter in "ab")
-    stored: list[tuple[Path, str]] = []
-    coming, other = threading.Event(), threading.Event()
-    add = Batch.add
-
-    def held(batch: Batch, name: str, content: bytes) -> str:
-        if name == first[0].name:
-            coming.set()
-            assert other.wait(SOON)
-        stored.append((batch.folder, name))
-        return add(batch, name, content)
-
-    monkeypatch.setattr(Batch, "add", held)
-    visitor.page.set_input_files("#file", first)
-    assert coming.wait(SOON)
-    visitor.page.set_input_files("#file", second)
-    visitor.until("document.querySelectorAll('#cards button').length === 3")
-    with visitor.page.expect_response(lambda answer: first[0].name in answer.url):
-        other.set()
-    visitor.page.evaluate("new Promise((done) => setTimeout(done, 300))")  # the next file would be sent
-    assert visitor.page.locator("#cards button").count() == 3
-    folders = {folder for folder, _ in stored}
-    assert sorted([name for at, name in stored if at == folder] for folder in folders) == [
-        [first[0].name],
-        [path.name for path in second],
-    ]
 
 
 def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):
@@ -1455,99 +1227,6 @@ def test_a_tablet_folds_the_panel_away_and_dark_mode_is_dark(browser, link, tmp_
     assert all(max(map(int, re.findall(r"\d+", colour)[:3])) < 64 for colour in colours)
     assert tablet.errors == []
     tablet.context.close()
-
-
-def test_the_photograph_has_the_focus_after_a_selection_by_keys(waiting, tmp_path, monkeypatch):
-    class Fixed:
-        """A selection of one object."""
-
-        def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
-            return Selected(body, "middle", 1.0, np.zeros_like(body))
-
-    visitor, server = waiting
-    body = np.zeros((120, 160), bool)
-    body[50:90, 60:100] = True
-    server.objects.encoder = lambda _: Fixed()
-    monkeypatch.setattr("scoreinv.web.app.propose_shadow", lambda picture, mask: None)
-    visitor.open(photo(tmp_path))
-    visitor.page.keyboard.press("o")
-    visitor.page.focus("#place")
-    visitor.page.keyboard.type("80, 70")
-    visitor.page.keyboard.press("Enter")
-    visitor.until("!document.getElementById('object-add').disabled")
-    assert visitor.page.evaluate("document.activeElement.id") == "marks"
-    assert visitor.page.is_enabled("#undo")  # as Ctrl-Z, which removes the click
-    visitor.page.click("#undo")
-    assert visitor.page.is_disabled("#object-add")
-    assert visitor.page.is_disabled("#undo")
-    visitor.page.mouse.click(*visitor.place(0.5, 0.5))
-    visitor.page.click("#fill")  # at once: it waits for the selection
-    wait_for_the_model(visitor)
-    server.model.free.set()
-    visitor.wait("comparing")
-
-
-def test_a_phone_on_its_side_shows_the_photograph(browser, link, tmp_path):
-    width, height = 700, 360
-    phone = Visitor(browser, link, viewport={"width": width, "height": height}, has_touch=True, is_mobile=True)
-    assert "Open a photograph" in phone.text("#empty")
-    assert "Drop" not in phone.text("#empty")
-    phone.open(photo(tmp_path))
-    stage, panel, tools = (phone.page.locator(name).bounding_box() for name in ("#stage", "#panel", "#tools"))
-    assert stage["height"] > 200
-    assert stage["x"] <= tools["x"]
-    assert tools["x"] + tools["width"] <= stage["x"] + stage["width"]
-    assert panel["x"] >= stage["x"] + stage["width"] - 1
-    assert phone.page.evaluate("document.documentElement.scrollWidth") <= width
-    assert phone.errors == []
-    phone.context.close()
-
-
-FRAMES = """async () => {
-    const { stage } = await import("/static/page.js");
-    const box = stage.element.getBoundingClientRect();
-    const send = (kind, i) => stage.top.dispatchEvent(new PointerEvent(kind, {
-        pointerId: 1, isPrimary: true, button: kind === "pointermove" ? -1 : 0, buttons: 1, bubbles: true,
-        clientX: box.left + box.width * (0.5 + 0.4 * Math.sin(i / 37)),
-        clientY: box.top + box.height * (0.45 + 0.3 * Math.cos(i / 23)),
-    }));
-    stage.top.setPointerCapture = () => {};
-    send("pointerdown", 0);
-    for (let i = 1; i <= 1000; ) {
-        await new Promise(requestAnimationFrame);
-        for (let k = 0; k < 10; k++, i++) send("pointermove", i);
-        stage.draw();
-    }
-    send("pointerup", 1001);
-}"""
-FRAMES_COUNT = 100
-
-
-def test_a_stroke_of_a_thousand_events_has_no_lag(visitor, tmp_path):
-    """On twelve megapixels: ten events and their drawing take the page less than a frame of 50 ms, of three strokes."""
-    Image.fromarray(np.zeros((3000, 4000, 3), np.uint8)).save(tmp_path / "large.png")
-    visitor.open(tmp_path / "large.png")
-    spent = [visitor.computed()]
-    for _ in range(3):
-        visitor.page.evaluate(FRAMES)
-        spent.append(visitor.computed())
-    frames = np.diff(spent) / FRAMES_COUNT
-    print(f"\nframes: {', '.join(f'{1000 * frame:.1f}' for frame in frames)} ms")
-    assert min(frames) < 0.05
-    hole = visitor.mask()
-    assert hole.mean() > 0.02
-
-
-def test_the_first_paint_waits_for_little(visitor):
-    """For the page and its style sheet, and less than a second of computing."""
-    visitor.until("performance.getEntriesByName('first-contentful-paint').length > 0")
-    print(f"\nfirst paint: {1000 * visitor.computed():.0f} ms computed")
-    assert visitor.computed() < 1
-    loaded = visitor.page.evaluate(
-        "performance.getEntriesByType('resource').map(e => [e.name, e.renderBlockingStatus, e.decodedBodySize])"
-    )
-    assert [urlsplit(name).path for name, blocks, _ in loaded if blocks == "blocking"] == ["/static/style.css"]
-    assert sum(size for *_, size in loaded) < 180_000 - (STATIC / "index.html").stat().st_size
 
 
 def test_other_pages_get_nothing(waiting, tmp_path):

@@ -1,19 +1,16 @@
 """The queue of jobs: order, cancelling, timeouts, and memory; the album's limit."""
 
-import gc
 import threading
 import time
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 import numpy as np
 import pytest
 from processes import wait_for
 
-from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
-from scoreinv.system.errors import Cancelled, ScoreinvError
+from scoreinv.system.errors import Cancelled
 from scoreinv.system.progress import report
 from scoreinv.web import jobs
 from scoreinv.web.album import Album
@@ -190,21 +187,6 @@ def test_the_end_stops_what_is_done():
     assert (running.state, waiting.state, never.begun.is_set()) == ("cancelled", "cancelled", False)
 
 
-def test_nothing_is_prepared_at_the_end():
-    calls: list[int] = []
-    queue, work = JobQueue(prepare=lambda: calls.append(1)), Work()
-    running = Job(work)
-    queue._calls.put(running.run)
-    work.begun.wait(60)
-    queue.expect()  # which waits for its turn
-    closing = threading.Thread(target=queue.close)
-    closing.start()
-    wait_for(lambda: queue._prepare is None)
-    work.free.set()
-    closing.join()
-    assert calls == []
-
-
 def test_a_job_is_dropped_or_has_begun(queue):
     """Whoever cancels it in the moment in which it begins stops it; it is not over before."""
     work = Work()
@@ -288,41 +270,6 @@ def test_a_job_that_is_done_before_it_is_stopped_has_its_result(clock, queue):
     assert _report(job, queue) == {"state": "done", "done": 1.0, "answer": 42}
 
 
-@pytest.mark.parametrize("end", ["done", "failed", "cancelled", "dropped"])
-def test_a_job_that_is_over_holds_no_pictures(queue, end):
-    """Jobs are remembered after their end, longer than the photographs are held."""
-
-    class Large:
-        pass
-
-    def work_on(large: Large) -> Callable[[], dict[str, int]]:
-        def work() -> dict[str, int]:
-            held = [large]
-            if end == "failed":
-                try:
-                    raise KeyError(held)
-                except KeyError as error:
-                    raise ScoreinvError("in vain") from error
-            if end == "cancelled":
-                raise Cancelled
-            return {}
-
-        return work
-
-    first, large = Work(), Large()
-    held = weakref.ref(large)
-    queue.submit(first)
-    first.begun.wait(60)
-    job = queue.submit(work_on(large))
-    del large
-    if end == "dropped":
-        queue.cancel(job)
-    first.free.set()
-    wait_for(lambda: job.over)
-    wait_for(lambda: gc.collect() >= 0 and held() is None)
-    assert queue.get(job.key).state == ("cancelled" if end == "dropped" else end)
-
-
 def test_photographs_that_were_not_used_for_the_longest_go_first(limit):
     photos = [Photo(Picture(np.zeros((200, 200), np.uint8)), str(number), "PNG") for number in range(5)]
     limit(album_bytes=120_000)
@@ -340,16 +287,3 @@ def test_photographs_that_were_not_used_for_the_longest_go_first(limit):
     with pytest.raises(GoneError):
         album.get(photos[3].key)
     assert len({photo.key for photo in photos}) == 5
-
-
-def test_metadata_and_the_number_of_photographs_count_too(limit):
-    limit(album_bytes=1 << 20)
-    album = Album()
-    small = [Photo(Picture(np.zeros((1, 1), np.uint8)), "small", "PNG") for _ in range(200)]
-    album.add(*small[:100])
-    album.add(*small[100:])
-    with pytest.raises(GoneError):
-        album.get(small[0].key)
-    album.add(Photo(Picture(np.zeros((1, 1), np.uint8), Metadata(xmp=bytes(1 << 20))), "large", "PNG"))
-    with pytest.raises(GoneError):
-        album.get(small[-1].key)

@@ -13,14 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from client import OPAQUE, client, ended, pixels, png, quick_models, read
 from fastapi.testclient import TestClient
 
 from scoreinv import tasks
 from scoreinv.files.read import SUFFIXES
 from scoreinv.imaging.picture import Picture
-from scoreinv.models.loading import Machine
 from scoreinv.system.errors import Cancelled
 from scoreinv.system.progress import report, reported_to
 from scoreinv.tasks.notes import info, page_text
@@ -92,24 +90,6 @@ def test_each_task_names_its_results_and_waits_are_told(browser: TestClient, mon
         assert archive.namelist() == [f"a_{name}.png", "manifest.csv"]
     assert given == [None, 0.2, 0.2]
     assert browser.get(path).json()[0]["state"] == "done"
-
-
-def test_a_batch_computes_with_the_threads_of_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    before, seen = torch.get_num_threads(), []
-
-    def unchanged(inputs: Inputs, *_: object) -> Outcome[Picture]:
-        seen.append(torch.get_num_threads())
-        return Outcome(inputs.picture, [inputs.picture], None, 0, "exact")
-
-    monkeypatch.setattr(tasks, "denoise_picture", unchanged)
-    try:
-        with client(models=replace(quick_models(), machine=Machine(threads=before + 1))) as browser:
-            path = begun(browser, {"a.png": png(pixels())})
-            ended(browser, browser.post(f"{path}/denoise", headers=OPAQUE).json()["job"])
-    finally:
-        torch.set_num_threads(before)
-    assert seen == [before + 1]
 
 
 def test_names_stay_within_their_folder_and_apart(browser: TestClient, tmp_path: Path) -> None:
@@ -187,18 +167,6 @@ def test_an_archive_has_finished_results(tmp_path: Path) -> None:
     for name in ("a.png", ".b.png.scoreinv-host-1-0123abcd.part"):
         (batch.results / name).write_bytes(b"")
     assert zipfile.ZipFile(batch.zipped()).namelist() == ["a.png"]
-
-
-def test_an_archive_is_whole_while_another_is_made(tmp_path: Path) -> None:
-    """As for two clicks on the button of a large download."""
-    batch = many.Batch(tmp_path)
-    batch.results.mkdir()
-    (batch.results / "a.png").write_bytes(png(pixels()))
-    with batch.zipped().open("rb") as sent:
-        begin = sent.read(10)
-        (batch.results / "b.png").write_bytes(png(pixels()))
-        batch.zipped()
-        assert zipfile.ZipFile(io.BytesIO(begin + sent.read())).namelist() == ["a.png"]
 
 
 @pytest.mark.parametrize("end", ["stopped", "forgotten"])

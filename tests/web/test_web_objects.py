@@ -117,15 +117,6 @@ def test_a_photograph_in_which_nothing_is_selected_is_not_looked_at(browser):
     assert Squares.looks == 1
 
 
-def test_a_shadow_is_proposed(browser, monkeypatch):
-    photo = opened(browser, png(pixels()))
-    monkeypatch.setattr("scoreinv.web.app.propose_shadow", lambda picture, mask: np.roll(mask, 4, 1))
-    answer = asked(browser, photo, "shadow", click="10,8,1").json()
-    assert (selected(answer) == square(14, 8, 2)).all()
-    monkeypatch.setattr("scoreinv.web.app.propose_shadow", lambda picture, mask: None)
-    assert asked(browser, photo, "shadow", click="10,8,1").json()["box"] is None
-
-
 def test_the_last_photographs_are_held(browser, monkeypatch):
     photos = [opened(browser, png(pixels())) for _ in range(3)]
     for photo, looks in ((photos[2], 3), (photos[1], 3), (photos[0], 4)):

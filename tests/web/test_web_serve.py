@@ -112,24 +112,6 @@ def test_it_ends_with_its_terminal_and_leaves_no_file(served, tmp_path):
     assert not list((tmp_path / "runtime").iterdir())
 
 
-@posix
-@pytest.mark.slow
-def test_invalid_requests_and_open_uploads_leave_no_trace_in_the_terminal(served):
-    process, place = served
-    host, _, port = place.partition(":")
-    with socket.create_connection((host, int(port))) as invalid:
-        invalid.sendall(b"\x16\x03\x01\r\n\r\n")
-        assert invalid.recv(100).startswith(b"HTTP/1.1 400")
-    with begin_upload(place, "text/html") as refused:
-        assert refused.recv(100).startswith(b"HTTP/1.1 415")
-        refused.sendall(b"no chunk\r\n")
-    with begin_upload(place):
-        assert ask(place, "GET", "/api/limits")[0] == 200
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(SOON) == 143
-    assert process.communicate()[1].strip() == "scoreinv: terminated"
-
-
 @pytest.mark.slow
 def test_tied_it_ends_when_stdin_does_and_asks_for_the_token():
     words = [sys.executable, "-m", "scoreinv", "serve", "--tied", "--json", "--port", "0"]

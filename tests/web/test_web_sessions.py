@@ -2,7 +2,6 @@
 
 import gc
 import os
-import shutil
 import stat
 import tempfile
 import time
@@ -158,29 +157,6 @@ def test_folders_of_killed_servers_are_deleted(kept: Sessions, tmp_path: Path) -
     kept.begin()
     assert not old.exists()
     assert new.exists()
-
-
-def test_the_folder_of_a_running_server_is_kept(kept: Sessions, tmp_path: Path) -> None:
-    """A session adds no folder while it is used, so the folder of all sessions keeps its time."""
-    photo = photo_of(kept.begin())
-    kept.keep(photo)
-    (folder,) = tmp_path.iterdir()
-    os.utime(folder, (0, 0))
-    kept.expire()  # the server calls it from time to time
-    other = Sessions()
-    other.begin()
-    other.close()
-    assert kept.photo(photo.key) is not None
-
-
-def test_a_session_begins_after_something_deleted_the_folder(kept: Sessions, tmp_path: Path) -> None:
-    kept.begin()
-    (folder,) = tmp_path.iterdir()
-    shutil.rmtree(folder)
-    kept.expire()
-    photo = photo_of(kept.begin())
-    kept.keep(photo)
-    assert kept.photo(photo.key) is not None
 
 
 def test_the_routes_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: Callable[..., None]) -> None:

@@ -13,9 +13,8 @@ from scoreinv.prior import Clipped, Prior, PriorWrapper
 from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import VE, as_time, broadcast
 from scoreinv.system.errors import InputError
-from scoreinv.windows.ensemble import ALL
 from scoreinv.windows.tiled import Tiled
-from scoreinv.windows.transforms import crops
+from scoreinv.windows.transforms import ALL, crops
 
 pytestmark = pytest.mark.portable
 

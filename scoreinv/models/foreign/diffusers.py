@@ -12,7 +12,7 @@ import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -55,10 +55,8 @@ def load_diffusers(folder: Path, sde: SDE | None = None) -> ScorePrior:
     config = read_diffusers_config(folder)
     path = weights_file(folder)
     assert path is not None  # `catalogue.locate` has checked it
-    prior = unfilled(path, config if sde is None else replace(config, sde=sde))
-    network = prior.network
-    assert isinstance(prior, ScorePrior)
-    assert isinstance(network, NCSNpp)
+    prior: ScorePrior = unfilled(path, config if sde is None else replace(config, sde=sde))
+    network = cast(NCSNpp, prior.network)
     with opened(path) if path.suffix == ".safetensors" else opened_pickle(path) as (_, stored, read):
         unused = {_replaced(name, _OLD_NAMES): name for name in stored}  # present names to those in the file
         names, shapes = {}, {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
@@ -32,10 +32,8 @@ def load_official(path: Path, config: ModelConfig, *, ema: bool) -> ScorePrior:
     Raises CheckpointError if the file is missing, truncated, holds code, is too large for memory, or does not fit the
     configuration.
     """
-    prior = unfilled(path, config)
-    network = prior.network
-    assert isinstance(prior, ScorePrior)
-    assert isinstance(network, NCSNpp)
+    prior: ScorePrior = unfilled(path, config)
+    network = cast(NCSNpp, prior.network)
     state = read_pickled(path)
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise CheckpointError(f"{path}: not a checkpoint of the reference implementation (no 'model' in it)")

@@ -29,16 +29,10 @@ def _cifar(
     return ModelConfig(network, sde, PaperVP(), (-1.0, 1.0), 32, RecommendedSampler(predictor or "euler_maruyama"))
 
 
-def _large(sigma_max: float) -> ModelConfig:
-    """Return a model at 256 pixels."""
-    sampler = RecommendedSampler("reverse_diffusion", "langevin", 0.075, 2000)
-    return ModelConfig(_LARGE, VE(0.01, sigma_max, steps=2000), PaperVE(), (0.0, 1.0), 256, sampler)
-
-
-def _largest() -> ModelConfig:
-    """Return a model at 1024 pixels."""
-    sampler = RecommendedSampler("reverse_diffusion", "langevin", 0.15, 2000)
-    return ModelConfig(_LARGEST, VE(0.01, 1348.0, steps=2000), PaperVE(), (0.0, 1.0), 1024, sampler)
+def _large(network: NCSNppConfig, side: int, sigma_max: float, snr: float) -> ModelConfig:
+    """Return a model of large pictures."""
+    sampler = RecommendedSampler("reverse_diffusion", "langevin", snr, 2000)
+    return ModelConfig(network, VE(0.01, sigma_max, steps=2000), PaperVE(), (0.0, 1.0), side, sampler)
 
 
 _NCSNPP_FOURIER = NCSNppConfig()
@@ -62,12 +56,12 @@ PUBLISHED: dict[str, ModelConfig] = {
     "ve/cifar10_ncsnpp": _cifar("ve", _NCSNPP, "reverse_diffusion"),
     "ve/cifar10_ncsnpp_continuous": _cifar("ve", _NCSNPP_FOURIER),
     "ve/cifar10_ncsnpp_deep_continuous": _cifar("ve", _DEEP_NCSNPP_FOURIER),
-    "ve/bedroom_ncsnpp_continuous": _large(378.0),
-    "ve/church_ncsnpp_continuous": _large(380.0),
-    "ve/celebahq_256_ncsnpp_continuous": _large(348.0),
-    "ve/ffhq_256_ncsnpp_continuous": _large(348.0),
-    "ve/celebahq_ncsnpp_continuous": _largest(),
-    "ve/ffhq_ncsnpp_continuous": _largest(),
+    "ve/bedroom_ncsnpp_continuous": _large(_LARGE, 256, 378.0, 0.075),
+    "ve/church_ncsnpp_continuous": _large(_LARGE, 256, 380.0, 0.075),
+    "ve/celebahq_256_ncsnpp_continuous": _large(_LARGE, 256, 348.0, 0.075),
+    "ve/ffhq_256_ncsnpp_continuous": _large(_LARGE, 256, 348.0, 0.075),
+    "ve/celebahq_ncsnpp_continuous": _large(_LARGEST, 1024, 1348.0, 0.15),
+    "ve/ffhq_ncsnpp_continuous": _large(_LARGEST, 1024, 1348.0, 0.15),
     "vp/cifar10_ddpm": _cifar("vp", DDPM_UNET, "ancestral"),
     "vp/cifar10_ddpm_continuous": _cifar("vp", DDPM_UNET),
     "vp/cifar10_ddpmpp": _cifar("vp", _DDPMPP, "ancestral"),

@@ -95,45 +95,25 @@ class DataConfig:
         require(bool(self.scales) and all(0 < scale <= 1 for scale in self.scales), "data.scales must lie in (0, 1]")
 
 
-@dataclass(frozen=True)
-class Record:
-    """A picture in a TFRecord file or an LMDB: functions that read its bytes and decode them."""
-
-    read: Callable[[], bytes]
-    decode: Callable[[bytes, str], Picture]
+def _first_frame(content: bytes | Path, name: str) -> Picture:
+    return decode(content, 0, name=name if isinstance(content, bytes) else None).picture
 
 
 @dataclass(frozen=True)
 class PictureFile:
-    """A picture file in a folder, an entry of a zip file or a record; `version` changes with its content."""
+    """A picture in a source.
+
+    Attributes:
+        name: its path in the source, its number, or its key.
+        version: changes with its content.
+        read: returns its content, or its path.
+        decode: returns the first frame of these, given the name for messages.
+    """
 
     name: str
     version: tuple[int, int]
-    content: Path | tuple[zipfile.ZipFile, zipfile.ZipInfo] | Record
-
-    def picture(self) -> Picture:
-        """Decode the first frame."""
-        if isinstance(self.content, Path):
-            return decode(self.content, 0).picture
-        if isinstance(self.content, Record):
-            return self.content.decode(self.content.read(), self.name)
-        archive, entry = self.content
-        if entry.file_size > ENTRY_BYTES:
-            raise InputError(f"{self.name}: unfolds to more than {ENTRY_BYTES / 1e6:.0f} MB, too large for a picture")
-        try:
-            content = archive.read(entry)  # no more than the size that was just checked
-        except Exception as error:  # damaged and encrypted entries raise all kinds of errors
-            raise InputError(f"{self.name}: cannot be read from the zip file ({error})") from error
-        return decode(content, 0, name=f"{archive.filename}/{self.name}").picture
-
-    def checksum(self) -> int:
-        """Return the CRC-32 of the content; for very large files, of the beginning."""
-        if isinstance(self.content, Path):
-            with self.content.open("rb") as stream:
-                return zlib.crc32(stream.read(_HASHED_BYTES))
-        if isinstance(self.content, Record):
-            return zlib.crc32(self.content.read()[:_HASHED_BYTES])
-        return self.content[1].CRC
+    read: Callable[[], bytes | Path]
+    decode: Callable[[Any, str], Picture] = _first_frame
 
 
 @contextmanager
@@ -148,18 +128,11 @@ def picture_files(config: DataConfig) -> Iterator[list[PictureFile]]:
             files = _lmdb_files(source, stack)
         elif source.is_dir():
             found = (path for path in sorted(source.rglob("*")) if is_picture(path.relative_to(source)))
-            stats = [(path, path.stat()) for path in found if path.is_file() and not _is_of_run(path, source)]
-            files = [PictureFile(p.relative_to(source).as_posix(), (s.st_size, s.st_mtime_ns), p) for p, s in stats]
+            files = [_file_of(path, source) for path in found if path.is_file() and not _is_of_run(path, source)]
         elif source.is_file() and not zipfile.is_zipfile(source):
             files = _tfrecord_files(source)
         elif source.is_file():
-            try:
-                archive = stack.enter_context(zipfile.ZipFile(source))
-            except Exception as error:  # damaged tables raise all kinds of errors
-                raise InputError(f"{source}: cannot be read as a zip file ({error})") from error
-            entries = sorted(archive.infolist(), key=lambda info: info.filename)
-            pictures = [info for info in entries if is_picture(PurePosixPath(info.filename))]
-            files = [PictureFile(i.filename, (i.file_size, i.CRC), (archive, i)) for i in pictures]
+            files = _zip_files(source, stack)
         else:
             raise InputError(f"{source}: no such folder or file")
         if not files:
@@ -217,6 +190,32 @@ def _is_of_run(path: Path, source: Path) -> bool:
     return is_evaluation or _SAMPLE.search(path.as_posix()) is not None
 
 
+def _file_of(path: Path, source: Path) -> PictureFile:
+    stat = path.stat()
+    return PictureFile(path.relative_to(source).as_posix(), (stat.st_size, stat.st_mtime_ns), partial(Path, path))
+
+
+def _zip_files(source: Path, stack: ExitStack) -> list[PictureFile]:
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(source))
+    except Exception as error:  # damaged tables raise all kinds of errors
+        raise InputError(f"{source}: cannot be read as a zip file ({error})") from error
+
+    def read(entry: zipfile.ZipInfo) -> bytes:
+        name, size = entry.filename, entry.file_size
+        require(
+            size <= ENTRY_BYTES, f"{name}: unfolds to more than {ENTRY_BYTES / 1e6:.0f} MB, too large for a picture"
+        )
+        try:
+            return archive.read(entry)  # no more than the size that was just checked
+        except Exception as error:  # damaged and encrypted entries raise all kinds of errors
+            raise InputError(f"{name}: cannot be read from the zip file ({error})") from error
+
+    entries = sorted(archive.infolist(), key=lambda entry: entry.filename)
+    pictures = [entry for entry in entries if is_picture(PurePosixPath(entry.filename))]
+    return [PictureFile(each.filename, (each.file_size, each.CRC), partial(read, each)) for each in pictures]
+
+
 def _tfrecord_files(source: Path) -> list[PictureFile]:
     def read(offset: int, length: int) -> bytes:
         with source.open("rb") as file:  # several threads read
@@ -225,7 +224,7 @@ def _tfrecord_files(source: Path) -> list[PictureFile]:
 
     changed = source.stat().st_mtime_ns
     return [
-        PictureFile(f"{number:08d}", (length, changed), Record(partial(read, offset, length), example_picture))
+        PictureFile(f"{number:08d}", (length, changed), partial(read, offset, length), example_picture)
         for number, (offset, length) in enumerate(record_places(source))
     ]
 
@@ -245,13 +244,10 @@ def _lmdb_files(source: Path, stack: ExitStack) -> list[PictureFile]:
         with environment.begin() as transaction:
             return bytes(transaction.get(key))
 
-    def decoded(content: bytes, name: str) -> Picture:
-        return decode(content, 0, name=name).picture
-
     changed = (source / "data.mdb").stat().st_mtime_ns
     with environment.begin() as transaction:
         keys = list(transaction.cursor().iternext(values=False))
-    return [PictureFile(os.fsdecode(key), (0, changed), Record(partial(read, key), decoded)) for key in keys]
+    return [PictureFile(os.fsdecode(key), (0, changed), partial(read, key)) for key in keys]
 
 
 @dataclass(frozen=True)
@@ -400,7 +396,9 @@ def _decode(files: list[PictureFile], config: DataConfig, side: int, channels: i
 
     def attempt(file: PictureFile) -> _Decoded | Exception:
         try:
-            return _Decoded(file.name, _pyramid(file, config, side, channels), file.checksum())
+            content = file.read()
+            picture = file.decode(content, file.name)
+            return _Decoded(file.name, _pyramid(picture, file.name, config, side, channels), _checksum(content))
         except Exception as error:  # decoders raise all kinds of errors on damaged files
             return error
 
@@ -425,14 +423,21 @@ def _is_transient(error: BaseException | None) -> bool:
     return False
 
 
-def _pyramid(file: PictureFile, config: DataConfig, side: int, channels: int) -> tuple[np.ndarray, ...]:
+def _checksum(content: bytes | Path) -> int:
+    """Return the CRC-32 of the content of a picture; for very large files, of the beginning."""
+    if isinstance(content, Path):
+        with content.open("rb") as stream:
+            content = stream.read(_HASHED_BYTES)
+    return zlib.crc32(content)
+
+
+def _pyramid(picture: Picture, name: str, config: DataConfig, side: int, channels: int) -> tuple[np.ndarray, ...]:
     """Return a picture at the scales of training, HxWxC uint8, finest first.
 
     Pictures are reduced by area averaging, those of the mode `center` by a bicubic filter. A picture that is smaller
     than a crop is enlarged to its size, as its only level. Zooms use one level, with a shorter side of at most
     `_ZOOMED_SIDES` times the drawn side.
     """
-    picture = file.picture()
     pixels = np.atleast_3d(picture.pixels)[..., : -1 if picture.has_alpha else None]
     pixels = np.ascontiguousarray(eight_bits(pixels) if pixels.dtype == np.uint16 else pixels)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("L" if channels == 1 else "RGB")
@@ -454,7 +459,7 @@ def _pyramid(file: PictureFile, config: DataConfig, side: int, channels: int) ->
         scale = side / min(width, height)
         sizes = [(max(round(width * scale), side), max(round(height * scale), side))]
         if math.prod(sizes[0]) > _ENLARGED_PIXELS:
-            raise InputError(f"{file.name}: {width}x{height} is too narrow: it would be enlarged to {side} pixels")
+            raise InputError(f"{name}: {width}x{height} is too narrow: it would be enlarged to {side} pixels")
     levels = []
     for size in sizes:
         method = Image.Resampling.BOX if size[0] <= width else Image.Resampling.BICUBIC

@@ -2,6 +2,7 @@
 // Removed noise has the grain to keep instead: a new run mixes it in before it rounds, and is previewed as it moves.
 
 import { ask } from "./api.js";
+import { show_forms, values } from "./form.js";
 import * as jobs from "./jobs.js";
 import { attempt, on, stage } from "./page.js";
 import { find } from "./panel.js";
@@ -9,7 +10,8 @@ import { Picture } from "./picture.js";
 import * as session from "./session.js";
 import * as views from "./views.js";
 
-const NONE = { opacity: 100, feather: 0 };
+const [OPACITY, GRAIN, FEATHER] = ["opacity", "keep_grain", "feather"].map((name) => find(`blend-${name}`));
+GRAIN.parentElement.classList.add("when-idle");
 const latest = new WeakMap(); // result -> its latest change, as answers may come in another order
 
 // Shows the settings of a result, or hides them if it cannot be blended.
@@ -17,29 +19,24 @@ export function show_blend({ picture: { photo } }, result) {
   if (!result) return;
   const { width, height } = result.picture.photo;
   const denoised = result.request.kind === "denoise";
-  find("opacity-row").hidden = denoised || width !== photo.width || height !== photo.height;
-  find("grain-row").hidden = !denoised;
-  find("feather-row").hidden = result.request.kind !== "fill";
-  const { opacity, feather } = result.blend ?? NONE;
-  find("opacity").value = opacity;
-  find("feather").value = feather;
-  find("grain").value = 100 * (result.blend?.keep_grain ?? result.request.settings.keep_grain ?? 0);
-  show_values();
-}
-
-function show_values() {
-  for (const id of ["opacity", "grain"]) find(id).nextElementSibling.textContent = `${find(id).value} %`;
-  find("feather").nextElementSibling.textContent = `${find("feather").value} px`;
+  OPACITY.parentElement.hidden = denoised || width !== photo.width || height !== photo.height;
+  GRAIN.parentElement.hidden = !denoised;
+  FEATHER.parentElement.hidden = result.request.kind !== "fill";
+  OPACITY.value = result.blend?.opacity ?? OPACITY.defaultValue;
+  FEATHER.value = result.blend?.feather ?? FEATHER.defaultValue;
+  GRAIN.value = result.blend?.keep_grain ?? result.request.settings.keep_grain ?? GRAIN.defaultValue;
+  show_forms();
 }
 
 async function change() {
   const result = views.result();
   const view = views.view();
-  const [opacity, feather] = ["opacity", "feather"].map((id) => Number(find(id).value));
+  const chosen = values("blend");
+  delete chosen.keep_grain;
   const mine = {};
   latest.set(result, mine);
   await attempt(async () => {
-    const blend = await blended(view.sheet, result, opacity, feather);
+    const blend = await blended(view.sheet, result, chosen);
     if (latest.get(result) !== mine) return;
     result.blend = blend;
     session.changed();
@@ -47,13 +44,13 @@ async function change() {
   });
 }
 
-async function blended({ picture }, { picture: made, request }, opacity, feather) {
-  if (opacity === NONE.opacity && feather === NONE.feather) return null;
-  const query = new URLSearchParams({ result: made.photo.key, opacity: opacity / 100, feather });
+async function blended({ picture }, { picture: made, request }, chosen) {
+  if (!Object.keys(chosen).length) return null;
+  const query = new URLSearchParams({ result: made.photo.key, ...chosen });
   if (request.keys.mask && request.kind === "fill") query.set("mask", request.keys.mask);
   if (request.settings.grow) query.set("grow", request.settings.grow);
   const answer = await ask("POST", `/api/photos/${picture.photo.key}/blend?${query}`);
-  return { opacity, feather, picture: await Picture.load(await answer.json()) };
+  return { ...chosen, picture: await Picture.load(await answer.json()) };
 }
 
 // Draws the photograph over the result. Less grain than the result was made with is shown after the run.
@@ -61,13 +58,13 @@ function preview() {
   const result = views.result();
   const made = result.request.settings.keep_grain ?? 0;
   stage.results[stage.chosen] = result.picture;
-  stage.mixed = Math.max(0, find("grain").value / 100 - made) / (1 - made || 1);
+  stage.mixed = Math.max(0, GRAIN.value - made) / (1 - made || 1);
   stage.redraw();
 }
 
 async function keep_grain() {
-  const [view, result, keep_grain] = [views.view(), views.result(), find("grain").value / 100];
-  const done = ({ picture }) => (result.blend = { ...NONE, keep_grain, picture });
+  const [view, result, keep_grain] = [views.view(), views.result(), Number(GRAIN.value)];
+  const done = ({ picture }) => (result.blend = { keep_grain, picture });
   const hold = (is) => ["keep", "download"].forEach((id) => find(id).classList.toggle("when-idle", is));
   hold(true); // the picture shown is not made yet
   await jobs.run("denoise", { ...result.request.settings, keep_grain }, { done });
@@ -75,7 +72,6 @@ async function keep_grain() {
   if (views.view() === view) await views.go(view);
 }
 
-for (const id of ["opacity", "feather", "grain"]) on(id, show_values, "input");
-for (const id of ["opacity", "feather"]) on(id, change, "change");
-on("grain", preview, "input");
-on("grain", keep_grain, "change");
+for (const each of [OPACITY, FEATHER]) on(each.id, change, "change");
+on(GRAIN.id, preview, "input");
+on(GRAIN.id, keep_grain, "change");

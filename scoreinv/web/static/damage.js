@@ -1,11 +1,13 @@
 // Detected damage: after the first search, the slider updates the mask at once.
 
 import { ask, follow } from "./api.js";
+import { values } from "./form.js";
 import { bits, current, handlers, run } from "./jobs.js";
 import { attempt, history, on, stage, state, stroke_ended } from "./page.js";
 import { mark } from "./painting.js";
 import { find, show_note } from "./panel.js";
 
+const slider = find("damage-sensitivity");
 let last = null; // step of undo of the last search
 let moving = false;
 
@@ -26,9 +28,9 @@ async function change_sensitivity() {
   moving = true;
   await attempt(async () => {
     const is_shown = () => stage.marks === marks && state() === "painting";
-    for (let done = null; done !== find("sensitivity").value && is_shown(); ) {
-      done = find("sensitivity").value;
-      const answer = await ask("POST", `/api/photos/${picture.photo.key}/damage?sensitivity=${done}`);
+    for (let done = null; done !== slider.value && is_shown(); ) {
+      done = slider.value;
+      const answer = await ask("POST", `/api/photos/${picture.photo.key}/damage?${new URLSearchParams(values("damage"))}`);
       const report = await follow((await answer.json()).job, () => stage.marks === marks);
       if (report?.state === "failed") throw new Error(report.error);
       const found = report?.photo ? await bits(report.photo.key) : new Uint8Array();
@@ -41,6 +43,6 @@ async function change_sensitivity() {
   moving = false;
 }
 
-on("damage", () => run("damage", { sensitivity: find("sensitivity").value }));
-on("sensitivity", change_sensitivity, "input");
-on("sensitivity", () => stage.marks.searched || current() || find("damage").click(), "change");
+on("damage", () => run("damage", values("damage")));
+on(slider.id, change_sensitivity, "input");
+on(slider.id, () => stage.marks.searched || current() || find("damage").click(), "change");

@@ -1,12 +1,14 @@
 // Crop, turn and straighten: each step makes a new photograph, without marks, that can be undone.
 
 import { ask } from "./api.js";
+import { show_forms } from "./form.js";
 import { attempt, latest, on, stage, state } from "./page.js";
 import { choose_tool, crops, brush } from "./painting.js";
 import { find, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
 import * as views from "./views.js";
 
+const ANGLE = find("straighten-angle");
 let tool_before = "object"; // the tool before the crop
 let last = Promise.resolve(); // ends with the last requested step
 const turning = latest(); // of the angles that wait, only the latest is used
@@ -33,7 +35,7 @@ function in_turn(step) {
 
 // Each new angle turns the unturned picture, so that the result is resampled once.
 function straighten() {
-  const angle = Number(find("angle").value);
+  const angle = Number(ANGLE.value);
   const is_latest = turning();
   return in_turn(() => {
     if (!is_latest()) return;
@@ -43,8 +45,8 @@ function straighten() {
 }
 
 export function show_angle(angle) {
-  find("angle").value = angle;
-  find("angle").nextElementSibling.textContent = `${Number(find("angle").value).toFixed(1)}°`;
+  ANGLE.value = angle;
+  show_forms();
 }
 
 function choose_crop() {
@@ -64,5 +66,4 @@ on("turn-left", () => in_turn(() => frame("turn?quarters=-1")));
 on("turn-right", () => in_turn(() => frame("turn?quarters=1")));
 on("crop", choose_crop);
 on("cut-border", () => in_turn(() => frame("border")));
-on("angle", () => show_angle(find("angle").value), "input");
-on("angle", straighten, "change");
+on(ANGLE.id, straighten, "change");

@@ -2,6 +2,19 @@
 
 export const find = (id) => document.getElementById(id);
 
+// Returns a new element with these properties and children.
+export function make(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+export function make_button(text, action) {
+  const made = make("button", { type: "button" }, text);
+  made.addEventListener("click", action);
+  return made;
+}
+
 export const SWATCHES = {
   "#e8b999": "light skin", "#a9714b": "tanned skin", "#7a4a2b": "brown", "#c2443a": "red", "#d98f3b": "orange",
   "#e3c75f": "yellow", "#7fa650": "grass", "#3f6b3a": "fir green", "#9cc4e4": "sky blue", "#3f7fbf": "blue",
@@ -23,13 +36,7 @@ export function show_note(text, actions = []) {
   const [words, buttons] = find("note").children;
   find("note").hidden = !text;
   words.textContent = text ?? "";
-  buttons.replaceChildren(
-    ...actions.map(({ label, run }) => {
-      const button = Object.assign(document.createElement("button"), { type: "button", textContent: label });
-      button.addEventListener("click", run);
-      return button;
-    }),
-  );
+  buttons.replaceChildren(...actions.map(({ label, run }) => make_button(label, run)));
 }
 
 // photo: the server's description of the picture to download, which is the photograph `of` or one of its results.
@@ -41,7 +48,7 @@ export function show_photo(photo, of) {
   find("format").replaceChildren(...photo.formats.map((kind) => new Option(kind, kind)));
   if (photo.formats.includes(chosen)) find("format").value = chosen;
   find("format").dataset.bits = photo.bits;
-  find("keep-exact").hidden = photo.kind !== "JPEG"; // other formats keep them anyway
+  find("fill-exact").parentElement.hidden = photo.kind !== "JPEG"; // other formats keep them anyway
   show_exact();
 }
 
@@ -50,7 +57,8 @@ export function show_exact() {
   const { value, dataset } = find("format");
   const rounded = dataset.bits === "16" && !["PNG", "TIFF"].includes(value) && `${value} stores 8 bits: 16-bit pixels are rounded.`;
   const lossy = ["JPEG", "HEIC", "AVIF"].includes(value) && `${value} compresses the whole picture with loss.`;
-  const smeared = !find("keep-exact").hidden && !find("exactly").checked;
+  const exact = find("fill-exact");
+  const smeared = !exact.parentElement.hidden && !exact.checked;
   const except = smeared ? ", except colours that JPEG smeared beside it" : "";
   find("format-loss").textContent = [rounded, lossy].filter(Boolean).join(" ");
   const kept = rounded || lossy ? "PNG keeps every pixel outside the mask" : "Every pixel outside the mask stays bit-identical";
@@ -77,16 +85,6 @@ export function show_colour(colour) {
   document.documentElement.style.setProperty("--stroke-colour", colour);
   const chosen = [...find("swatches").children].find((each) => each.value === colour);
   for (const each of find("swatches").children) each.setAttribute("aria-pressed", each === chosen);
-}
-
-// Shows the settings of the chosen improvement.
-export function show_improvement(kind, blur) {
-  for (const part of document.querySelectorAll("[data-of]")) part.hidden = part.dataset.of !== kind;
-  find("blur-extent").hidden = kind !== "deblur" || !blur; // otherwise it is estimated
-  find("blur-turn").hidden = kind !== "deblur" || blur !== "motion";
-  find("blur-name").textContent = { disk: "Radius", motion: "Length", gaussian: "Width" }[blur];
-  find("blur-px").textContent = `${find("blur-size").value} px`;
-  find("blur-deg").textContent = `${find("blur-angle").value}°`;
 }
 
 // Shows the estimated duration of the improvement; null if unknown.
@@ -129,12 +127,10 @@ export function show_results({ results, picture: { photo } }, choose) {
   listed = results;
   find("result-title").textContent = results.length > 1 ? `${results.length} results` : "Result";
   const buttons = results.map((result, i) => {
-    const button = document.createElement("button");
-    button.type = "button";
+    const button = make_button("", () => choose(i));
     if (result.another) button.title = `Seed ${result.seed}`;
     result.thumbnail ??= thumbnail(result.picture, part_around(result.request.box, photo));
-    button.append(result.thumbnail, Object.assign(document.createElement("span"), { textContent: `Result ${i + 1}` }));
-    button.addEventListener("click", () => choose(i));
+    button.append(result.thumbnail, make("span", {}, `Result ${i + 1}`));
     return button;
   });
   find("thumbs").replaceChildren(...buttons);
@@ -148,10 +144,9 @@ export function show_chosen(number) {
 
 // part: left, top, width and height in pixels of the photograph.
 function thumbnail(picture, [left, top, width, height]) {
-  const canvas = document.createElement("canvas");
   const scale = 240 / Math.max(width, height);
-  canvas.width = Math.max(1, Math.round(width * scale));
-  canvas.height = Math.max(1, Math.round(height * scale));
+  const side = (length) => Math.max(1, Math.round(length * scale));
+  const canvas = make("canvas", { width: side(width), height: side(height) });
   const level = picture.at(picture.photo.width * scale);
   const r = level.width / picture.photo.width;
   canvas.getContext("2d").drawImage(level, left * r, top * r, width * r, height * r, 0, 0, canvas.width, canvas.height);

@@ -1,22 +1,17 @@
 // Settings of the tasks: the values of the panel's controls, and the texts that depend on them.
 
 import { ask } from "./api.js";
+import { show_forms, values as values_of } from "./form.js";
 import { chosen_of, latest, on, stage, state } from "./page.js";
 import { choose_task } from "./painting.js";
-import { find, show_exact, show_improvement, show_seconds } from "./panel.js";
-
-const STEPS = ["inpaint", "tone", "denoise", "colorize", "tint", "enlarge"];
-export const step = (name) => find(`step-${name}`).checked;
-
-// Returns the value of a slider; null: the task's default.
-export const strength = (name) => Number(find(`strength-${name}`).value) || null;
+import { find, show_exact, show_seconds } from "./panel.js";
 
 const reference = find("like");
 let like = null; // the reference photograph: { key, name } of its layer on the server
 const choosing = latest(); // of the references that are sent, only the latest is used
 
 // The controls whose values belong to the photograph. Other controls, such as the brush, keep theirs for the next one.
-const controls = () => document.querySelectorAll("#panel :is(input[data-setting], fieldset[data-setting] input), #format");
+const controls = () => document.querySelectorAll("[data-setting] input, #format");
 
 // Returns the values of all controls.
 export function values() {
@@ -45,14 +40,8 @@ export function set(saved = {}) {
 
 // Updates the controls and texts that depend on the settings.
 export function show() {
-  show_improvement(chosen_of("improve"), chosen_of("blur"));
-  find("restore").disabled = !STEPS.some(step);
-  for (const slider of document.querySelectorAll("input[data-zero]")) {
-    const box = find(slider.id.replace("strength", "step"));
-    if (box) slider.parentElement.hidden = !box.checked;
-    slider.nextElementSibling.textContent = slider.value === "0" ? slider.dataset.zero : `${slider.value} %`;
-  }
-  find("grow").nextElementSibling.textContent = `${find("grow").value} px`;
+  for (const part of document.querySelectorAll("[data-of]")) part.hidden = part.dataset.of !== chosen_of("improve");
+  show_forms();
   show_exact();
 }
 
@@ -85,7 +74,8 @@ let estimated = null; // path of the last request
 export async function estimate() {
   show_seconds(null);
   if (!stage.picture || chosen_of("task") !== "improve" || state() !== "painting") return;
-  const query = new URLSearchParams({ work: chosen_of("improve"), factor: chosen_of("factor") });
+  const work = chosen_of("improve");
+  const query = new URLSearchParams({ work, ...values_of(work) });
   const mine = (estimated = `/api/photos/${stage.picture.photo.key}/seconds?${query}`);
   const estimate = await ask("GET", mine).then((answer) => answer.json()).catch(() => null); // optional
   if (estimate && estimated === mine) show_seconds(estimate.seconds);

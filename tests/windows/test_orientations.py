@@ -11,8 +11,8 @@ from scoreinv.prior import Prior
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.system.errors import SettingError
 from scoreinv.tasks.requests import SolveRequest
-from scoreinv.windows.ensemble import ALL, MIRRORED
 from scoreinv.windows.tiled import Tiled
+from scoreinv.windows.transforms import ALL, MIRRORED
 
 pytestmark = pytest.mark.portable
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scoreinv.training.data.synthetic_noise import KINDS, camera, draw_kind, draw_noisy, needed_side, white
+from pretrained.noise.synthetic_noise import KINDS, camera, draw_kind, draw_noisy, needed_side, white
 
 pytestmark = pytest.mark.opencv
 SIDE = 48
