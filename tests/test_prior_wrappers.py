@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from mixture import SDES, gaussian
+from support.analytic import gaussian_colour_prior
+from support.mixture import SDES, gaussian
 from torch import Tensor
 
 from scoreinv.likelihood import bits_per_dim

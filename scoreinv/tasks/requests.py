@@ -836,6 +836,11 @@ SURE_SENSITIVITY = 0.05
 in the others; 0.2 changes three, and the default four, two of them by more than 0.5 %."""
 
 
+OLD_GRAIN = 0.3
+"""Share of the noise of old photographs to keep; without any, skin turns to wax. Two blind readers of ten pictures
+placed 0.3 before or beside 0 in 18 of 20 judgements, and before the original in all."""
+
+
 @dataclass(frozen=True)
 class RestoreRequest(Request):
     """The steps of a restoration of an old photograph, and their settings.
@@ -872,7 +877,7 @@ class RestoreRequest(Request):
     ] = None
     denoise: Annotated[bool, Setting("Remove noise.", label="Remove noise")] = True
     noise_std: Annotated[float | None, replace(NOISE, needs="denoise")] = None
-    keep_grain: Annotated[float, replace(KEEP_GRAIN, needs="denoise")] = 0.0
+    keep_grain: Annotated[float, replace(KEEP_GRAIN, needs="denoise")] = OLD_GRAIN
     colorize: Annotated[bool, Setting("Add colour to grey and tinted photos.", label="Add colour if it is grey")] = True
     recolor: Annotated[bool, Setting("Replace the colours of photos in colour.", advanced=True, needs="colorize")] = (
         False

@@ -46,6 +46,7 @@ from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.once import for_each
 from scoreinv.tasks.outcome import AnyMethod, ImageLike, RestoreOutcome, Step
 from scoreinv.tasks.requests import (
+    OLD_GRAIN,
     SURE_SENSITIVITY,
     ColorizeRequest,
     DenoiseRequest,
@@ -93,7 +94,7 @@ def restore(
     sensitivity: float | None = None,
     grow: int = FOUND_GROW,
     noise_std: float | None = None,
-    keep_grain: float = 0.0,
+    keep_grain: float = OLD_GRAIN,
     samples: int = 1,
     seed: int = 0,
     estimate: Estimate | None = None,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from formula_detector import FormulaDetector
 from PIL import Image
+from support.formula_detector import FormulaDetector
 
 import scoreinv
 from scoreinv.analysis.faces import faces, facial_features, people_beside

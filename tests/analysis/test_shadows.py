@@ -105,3 +105,16 @@ def test_what_is_far_from_the_object_does_not_count() -> None:
         found.append(np.pad(part, rim))
     np.testing.assert_array_equal(*found)
     assert overlap(found[0][500:-500, 500:-500], SHADOW) > 0.8
+
+
+@pytest.mark.parametrize("colour", [0.05, 0.9])
+def test_of_even_ground_the_shadow_is_found_beside_a_large_object(colour: float) -> None:
+    """Colours are averaged over two pixels there, without those of the object."""
+    down, across = np.mgrid[:330, :360]
+    own = ((down - 150) / 120) ** 2 + ((across - 150) / 60) ** 2 <= 1
+    shadow = (((265 - down) / 80 - 1) ** 2 + ((across - 150 - 1.5 * (265 - down)) / 70) ** 2 <= 1) & ~own
+    scene = np.full((*own.shape, 3), 0.5, np.float32)
+    scene[shadow], scene[own] = 0.25, colour
+    proposed = propose_shadow(Picture(scene), own)
+    assert proposed is not None
+    assert overlap(proposed, shadow) > 0.95

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from shell import hole_array, photo_array
+from support.shell import hole_array, photo_array
 
 from scoreinv.batch.plan import AuxiliaryFiles, Job, OutputOptions
 from scoreinv.batch.work import Work, prepare, process

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 
 import pytest
 from PIL import Image
-from processes import wait_for
-from shell import photo_array, start_process
+from support.processes import wait_for
+from support.shell import photo_array, start_process
 
 from scoreinv.batch import workers
 from scoreinv.batch.plan import BY_ANOTHER, EXISTS, Job, OutputOptions, Plan

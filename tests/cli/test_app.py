@@ -178,21 +178,6 @@ def test_completion_of_the_shell(shell, tmp_path):
     assert "--overwrite" in asked(_SCOREINV_COMPLETE=f"complete_{shell}", **typed[shell])
 
 
-def test_a_home_that_is_closed_holds_no_defaults(scoreinv, photo, mask, tmp_path, monkeypatch):
-    """As that of a service, which may belong to root."""
-    home = tmp_path / "home"
-    monkeypatch.setattr("typer.get_app_dir", lambda name: str(home / name))
-    read_text = Path.read_text
-
-    def closed(path: Path, **options: str) -> str:
-        if home in path.parents:
-            raise PermissionError(13, "Permission denied", str(path))
-        return read_text(path, **options)
-
-    monkeypatch.setattr(Path, "read_text", closed)
-    assert scoreinv("inpaint", photo, "--mask", mask, "-o", "r.png").code == 0
-
-
 def typed(option: Any, value: Any) -> list[str]:
     """Return the words of an option; none for None."""
     if isinstance(value, bool):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from shell import codes, photo_array
+from support.shell import codes, photo_array
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture

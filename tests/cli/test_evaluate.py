@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from shell import brief_run, small_config
+from support.shell import brief_run, small_config
 
 from scoreinv import training
 from scoreinv.files.read import read_picture
@@ -186,16 +186,6 @@ def test_a_snapshot_has_the_mean_of_its_likelihoods(run, monkeypatch, exact, ste
     assert (found["bits_per_dim"], found["standard_error"]) == (4, pytest.approx(1))
     assert found["validation_loss"] > 0
     assert given == [(2, (32, 32), steps)]
-
-
-def test_held_out_pictures_are_the_same_if_training_dequantises(run, tmp_path):
-    run = shutil.copytree(run, tmp_path / "run")
-    plain = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
-    noisy = RunEvaluation(training.TrainingRun(run), RunEvaluationSettings(), "cpu")
-    data = replace(plain.config.data, dequantise=True)
-    (run / "config.json").write_text(json.dumps(encode(replace(plain.config, data=data))))
-    for one, other in zip(plain.real(plain.held_out, 4), noisy.real(noisy.held_out, 4), strict=True):
-        assert (one.pixels == other.pixels).all()
 
 
 def test_no_central_square_of_a_held_out_picture_counts_twice(run, tmp_path):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from shell import photo_array
+from support.shell import photo_array
 
 from scoreinv.files.read import read_picture
 from scoreinv.tasks.outcome import Drawn

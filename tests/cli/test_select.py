@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pointing import LEFT, LENGTH, Network, square_picture
+from support.pointing import LEFT, LENGTH, Network, square_picture
 
 from scoreinv import models
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from small_chroma import chroma_prior
+from support.small_chroma import chroma_prior
 from torch import Tensor
 
 from scoreinv.conditional import references as matching

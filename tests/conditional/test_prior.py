@@ -1,7 +1,6 @@
 """Networks that take an observation: their reading, the wrapper, what they are shown, and what they learn."""
 
-from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
-from small_conditional import SMALL, conditional_prior
+from support.small_conditional import SMALL, conditional_prior
 from torch import Tensor, nn
 
 from scoreinv.conditional.initial_estimate import block_means
@@ -295,27 +294,6 @@ def test_what_a_coarser_scale_drew_is_believed() -> None:
 
 
 # --- what it is shown -------------------------------------------------------------------------------------------------
-
-
-def test_kinds_come_in_their_shares() -> None:
-    config = ObservationConfig(nothing=0.2, holes=0.3, gray=0.2, hints=0.1, damaged_gray=0.1, refined=0.1)
-    counts: Counter[str] = Counter()
-    for index in range(2000):
-        observed, refined = draw_observed(config, 32, batches.stream(0, batches.OBSERVED, 0, index))
-        luma, chroma = observed[0], observed[1:]
-        assert (chroma[0] == chroma[1]).all()
-        assert (luma | ~chroma[0]).all()  # no colour where the luma is unknown
-        if refined:
-            assert (chroma == luma).all()
-            counts["refined"] += 1
-        elif not luma.any():
-            counts["nothing"] += 1
-        elif luma.all():
-            counts["hints" if chroma.any() else "gray"] += 1
-        else:
-            counts["holes" if (chroma == luma).all() else "damaged_gray"] += 1
-    for kind, share in asdict(config).items():
-        assert counts[kind] / 2000 == pytest.approx(share, abs=0.04), kind
 
 
 def test_holes_are_of_many_sizes_and_never_empty_or_everything() -> None:

@@ -8,8 +8,8 @@ import warnings
 
 import pytest
 import tifffile
-from picture_files import LONG, PIXELS, RATIONAL, SHORT, broken_deflate, plain, rare, refused, saved
 from PIL import BmpImagePlugin, Image, TiffImagePlugin
+from support.picture_files import LONG, PIXELS, RATIONAL, SHORT, broken_deflate, plain, rare, refused, saved
 
 from scoreinv.files import guard
 from scoreinv.files.read import read_picture

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from picture_files import refused, saved
 from PIL import Image
+from support.picture_files import refused, saved
 
 from scoreinv.files import heif
 from scoreinv.files.read import decode, read_picture

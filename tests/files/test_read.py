@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.testing import assert_array_equal
-from picture_files import PIXELS, png_with, refused, samples, saved
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageCms, ImageFile
-from shell import image
+from support.picture_files import PIXELS, png_with, refused, samples, saved
+from support.shell import image
 
 from scoreinv.files.read import decode, read_picture, stated_pixels
 from scoreinv.files.write import picture_bytes

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.testing import assert_array_equal
-from picture_files import CHANNELS, samples
 from PIL import Image
+from support.picture_files import CHANNELS, samples
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import check_output, picture_bytes, write_picture

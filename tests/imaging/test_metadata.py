@@ -6,9 +6,21 @@ from itertools import product
 
 import numpy as np
 import pytest
-from picture_files import LONG, PIXELS, RATIONAL, SHORT, SIGNED_BYTE, plain, png_with, rare, refused, samples, saved
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 from PIL.TiffImagePlugin import IFDRational
+from support.picture_files import (
+    LONG,
+    PIXELS,
+    RATIONAL,
+    SHORT,
+    SIGNED_BYTE,
+    plain,
+    png_with,
+    rare,
+    refused,
+    samples,
+    saved,
+)
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import picture_bytes

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from analytic import gaussian_colour_prior
+from support.analytic import gaussian_colour_prior
 
 import scoreinv
 from scoreinv.guidance import DPS, Observation

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from small_runs import TINY
+from support.small_runs import TINY
 
 import scoreinv
 from scoreinv.conditional.residual import ResidualPreconditioning

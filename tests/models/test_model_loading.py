@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from small_model import save_small
+from support.analytic import gaussian_colour_prior
+from support.small_model import save_small
 
 from scoreinv.models import catalogue, loading
 from scoreinv.models.loading import LIBRARY, Machine, Models, ModelSource

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from gaussian import write_noise_pictures
+from support.gaussian import write_noise_pictures
 from torch import nn
 
 from scoreinv.guidance import ClassifierGuidance

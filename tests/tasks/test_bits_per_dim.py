@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from small_conditional import SMALL
+from support.analytic import gaussian_colour_prior
+from support.small_conditional import SMALL
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.config import ModelConfig

@@ -8,7 +8,6 @@ import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import Cancelled, SettingError
-from scoreinv.tasks import classical
 from scoreinv.tasks.holes import inpaint_picture
 from scoreinv.tasks.outcome import InpaintOutcome
 from scoreinv.tasks.requests import InpaintRequest, Inputs
@@ -83,17 +82,6 @@ def test_biharmonic_fills_are_those_of_scikit_image():
     filled = scoreinv.inpaint(picture, hole, method="biharmonic").image
     expected = inpaint_biharmonic(picture.astype(float), hole, channel_axis=-1)
     assert np.abs(filled - expected)[hole].max() < 1
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("corner", [(0, 0), (-1, -1)])
-def test_a_hole_of_all_but_a_pixel_takes_its_value(method, corner, monkeypatch):
-    """Blocks that see nothing known wait for those that do."""
-    monkeypatch.setitem(classical._BLOCKS, method, 40)
-    before, hole = np.zeros((130, 130), np.uint8), np.ones((130, 130), bool)
-    before[corner], hole[corner] = 100, False
-    after = fill_classically(Picture(before), hole, method).image.pixels
-    assert np.abs(after.astype(int) - 100).max() <= 1
 
 
 @pytest.mark.parametrize("method", METHODS)

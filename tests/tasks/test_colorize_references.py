@@ -7,8 +7,8 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from small_chroma import chroma_prior
+from support.analytic import gaussian_colour_prior
+from support.small_chroma import chroma_prior
 
 from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture

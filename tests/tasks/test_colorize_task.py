@@ -1,22 +1,17 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
 from PIL import Image
-from small_conditional import SMALL
+from support.analytic import gaussian_colour_prior
 
 import scoreinv
 from scoreinv.analysis.kind import untinted
-from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
-from scoreinv.models.config import FillConfig
 from scoreinv.models.loading import Models
 from scoreinv.operators.luma import colour_basis, luma
-from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.tasks.colorize import colorize, colorize_picture, work_size
 from scoreinv.tasks.noise_streams import ddof_of_pairs
@@ -167,27 +162,6 @@ def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_note():
     assert found.notes == [warning("gray_weights_unknown", given="average", known="rec601")]
     for decided in ({"method": "pc"}, {"start": 0.5}):
         assert colorize(gray, prior=model, gray_weights="average", steps=2, **decided).notes == []
-
-
-def test_a_model_that_takes_a_finer_luma_gets_it(monkeypatch):
-    preconditioning, observations = ResidualPreconditioning(luma_scale=2), []
-    network = replace(SMALL, patch=2, condition_channels=preconditioning.condition_channels)
-    model = FillConfig(network, VE(), preconditioning, image_size=16).build()
-
-    def first(sampling, prior, observation, *_, **__):
-        observations.append(observation)
-        raise Cancelled
-
-    monkeypatch.setattr("scoreinv.tasks.colorize.draw_given", first)
-    for gray in (np.random.default_rng(0).random((32, 48), np.float32), np.zeros((16, 24), np.float32)):
-        with pytest.raises(Cancelled):
-            colorize(gray, prior=model)
-        fine = observations[-1].fine
-        if len(gray) == 32:
-            expected = model.to_model(torch.from_numpy(gray)).expand(1, 3, 32, 48)
-            torch.testing.assert_close(fine[:1], expected, atol=1e-6, rtol=0)
-        else:
-            assert fine is None
 
 
 @pytest.mark.parametrize("estimate", ["sample", "mean"])

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
+from support.analytic import gaussian_colour_prior
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, NoiseStream, ReverseDiffusion

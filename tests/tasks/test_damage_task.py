@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from formula_detector import FormulaDetector, whites
 from PIL import Image
+from support.formula_detector import FormulaDetector, whites
 from torch import Tensor
 
 import scoreinv

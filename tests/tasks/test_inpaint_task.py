@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from formula_detector import FormulaDetector, whites
-from small_conditional import conditional_prior
+from support.analytic import gaussian_colour_prior
+from support.formula_detector import FormulaDetector, whites
+from support.small_conditional import conditional_prior
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
@@ -14,7 +14,6 @@ from scoreinv.samplers import PC, State
 from scoreinv.sdes import VE, VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
-from scoreinv.system.progress import reported_to
 from scoreinv.tasks.holes import inpaint_picture
 from scoreinv.tasks.inpaint import PreparedFill, inpaint
 from scoreinv.tasks.notes import info, warning
@@ -189,29 +188,6 @@ def test_what_is_grey_is_filled_with_grey_whatever_the_mode():
     colour[0, 0] = (150, 100, 100)
     filled = inpaint(colour, hole(), prior=prior(), steps=3).image
     assert np.ptp(filled[hole()].astype(int), axis=-1).max() > 5
-
-
-def test_progress_begins_with_the_initial_estimate():
-    told = []
-    inpaint(photo(), hole(), prior=conditional_prior(), callback=told.append)
-    assert told == sorted(told)
-    assert len({fraction for fraction in told if fraction < 0.05}) > 4
-
-
-@pytest.mark.parametrize("method", [None, "biharmonic"])
-def test_the_search_for_damage_is_a_part_of_the_work(method):
-    """With progress of its own, and it can be stopped."""
-    pixels = np.full((40, 40, 3), 100, np.uint8)
-    pixels[10:20, 10:20] = 255
-    models, told = Models(inpaint=prior(), damage=FormulaDetector(whites)), []
-    inputs, request = Inputs(Picture(pixels)), InpaintRequest(method=method)
-    with reported_to(told.append):
-        inpaint_picture(inputs, request, models)
-    assert told == sorted(told)
-    assert 0.2 < min(share for share in told if share) <= 0.5
-    absent = Models(inpaint="absent.safetensors", damage=FormulaDetector(whites))
-    with pytest.raises(Cancelled), reported_to(lambda _: False):
-        inpaint_picture(inputs, request, absent)
 
 
 def test_values_that_are_not_finite_are_an_error():

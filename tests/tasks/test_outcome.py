@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from independent_pixels import truth
+from support.independent_pixels import truth
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import Form

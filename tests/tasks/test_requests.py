@@ -328,22 +328,6 @@ def test_the_snapshots_that_are_evaluated(settings: dict[str, int], steps: objec
 
 
 @pytest.mark.parametrize(
-    ("settings", "sampler"),
-    [
-        ({}, None),
-        ({"sampler": "heun"}, "heun"),
-        ({"rtol": 1e-3}, "ode"),
-        ({"churn": 0.0}, "heun"),
-        ({"eta": 0.0}, "ddim"),
-        *(({name: value}, "pc") for name, value in (("predictor", "none"), ("corrector", "none"))),
-        *(({name: value}, "pc") for name, value in (("corrector_steps", 0), ("snr", 0.1))),
-    ],
-)
-def test_a_setting_of_one_sampler_names_it(settings: dict[str, Any], sampler: str | None) -> None:
-    assert SamplerSettings(**settings).chosen == sampler
-
-
-@pytest.mark.parametrize(
     ("function", "request_type", "others"),
     [
         (scoreinv.inpaint, InpaintRequest, {"sensitivity", "grow"}),  # `grow` of the function enlarges the mask

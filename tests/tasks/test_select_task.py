@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pointing import LEFT, LENGTH, Network, square_picture
+from support.pointing import LEFT, LENGTH, Network, square_picture
 
 import scoreinv
 from scoreinv.imaging.picture import Picture

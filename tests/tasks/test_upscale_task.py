@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from independent_pixels import HEIGHT, WIDTH, apply, prior, truth
 from PIL import Image
 from scipy import ndimage
+from support.independent_pixels import apply
 
 import scoreinv
 from scoreinv.files.read import read_picture
@@ -66,29 +65,10 @@ def test_samples_beyond_the_memory_are_refused_before_the_work(limit):
             scoreinv.upscale(y, 2, samples=2, callback=lambda done, told=told: told.append(done) or len(told) < 2)
 
 
-@pytest.mark.parametrize("factor", [2, 3, 4])
-def test_block_means_of_an_enlarged_high_contrast_picture_are_that_picture(factor):
-    """Much of the estimate is limited to black and white: the other pixels make up for it."""
-    y = np.rint((2 * (255 * large(96, 96) - 128) + 128).clip(0, 255)).astype(np.uint8)
-    y[8::16, 8::16] = y[40:42] = 255
-    image = scoreinv.upscale(y, factor, noise_std=0.0).image
-    means = image.reshape(96, factor, 96, factor, 3).mean((1, 3))
-    np.testing.assert_array_equal(np.rint(means), y)
-
-
 def test_a_grey_photograph_in_three_channels_stays_grey():
     y = np.repeat(small(large(48, 64))[..., 1:2], 3, axis=2)
     image = scoreinv.upscale(y, noise_std=0.0).image
     assert (image == image[..., :1]).all()
-
-
-def test_so_does_a_sample():
-    operator = downsampling(2, HEIGHT, WIDTH, "bicubic")
-    y = apply(operator, truth()).clip(0, 1)
-    image = scoreinv.upscale(
-        y, 2, downsampling="bicubic", noise_std=0.0, prior=prior(), steps=10, estimate="sample"
-    ).image
-    np.testing.assert_allclose(apply(operator, image), y, atol=2e-3)
 
 
 def test_the_estimate_is_nearer_to_the_photograph_than_interpolation():
@@ -202,15 +182,6 @@ def test_the_callback_is_called_within_a_window(factor):
     scoreinv.upscale(small(large(48, 48)), factor, model=model, callback=called)
     assert len(numbers) > 20
     assert max(np.bincount(numbers)) <= 4
-
-
-def test_three_times_is_a_reduction_of_four_times():
-    model, x = scoreinv.load_upscaler("upscaler"), torch.rand(1, 3, 12, 10, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        four, three = (model.enlarged(x, factor, means=False) for factor in (4, 3))
-    assert three.shape == (1, 3, 36, 30)
-    expected = F.interpolate(four, (36, 30), mode="bicubic", antialias=True)
-    torch.testing.assert_close(three, expected)
 
 
 def test_another_upscaler_is_a_model_or_its_file():

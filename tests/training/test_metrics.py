@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from gaussian import GaussianPrior, standard_normal
 from PIL import Image
-from small_runs import tiny_run
+from support.analytic import gaussian_colour_prior
+from support.gaussian import GaussianPrior, standard_normal
+from support.small_runs import tiny_run
 
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import mimetypes
 import re
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from client import OPAQUE, PORT, asked, client, done, ended, hole, opened, pixels, png, read
 from fastapi import FastAPI, HTTPException, Request
 from PIL import Image
+from support.client import OPAQUE, PORT, asked, boxed, client, done, ended, hole, opened, pixels, png, read
 
 import scoreinv.web
 from scoreinv import tasks
@@ -24,6 +25,7 @@ from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.web import body
 from scoreinv.web import photo as photo_module
+from scoreinv.web.photo import boxed_bits, unboxed
 from scoreinv.web.work import UNCHANGED
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
@@ -197,15 +199,14 @@ def test_damage_is_found(browser):
     def found(sensitivity: float) -> np.ndarray:
         mask = done(browser, path, sensitivity=sensitivity)["photo"]
         assert mask["name"] == "old_damage"
-        bits = np.frombuffer(browser.get(f"/api/photos/{mask['key']}/bits").content, np.uint8)
-        return np.unpackbits(bits)[: hole().size].reshape(hole().shape)
+        return unboxed(browser.get(f"/api/photos/{mask['key']}/bits").content, hole().shape)
 
     assert (found(0.5) == dilate(hole(), FOUND_GROW)).all()  # as the commands enlarge it
     healthy = opened(browser, png(pixels() // 2))
     end = done(browser, f"/api/photos/{healthy['key']}/damage")
     assert (end["photo"], codes(end)) == (None, ["damage_none"])
     assert browser.post(f"{path}?sensitivity=2", headers=OPAQUE).status_code == 422
-    assert found(1.0).sum() > found(0.5).sum()
+    assert read(made(browser, done(browser, path, sensitivity=1.0))).all()
 
 
 @pytest.mark.parametrize("task", ["restore", "colorize"])
@@ -243,7 +244,7 @@ def test_mask_and_strokes_of_a_restored_photograph(browser, limit):
     with client() as small:
         path = f"/api/photos/{opened(small, png(pixels(1)))['key']}"
         assert asked(small, f"{path}/restore", png(hole()), png(strokes)).status_code == 202
-        beside = small.post(f"{path}/layers?beside=gone", content=png(hole()), headers=OPAQUE)
+        beside = small.post(f"{path}/layers?beside=gone", content=boxed(hole()), headers=OPAQUE)
         assert beside.status_code == 404
     path = f"/api/photos/{opened(browser, png(pixels(1)))['key']}/restore"
     end = done(browser, path, png(hole()), png(strokes))
@@ -394,8 +395,9 @@ def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_no_other(
 
 def test_masks_are_read_as_the_commands_read_them(browser):
     path = f"/api/photos/{opened(browser, png(pixels()))['key']}/mask"
-    bits = np.frombuffer(browser.post(path, content=png(hole()), headers=OPAQUE).content, np.uint8)
-    assert (np.unpackbits(bits)[: hole().size].reshape(hole().shape).astype(bool) == hole()).all()
+    answer = browser.post(path, content=png(hole()), headers=OPAQUE)
+    assert answer.json()["box"] == [10, 8, 7, 5]
+    assert (unboxed(answer.content, hole().shape) == hole()).all()
     for content, said in (
         (png(np.ones((24, 40), bool)), "inverted, holes and known pixels are swapped."),
         (png(hole())[:60], "The mask: damaged or incomplete PNG file"),
@@ -403,6 +405,23 @@ def test_masks_are_read_as_the_commands_read_them(browser):
         answer = browser.post(path, content=content, headers=OPAQUE)
         assert (answer.status_code, said in answer.json()["error"]) == (422, True)
         assert "`" not in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"box": [38, 8, 7, 5]},
+        {"box": [-1, 8, 7, 5]},
+        {"box": [0, 0, 40, 24]},
+        {"bits": "!"},
+        {"box": None},
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(browser, wrong):
+    path = f"/api/photos/{opened(browser, png(pixels()))['key']}/layers"
+    for content in (json.dumps(boxed_bits(hole()) | wrong), "no JSON", "[]"):
+        answer = browser.post(path, content=content, headers=OPAQUE)
+        assert (answer.status_code, answer.json()["error"][:9]) == (422, "The mask ")
 
 
 def test_what_is_no_photograph_and_what_are_no_strokes(browser):
@@ -512,7 +531,7 @@ def test_a_photograph_that_does_not_fit_in_memory_is_not_decoded(browser, monkey
     assert re.match(r"a\.file: opening it needs about [\d.]+ GB of memory", answer.json()["error"])
 
 
-@pytest.mark.parametrize("what", ["mask", "layers"])
+@pytest.mark.parametrize("what", ["mask", "layers?of=strokes"])
 def test_masks_are_measured_upright_before_they_are_decoded(browser, monkeypatch, what):
     """One may lie on its side, as cameras store what they turn."""
     path, stream, exif = f"/api/photos/{opened(browser, png(pixels()))['key']}/{what}", io.BytesIO(), Image.Exif()

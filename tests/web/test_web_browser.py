@@ -12,13 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from browser import Visitor, chromium, read
-from client import pixels
-from held import served
 from PIL import Image
-from process import started
-from processes import cpu_seconds, wait_for
-from small_model import save_small
+from support.browser import Visitor, chromium, read
+from support.client import pixels
+from support.held import served
+from support.process import started
+from support.processes import cpu_seconds, wait_for
+from support.small_model import save_small
 
 import scoreinv
 from scoreinv.files.read import read_picture
@@ -945,21 +945,25 @@ def test_steps_that_are_asked_for_at_once_are_all_done(visitor, tmp_path):
     assert visitor.page.evaluate("import('/static/page.js').then(({ history }) => history.done.length)") < 5
 
 
-def test_equal_masks_have_equal_fingerprints_and_others_have_not(visitor, tmp_path):
+@pytest.mark.parametrize("file", ["layer.mask()", "png(layer)"])
+def test_equal_layers_have_equal_fingerprints_and_others_have_not(visitor, tmp_path, file):
     """Files of one length that differ in one pixel; a CRC over a file with its own CRC has 16 bits, not 32."""
     visitor.open(photo(tmp_path))
-    prints = visitor.page.evaluate("""async () => {
-        const { fingerprint, mask_png } = await import("/static/png.js");
+    prints = visitor.page.evaluate(
+        """async (file) => {
+        const { fingerprint, png } = await import("/static/png.js");
         const { Layer } = await import("/static/layer.js");
         const of = (at) => {
             const layer = new Layer(64, 64);
             layer.begin();
             layer.line(at % 64, Math.floor(at / 64), at % 64, Math.floor(at / 64), 0.5, 1);
             layer.end();
-            return mask_png(layer).then(fingerprint);
+            return Promise.resolve(file === "png(layer)" ? png(layer) : layer.mask()).then(fingerprint);
         };
         return [await of(9), ...(await Promise.all([...Array(2000).keys()].map(of)))];
-    }""")
+    }""",
+        file,
+    )
     assert prints[0] == prints[10]
     assert len({*prints}) == 2000
 

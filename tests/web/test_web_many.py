@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from client import OPAQUE, client, ended, pixels, png, quick_models, read
 from fastapi.testclient import TestClient
+from support.client import OPAQUE, client, ended, pixels, png, quick_models, read
 
 from scoreinv import tasks
 from scoreinv.files.read import SUFFIXES

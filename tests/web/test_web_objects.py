@@ -1,7 +1,7 @@
 """Objects that are pointed at on the page: looked at once, selected by clicks and boxes, and what is not installed."""
 
 import asyncio
-import base64
+import json
 import sys
 import threading
 import time
@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from client import OPAQUE, client, opened, pixels, png
 from fastapi.testclient import TestClient
+from support.client import OPAQUE, client, opened, pixels, png
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled, ScoreinvError
 from scoreinv.system.progress import report
 from scoreinv.tasks.select import MOST_CLICKS, Prompt, Selected, Size
 from scoreinv.web.objects import Objects
-from scoreinv.web.photo import Photo
+from scoreinv.web.photo import Photo, unboxed
 
 SOON = 30.0
 """Timeout in seconds, far more than any step needs."""
@@ -62,11 +62,7 @@ def browser() -> Iterator[TestClient]:
 
 def selected(answer: dict[str, Any]) -> np.ndarray:
     """The mask of an answer, for a picture of 24 x 40."""
-    mask = np.zeros((24, 40), bool)
-    left, top, width, height = answer["box"]
-    bits = np.unpackbits(np.frombuffer(base64.b64decode(answer["bits"]), np.uint8))[: width * height]
-    mask[top : top + height, left : left + width] = bits.reshape(height, width)
-    return mask
+    return unboxed(json.dumps(answer).encode(), (24, 40))
 
 
 def asked(browser: TestClient, photo: dict[str, Any], what: str = "select", **query: Any) -> Any:
@@ -201,30 +197,6 @@ def test_a_photograph_is_encoded_again_after_a_failure():
         assert asked(browser, photo, click="10,8,1").status_code == 500
         objects.encoder = Squares
         assert asked(browser, photo, click="10,8,1").status_code == 200
-
-
-def test_a_selection_survives_photographs_that_are_opened_meanwhile():
-    """They cancel the encoding that it waits for."""
-    free = threading.Event()
-
-    def encode(picture: Picture) -> Squares:
-        assert free.wait(SOON)
-        return Squares(picture)
-
-    held, prompt = Objects(encode), Prompt(clicks=((10, 8, True),))
-    busy, photo, *others = [Photo.read("a.png", png(pixels())) for _ in range(4)]
-
-    async def selected() -> Selected:
-        held.encode(busy)
-        running = asyncio.create_task(held.select(photo, prompt, None))
-        await asyncio.sleep(0)
-        for other in others:
-            held.encode(other)
-        free.set()
-        return await running
-
-    assert (asyncio.run(selected()).mask == square(10, 8, 2)).all()
-    held.close()
 
 
 def test_selections_end_with_the_server(endless):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from mixture import SDES
+from support.mixture import SDES
 
 import scoreinv
 from scoreinv.operators import mask

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from gaussian import GaussianPrior
-from mixture import SDES
+from support.gaussian import GaussianPrior
+from support.mixture import SDES
 from torch import Tensor
 
 from scoreinv.guidance import MMPS, ClassifierGuidance, ConstrainedPC, DiffPIR, Observation, PiGDM

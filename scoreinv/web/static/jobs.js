@@ -4,15 +4,15 @@ import { ask, follow, send_last } from "./api.js";
 import { attempt, history, on, stage, state, stroke_ended } from "./page.js";
 import { find, show_job, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
-import { colour_png, fingerprint, mask_png } from "./png.js";
+import { fingerprint, png } from "./png.js";
 import * as session from "./session.js";
 import { Request } from "./sheet.js";
 import * as views from "./views.js";
 
 const LAYERS = {
-  mask: (marks) => marks.hole.count && mask_png(marks.hole),
-  avoid: (marks) => marks.avoid.count && mask_png(marks.avoid),
-  strokes: (marks) => marks.colours.count && colour_png(marks.colours),
+  mask: (marks) => marks.hole.count && marks.hole.mask(),
+  avoid: (marks) => marks.avoid.count && marks.avoid.mask(),
+  strokes: (marks) => marks.colours.count && png(marks.colours),
 };
 
 export const handlers = {}; // by kind of task: functions that process a result, which is then not added to the results
@@ -164,7 +164,7 @@ async function next(mine) {
   if (!report) return false;
   if (report.state === "failed") throw new Error(report.error);
   const has_picture = report.photo && mine.kind !== "damage";
-  const found = report.photo && !has_picture ? await bits(report.photo.key) : new Uint8Array();
+  const found = has_picture ? null : await found_mask(report);
   const picture = has_picture ? await Picture.load(report.photo) : null;
   await stroke_ended();
   if (job !== mine) return false;
@@ -179,8 +179,9 @@ async function next(mine) {
   return more;
 }
 
-export async function bits(key) {
-  return new Uint8Array(await (await ask("GET", `/api/photos/${key}/bits`)).arrayBuffer());
+// Returns the mask of detected damage, see `Layer.add`.
+export async function found_mask({ photo }) {
+  return photo ? (await ask("GET", `/api/photos/${photo.key}/bits`)).json() : { box: null };
 }
 
 // Adds a result, and shows it unless the marks were changed meanwhile.

@@ -1,40 +1,29 @@
-// PNG encoder for layers, row by row: exact, without a canvas's limit of size.
+// PNG encoder for strokes of colour, row by row: exact, without a canvas's limit of size.
 
 const ROWS = 64; // compressed at once
-
-export const mask_png = (layer) =>
-  png(layer, 0, 1, (row, out) => {
-    for (let x = 0; x < row.length; x++) out[x] = row[x] ? 255 : 0;
-  });
-
-export const colour_png = (layer) =>
-  png(layer, 6, 4, (row, out) => {
-    out.set(new Uint8Array(row.buffer));
-  });
-
 const END = 16; // bytes after the compressed pixels: their CRC and IEND
 
-// Returns a fingerprint of a PNG of this encoder, to find equal ones. The CRC of data with their own CRC would have 16
-// bits that differ, not 32.
+// Returns a fingerprint of a layer's file, to find equal ones. The CRC of data with their own CRC would have 16 bits that
+// differ, not 32.
 export async function fingerprint(file) {
-  return `${file.size}-${crc(new Uint8Array(await file.arrayBuffer()).subarray(0, -END)).toString(16)}`;
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  return `${file.size}-${crc(file.type ? bytes.subarray(0, -END) : bytes).toString(16)}`;
 }
 
-// kind: PNG's colour type; write(row, out) writes the samples of a row, `channels` bytes per pixel.
-async function png(layer, kind, channels, write) {
+export async function png(layer) {
   const { width, height } = layer;
   const header = new DataView(new ArrayBuffer(13));
   header.setUint32(0, width);
   header.setUint32(4, height);
-  [8, kind, 0, 0, 0].forEach((value, i) => header.setUint8(8 + i, value));
+  [8, 6, 0, 0, 0].forEach((value, i) => header.setUint8(8 + i, value)); // RGBA of 8 bits
   const zlib = new CompressionStream("deflate");
   const packed = new Response(zlib.readable).arrayBuffer();
   const writer = zlib.writable.getWriter();
-  const length = 1 + width * channels; // each row begins with its filter, 0: none
+  const length = 1 + 4 * width; // each row begins with its filter, 0: none
   for (let top = 0; top < height; top += ROWS) {
     const count = Math.min(ROWS, height - top);
     const rows = new Uint8Array(count * length);
-    for (let i = 0; i < count; i++) write(layer.row(top + i), rows.subarray(i * length + 1, (i + 1) * length));
+    for (let i = 0; i < count; i++) rows.set(new Uint8Array(layer.row(top + i).buffer), i * length + 1);
     await writer.write(rows);
   }
   await writer.close();

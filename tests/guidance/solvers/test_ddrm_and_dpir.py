@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from mixture import SDES, BatchStream, Mixture
+from support.mixture import SDES, BatchStream, Mixture
 from torch import Tensor
 
 from scoreinv.guidance import DDRM, DPIR, MMPS, ConstrainedPC, DiffPIR, GivenObservation, Observation

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gaussian import write_noise_pictures
 from PIL import Image
-from small_runs import write_gradient
+from support.gaussian import write_noise_pictures
+from support.small_runs import write_gradient
 
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import DataConfig
