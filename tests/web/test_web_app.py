@@ -25,8 +25,8 @@ from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.web import body
 from scoreinv.web import photo as photo_module
-from scoreinv.web.notes import UNCHANGED
 from scoreinv.web.photo import boxed_bits, unboxed
+from scoreinv.web.work import UNCHANGED
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
 
@@ -252,7 +252,7 @@ def test_mask_and_strokes_of_a_restored_photograph(browser, limit):
     after = read(made(browser, end)).astype(int)[4:20, 5:35]
     assert (after[..., 0] > after[..., 1] + 10).mean() > 0.8
     refused = asked(browser, f"{path}?strokes={opened(browser, png(strokes[1:]), 'strokes')['key']}")
-    assert (refused.status_code, refused.json()["error"][:22]) == (422, "The strokes of colour ")
+    assert (refused.status_code, refused.json()["error"][:9]) == (422, "The hints")
     for wrong in ({"strokes": "gone"}, {"mask": "gone"}):
         assert browser.post(path, headers=OPAQUE, params=wrong).status_code == 404
 
@@ -379,10 +379,18 @@ def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_no_other(
     noisy = smooth + 0.05 * np.random.default_rng(0).standard_normal(smooth.shape)
     for values, changed in ((smooth, False), (noisy, True)):
         photo = opened(browser, png(np.rint(255 * values).clip(0, 255).astype(np.uint8)))
-        end = done(browser, f"/api/photos/{photo['key']}/restore", seed=2)
+        path = f"/api/photos/{photo['key']}/restore"
+        end = done(browser, path, seed=2)
         assert (end["state"], end["photo"] is not None, end["another"]) == ("done", changed, False), end["note"]
         assert codes(end)[0] == "damage_none"
         assert end["note"].startswith(UNCHANGED) == (not changed)
+        assert [button["settings"] for button in end["actions"]] == [
+            {"tone": 1.0},
+            *([] if changed else [{"noise": 5}]),
+            {"recolor": True},
+        ]
+        for button in end["actions"]:
+            assert asked(browser, path, **button["settings"]).status_code == 202
 
 
 def test_masks_are_read_as_the_commands_read_them(browser):
@@ -515,7 +523,7 @@ def test_results_that_do_not_fit_in_memory(browser, limit):
     path = f"/api/photos/{photo['key']}"
     assert asked(browser, f"{path}/upscale", factor=2).status_code == 202
     for answer in (asked(browser, f"{path}/upscale", factor=4), asked(browser, f"{path}/restore", enlarge=4)):
-        assert (answer.status_code, "Making a result of this size" in answer.json()["error"]) == (422, True)
+        assert (answer.status_code, "A result of this size" in answer.json()["error"]) == (422, True)
 
 
 def no_decoding(monkeypatch):

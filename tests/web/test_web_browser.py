@@ -1037,7 +1037,7 @@ def test_one_click_leaves_out_the_fragments_of_an_object_and_takes_them_in(waiti
     class Fixed:
         """A selection of one object with a tip."""
 
-        def select(self, prompt: Prompt, size: Size | None = None, callback: object = None) -> Selected:
+        def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
             return Selected(body, "middle", 1.0, tip)
 
     visitor, server = waiting
@@ -1064,11 +1064,11 @@ def test_further_clicks_keep_the_size_of_the_first(waiting, tmp_path, monkeypatc
     """The third click was sent without it, so that the selection shrank to the likeliest again."""
 
     class Sizes:
-        def select(self, prompt: Prompt, size: Size | None = None, callback: object = None) -> Selected:
+        def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
             chosen = (size or "middle") if len(prompt.clicks) == 1 else None
             return Selected(np.ones((120, 160), bool), chosen, 1.0, np.zeros((120, 160), bool))
 
-        def next_size(self, prompt: Prompt, size: Size | None, callback: object = None) -> Size:
+        def next_size(self, prompt: Prompt, size: Size | None) -> Size:
             return "large"
 
     visitor, server = waiting

@@ -15,7 +15,7 @@ from support.client import OPAQUE, client, opened, pixels, png
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled, ScoreinvError
-from scoreinv.tasks.callbacks import Callback, notify
+from scoreinv.system.progress import report
 from scoreinv.tasks.select import MOST_CLICKS, Prompt, Selected, Size
 from scoreinv.web.objects import Objects
 from scoreinv.web.photo import Photo, unboxed
@@ -33,7 +33,7 @@ class Squares:
         Squares.looks += 1
         self.size, self.picture = picture.size, picture
 
-    def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
+    def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
         mask = np.zeros(self.size, bool)
         if prompt.box is not None:
             x, y, wide, high = map(int, prompt.box)
@@ -48,7 +48,7 @@ class Squares:
         tip[:2, :3] = size == "large"
         return Selected(mask, size or "middle", 1.0, tip)
 
-    def next_size(self, prompt: Prompt, size: Size | None, callback: Callback | None = None) -> Size | None:
+    def next_size(self, prompt: Prompt, size: Size | None) -> Size | None:
         return "large" if size == "middle" else "small"
 
 
@@ -154,12 +154,12 @@ class Endless(Squares):
         super().__init__(picture)
         self.began, self.stopped, self.enough = threading.Event(), threading.Event(), threading.Event()
 
-    def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
+    def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
         self.began.set()
         end = time.monotonic() + SOON
         while time.monotonic() < end and not self.enough.wait(0.01):
             try:
-                notify(callback, 0.5)
+                report(0.5)
             except Cancelled:
                 self.stopped.set()
                 raise
