@@ -78,7 +78,7 @@ def test_scripts_have_their_type_where_the_system_says_otherwise(monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["docs", "openapi.json", "static/", "static/..%2fapp.py"])
-def test_what_is_not_there(browser, path):
+def test_absent_routes(browser, path):
     answer = browser.get(f"/{path}")
     assert (answer.status_code, list(answer.json())) == (404, ["error"])
 
@@ -113,7 +113,7 @@ def test_a_photograph_of_a_phone(browser):
 
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_what_is_shown_is_the_photograph(browser, channels, dtype, limit):
+def test_the_view_is_the_photograph(browser, channels, dtype, limit):
     before = pixels(channels, dtype)
     photo = opened(browser, png(before))
     shown = read(browser.get(f"/api/photos/{photo['key']}/view").content)
@@ -373,7 +373,7 @@ def test_the_time_of_an_improvement_is_estimated(browser, monkeypatch):
     assert browser.get(path, params={"work": "fill"}).status_code == 422
 
 
-def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_no_other(browser):
+def test_healthy_photographs_have_no_result_and_estimates_no_other(browser):
     y, x = np.mgrid[:60, :128] / 128  # too small to detect fading
     smooth = np.stack([0.2 + 0.4 * x, 0.2 + 0.4 * y, 0.6 - 0.4 * x], axis=-1)
     noisy = smooth + 0.05 * np.random.default_rng(0).standard_normal(smooth.shape)
@@ -436,7 +436,7 @@ def test_strokes_are_a_mask_for_each_colour(browser):
     assert not strokes[~(hole() | other)].any()
 
 
-def test_what_is_no_photograph_and_what_are_no_strokes(browser):
+def test_files_that_are_no_photographs_or_strokes_are_refused(browser):
     photo, stream = opened(browser, png(pixels(1))), io.BytesIO()
     Image.fromarray(pixels()).save(stream, "TIFF", save_all=True, append_images=[Image.fromarray(pixels() // 2)])
     for content, said in ((b"MZ\x90", "not a supported picture"), (stream.getvalue(), "save one as a separate file")):
@@ -599,7 +599,7 @@ def test_who_goes_in_the_middle_of_an_upload_is_no_error():
     assert sent[0]["status"] == 499
 
 
-def test_what_is_not_held(browser):
+def test_unknown_keys(browser):
     for path in ("/api/photos/x", "/api/photos/x/view", "/api/photos/x/file?kind=PNG", "/api/jobs/x"):
         answer = browser.get(path)
         assert (answer.status_code, "again" in answer.json()["error"]) == (404, True)
