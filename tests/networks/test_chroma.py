@@ -115,11 +115,6 @@ def test_pictures_that_are_not_looked_at_expect_nothing(prior: ColourPrior) -> N
     torch.testing.assert_close(plain.maps[0], none.maps[0])
 
 
-def test_features_have_the_shapes_that_are_told_before(prior: ColourPrior) -> None:
-    found = [tuple(value.shape[1:]) for value in prior.gray_features(luma(64, 96))]
-    assert prior.feature_shapes(64, 96) == found
-
-
 def test_a_file_has_both_networks(prior: ColourPrior, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save(prior, path)

@@ -1,6 +1,7 @@
 """A client of the application with small models, and pictures to send."""
 
 import io
+import json
 import time
 from typing import Any
 
@@ -18,6 +19,7 @@ from scoreinv.web.access import Access
 from scoreinv.web.app import make_app
 from scoreinv.web.jobs import JobQueue
 from scoreinv.web.objects import Objects
+from scoreinv.web.photo import boxed_bits
 from support.analytic import gaussian_colour_prior
 from support.formula_detector import FormulaDetector
 
@@ -80,6 +82,11 @@ def read(content: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content)))
 
 
+def boxed(mask: np.ndarray) -> bytes:
+    """Return a mask as the page sends it."""
+    return json.dumps(boxed_bits(mask)).encode()
+
+
 def opened(browser: TestClient, content: bytes, name: str = "photo.png") -> dict[str, Any]:
     """Send a photograph; return its JSON."""
     answer = browser.post("/api/photos", params={"name": name}, content=content, headers=OPAQUE)
@@ -88,12 +95,12 @@ def opened(browser: TestClient, content: bytes, name: str = "photo.png") -> dict
 
 
 def asked(browser: TestClient, path: str, mask: bytes = b"", strokes: bytes = b"", **query: Any) -> httpx2.Response:
-    """Send a mask and strokes, and request a job with them; return the response."""
+    """Send a mask and strokes, both as PNG, and request a job with them; return the response."""
     beside: dict[str, str] = {}
-    for name, content in {"mask": mask, "strokes": strokes}.items():
+    for name, content in {"mask": mask and boxed(read(mask) > 127), "strokes": strokes}.items():
         if content:
             layers = f"{path.rpartition('/')[0]}/layers"
-            answer = browser.post(layers, content=content, headers=OPAQUE, params=beside or None)
+            answer = browser.post(layers, content=content, headers=OPAQUE, params=beside | {"of": name})
             if answer.status_code != 201:
                 return answer
             query[name] = beside["beside"] = answer.json()["key"]

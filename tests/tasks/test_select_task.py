@@ -10,6 +10,7 @@ import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.segment_anything import CELL, SIDE
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.system.progress import reported_to
 from scoreinv.tasks.select import MOST_CLICKS, SIZES, Prompt, Selection, usual_grow
 
 MIDDLE = (80, 80)
@@ -199,8 +200,8 @@ def test_each_click_costs_one_run_of_the_decoder(selection):
 def test_a_callback_stops_a_selection_between_clicks(selection):
     prompt = Prompt.of(at=[(70, 80), (80, 80), (90, 80)])
     fractions: list[float] = []
-    with pytest.raises(Cancelled):
-        selection.select(prompt, callback=lambda fraction: fractions.append(fraction) or len(fractions) < 2)
+    with pytest.raises(Cancelled), reported_to(lambda fraction: fractions.append(fraction) or len(fractions) < 2):
+        selection.select(prompt)
     assert fractions == pytest.approx([0.5, 0.75])
     assert len(selection.network.asked) == 2
 

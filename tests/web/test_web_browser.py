@@ -914,6 +914,39 @@ def test_a_photograph_is_framed_first(visitor, tmp_path):
     assert sizes[0] > 145
 
 
+def test_steps_that_are_asked_for_at_once_are_all_done(visitor, tmp_path):
+    """Two turns are two turns; of several angles the last counts, of the picture before."""
+    visitor.open(photo(tmp_path))
+    visitor.page.evaluate("() => [1, 2].forEach(() => document.getElementById('turn-left').click())")
+    visitor.until("import('/static/views.js').then(views => views.sheet().picture.photo.width === 160)")
+    visitor.until("import('/static/page.js').then(({ history }) => history.done.length === 2)")
+    assert (read(visitor.saved("#download")) == pixels(height=120, width=160)[::-1, ::-1]).all()
+    visitor.page.evaluate("""() => [2, 3, 4].forEach((angle) => {
+        document.getElementById("straighten-angle").value = angle;
+        document.getElementById("straighten-angle").dispatchEvent(new Event("change"));
+    })""")
+    visitor.until("import('/static/views.js').then(views => views.sheet().straight?.angle === 4)")
+    assert visitor.page.evaluate("import('/static/page.js').then(({ history }) => history.done.length)") < 5
+
+
+def test_equal_masks_have_equal_fingerprints_and_others_have_not(visitor, tmp_path):
+    visitor.open(photo(tmp_path))
+    prints = visitor.page.evaluate("""async () => {
+        const { fingerprint } = await import("/static/jobs.js");
+        const { Layer } = await import("/static/layer.js");
+        const of = (at) => {
+            const layer = new Layer(64, 64);
+            layer.begin();
+            layer.line(at % 64, Math.floor(at / 64), at % 64, Math.floor(at / 64), 0.5, 1);
+            layer.end();
+            return fingerprint(JSON.stringify(layer.mask()));
+        };
+        return [of(9), ...[...Array(2000).keys()].map(of)];
+    }""")
+    assert prints[0] == prints[10]
+    assert len({*prints}) == 2000
+
+
 def test_many_photographs_are_restored(visitor, tmp_path):
     for name in ("a.png", "b.png"):
         photo(tmp_path, 60, 80, name=name, channels=1)
@@ -988,7 +1021,7 @@ def test_one_click_leaves_out_the_fragments_of_an_object_and_takes_them_in(waiti
     class Fixed:
         """A selection of one object with a tip."""
 
-        def select(self, prompt: Prompt, size: Size | None = None, callback: object = None) -> Selected:
+        def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
             return Selected(body, "middle", 1.0, tip)
 
     visitor, server = waiting
@@ -1009,6 +1042,31 @@ def test_one_click_leaves_out_the_fragments_of_an_object_and_takes_them_in(waiti
         assert hole[body].all()
         assert hole[43, 80] == (clicks == 2)
         assert visitor.page.is_hidden("#object-fragments")
+
+
+def test_further_clicks_keep_the_size_of_the_first(waiting, tmp_path, monkeypatch):
+    """The third click was sent without it, so that the selection shrank to the likeliest again."""
+
+    class Sizes:
+        def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
+            chosen = (size or "middle") if len(prompt.clicks) == 1 else None
+            return Selected(np.ones((120, 160), bool), chosen, 1.0, np.zeros((120, 160), bool))
+
+        def next_size(self, prompt: Prompt, size: Size | None) -> Size:
+            return "large"
+
+    visitor, server = waiting
+    server.objects.encoder = lambda _: Sizes()
+    monkeypatch.setattr("scoreinv.web.app.propose_shadow", lambda picture, mask: None)
+    visitor.open(photo(tmp_path))
+    visitor.page.click("#tools [data-tool=object]")
+    for place in ((0.5, 0.5), (0.5, 0.5), (0.4, 0.5), (0.6, 0.5)):
+        with visitor.page.expect_response(re.compile(r"/shadow\?")):
+            visitor.page.mouse.click(*visitor.place(*place))
+    assert [parse_qs(urlsplit(url).query).get("size") for url in visitor.asked if "/shadow?" in url] == [
+        ["middle"],
+        *[["large"]] * 3,
+    ]
 
 
 def gone(*_: object) -> None:

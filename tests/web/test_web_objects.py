@@ -1,7 +1,6 @@
 """Objects that are pointed at on the page: looked at once, selected by clicks and boxes, and what is not installed."""
 
 import asyncio
-import base64
 import sys
 import threading
 import time
@@ -16,10 +15,10 @@ from support.client import OPAQUE, client, opened, pixels, png
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled, ScoreinvError
-from scoreinv.tasks.callbacks import Callback, notify
+from scoreinv.system.progress import report
 from scoreinv.tasks.select import MOST_CLICKS, Prompt, Selected, Size
 from scoreinv.web.objects import Objects
-from scoreinv.web.photo import Photo
+from scoreinv.web.photo import Photo, unboxed
 
 SOON = 30.0
 """Timeout in seconds, far more than any step needs."""
@@ -34,7 +33,7 @@ class Squares:
         Squares.looks += 1
         self.size, self.picture = picture.size, picture
 
-    def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
+    def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
         mask = np.zeros(self.size, bool)
         if prompt.box is not None:
             x, y, wide, high = map(int, prompt.box)
@@ -49,7 +48,7 @@ class Squares:
         tip[:2, :3] = size == "large"
         return Selected(mask, size or "middle", 1.0, tip)
 
-    def next_size(self, prompt: Prompt, size: Size | None, callback: Callback | None = None) -> Size | None:
+    def next_size(self, prompt: Prompt, size: Size | None) -> Size | None:
         return "large" if size == "middle" else "small"
 
 
@@ -62,11 +61,7 @@ def browser() -> Iterator[TestClient]:
 
 def selected(answer: dict[str, Any]) -> np.ndarray:
     """The mask of an answer, for a picture of 24 x 40."""
-    mask = np.zeros((24, 40), bool)
-    left, top, width, height = answer["box"]
-    bits = np.unpackbits(np.frombuffer(base64.b64decode(answer["bits"]), np.uint8))[: width * height]
-    mask[top : top + height, left : left + width] = bits.reshape(height, width)
-    return mask
+    return unboxed(answer, (24, 40))
 
 
 def asked(browser: TestClient, photo: dict[str, Any], what: str = "select", **query: Any) -> Any:
@@ -159,12 +154,12 @@ class Endless(Squares):
         super().__init__(picture)
         self.began, self.stopped, self.enough = threading.Event(), threading.Event(), threading.Event()
 
-    def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
+    def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
         self.began.set()
         end = time.monotonic() + SOON
         while time.monotonic() < end and not self.enough.wait(0.01):
             try:
-                notify(callback, 0.5)
+                report(0.5)
             except Cancelled:
                 self.stopped.set()
                 raise

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.client import OPAQUE, client, done, hole, pixels, png, read
+from support.client import OPAQUE, boxed, client, done, hole, pixels, png, read
 
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
@@ -163,7 +163,7 @@ def test_the_routes_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     limit(album_bytes=1)
     with client() as browser:
         photo = browser.post("/api/photos?keep=true", content=png(pixels()), headers=OPAQUE).json()
-        layer = browser.post(f"/api/photos/{photo['key']}/layers", content=png(hole()), headers=OPAQUE).json()["key"]
+        layer = browser.post(f"/api/photos/{photo['key']}/layers", content=boxed(hole()), headers=OPAQUE).json()["key"]
         for _ in range(3):  # these are in memory alone
             other = browser.post("/api/photos", content=png(pixels()), headers=OPAQUE).json()
             assert other["session"] is None
