@@ -27,7 +27,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-HELPERS = str(Path(__file__).parents[1] / "helpers")
+TESTS = str(Path(__file__).parents[1])
 SCOREINV = (sys.executable, "-m", "scoreinv")
 TORCH = (sys.executable, "-c", "import torch")
 GMIC = "import gmic, sys; gmic.run(sys.argv[1])"
@@ -43,8 +43,8 @@ for seed in range({count}):
 PAGE = """
 import sys
 
-sys.path.append({helpers!r})
-from client import client, done, opened
+sys.path.append({tests!r})
+from support.client import client, done, opened
 from scoreinv.models.loading import Models
 
 with client(models=Models()) as browser:
@@ -180,7 +180,7 @@ def commands(folder: Path) -> dict[str, Row]:
 def by_program(folder: Path, count: int = 1, program: str = PROGRAM, first: str = "scoreinv") -> tuple[str, ...]:
     """A program that fills the scratches `count` times; `first` is imported first."""
     photo, mask = (str(EXAMPLES / kind / "astronaut.png") for kind in ("damaged", "masks"))
-    places = {"photo": photo, "mask": mask, "written": str(folder / "program.png"), "helpers": HELPERS}
+    places = {"photo": photo, "mask": mask, "written": str(folder / "program.png"), "tests": TESTS}
     return (sys.executable, "-c", program.format(first=first, count=count, **places))
 
 

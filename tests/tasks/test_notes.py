@@ -30,7 +30,7 @@ def test_only_codes_of_the_table_make_notes():
         info("unheard_of")
 
 
-def test_what_a_note_lacks_is_left_out():
+def test_missing_values_of_a_note_are_left_out():
     bare, full = (
         command_line_text(info("tone_corrected", contrast=contrast, cast=cast).row())
         for contrast, cast in ((0.0, ""), (0.25, "blue"))
