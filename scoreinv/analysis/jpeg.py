@@ -18,7 +18,7 @@ On 12 photographs with drawn scratches at quality 75, the error of the pixels th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress, islice, product
@@ -86,8 +86,8 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
         hidden = np.stack([hole[tile.around] for tile in tiles])
         before = np.stack([colours[tile.around] for tile in tiles]) * (255 / picture.peak)
         for test in (partial(_quantised, steps=coding.luma), _object_begins):
-            smeared = test(before, hidden)
-            tiles, hidden, before = list(compress(tiles, smeared)), hidden[smeared], before[smeared]
+            begins = test(before, hidden)
+            tiles, hidden, before = list(compress(tiles, begins)), hidden[begins], before[begins]
         if not tiles:
             continue
         before_ycc = before @ TO_YCC.T
@@ -206,11 +206,11 @@ def _quantised(levels: np.ndarray, hole: np.ndarray, steps: np.ndarray) -> np.nd
         levels: colours NxHxWx3, in levels of 255.
     """
     holes = blocks_of(hole)
-    across = holes.any((3, 4)) & ~holes.all((3, 4))
+    across = np.any(holes, axis=(3, 4)) & ~np.all(holes, axis=(3, 4))
     blocks = blocks_of(np.moveaxis(levels, -1, 0))[:, across]
-    clipped = ((blocks <= 0) | (blocks >= 255)).any(0)
+    clipped = np.any((blocks <= 0) | (blocks >= 255), axis=0)
     ratios = evidence(np.tensordot(TO_YCC[0], blocks, 1) - 128, clipped, steps)
-    exact = ratios * ~clipped.any((1, 2))  # projections do not recover blocks with many clipped pixels
+    exact = ratios * ~np.any(clipped, axis=(1, 2))  # projections do not recover blocks with many clipped pixels
     number = across.nonzero()[0]
     return np.maximum(*(np.bincount(number, each, len(hole)) for each in (ratios, exact))) > 0
 
@@ -256,8 +256,6 @@ def _estimate_plane(
     content_step: float,
 ) -> np.ndarray:
     """Return the estimated s of decoded planes, NxHxW, from the weights v and the step within the hole's content."""
-    from scipy.sparse.linalg import LinearOperator, cg  # slow to import, and few pictures need it
-
     count, height, width = plane.shape
     down, across = cell
     precision = (12 / steps**2).astype(np.float32)
@@ -285,6 +283,19 @@ def _estimate_plane(
     side = (1, 2 * _EXTENSION + 1, 2 * _EXTENSION + 1)
     beside = ndimage.uniform_filter(plane * ~hole, side) / ndimage.uniform_filter(1e-6 + ~hole, side)
     begin = np.stack([np.where(hole, beside, plane), plane]).ravel()
-    operator = LinearOperator((begin.size, begin.size), matvec=normal, dtype=np.float32)
-    found, _ = cg(operator, observed(samples).ravel(), x0=begin, rtol=_TOLERANCE, maxiter=_ITERATIONS)
-    return found.reshape(2, *plane.shape)[0]
+    return _solve(normal, observed(samples).ravel(), begin).reshape(2, *plane.shape)[0]
+
+
+def _solve(matvec: Callable[[np.ndarray], np.ndarray], b: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Solve A x = b by conjugate gradients from x. SciPy's solver takes longer to import than most pictures need."""
+    direction = residual = b - matvec(x)
+    rr, target = residual @ residual, _TOLERANCE**2 * (b @ b)
+    for _ in range(_ITERATIONS):
+        if rr <= target:
+            break
+        product = matvec(direction)
+        step = rr / (direction @ product)
+        x, residual = x + step * direction, residual - step * product
+        previous, rr = rr, residual @ residual
+        direction = residual + rr / previous * direction
+    return x

@@ -43,6 +43,10 @@ _EVIDENCE = 30.0
 less than 9; 23 of 25 small blurred ones at quality 97 have more."""
 _SIDE = 24
 """Side of the area that determines the grid, in blocks."""
+_ZERO = 0.5
+"""Levels below which a coefficient counts as zero. In 147 of 147 JPEGs of quality 30 to 98 the grid has most zeros."""
+_COMPARED = 8
+"""Number of grids with most zeros whose evidence is compared."""
 _MOST_SIDE = 64
 """Side of the area that determines the steps, in blocks."""
 _MULTIPLES = 16
@@ -118,33 +122,34 @@ def quantisation_error(plane: np.ndarray, steps: np.ndarray) -> float:
 def coding_of(picture: Picture) -> Coding | None:
     """Estimate the quantisation of a picture that was once a JPEG; None if there is no evidence of one.
 
-    A frequency without evidence, such as one with only zeros, gets the standard's step, scaled like the others.
+    The grid with most zeros must have the most evidence. A frequency without evidence, such as one with only zeros,
+    gets the standard's step, scaled like the others.
     """
     if min(picture.size) < 16:
         return None
     ycc, clipped, (top, left) = _middle(picture, _SIDE)
-    bins, lost = _binned(sliding_window_view(ycc[..., 0], (8, 8))), _any_of_blocks(clipped)
-    grids = [np.s_[down::8, across::8] for down, across in product(range(8), repeat=2)]
-    gains = _gains(_luma_ratios([(bins[grid], lost[grid]) for grid in grids]))
-    scores = gains.sum(1) - gains.max(1)  # a pattern may make one frequency periodic; a JPEG affects many
-    second, first = np.sort(scores)[-2:]
-    if first - second < _EVIDENCE:
+    sizes, lost = _sizes(sliding_window_view(ycc[0], (8, 8))), _any_of_blocks(clipped)
+    zeros = (sizes < _ZERO).mean(-1)
+    grids = sorted(product(range(8), repeat=2), key=lambda grid: -zeros[grid[0] :: 8, grid[1] :: 8].mean())
+    likely = [np.s_[down::8, across::8] for down, across in grids[:_COMPARED]]
+    gains = _gains(_luma_ratios([(_bins(sizes[grid]), lost[grid]) for grid in likely]))
+    first, *others = gains.sum(1) - gains.max(1)  # a pattern may make one frequency periodic; a JPEG affects many
+    if first - max(others) < _EVIDENCE:
         return None
-    down, across = divmod(int(scores.argmax()), 8)
-    first_block = (top + down) % 8, (left + across) % 8
+    first_block = (top + grids[0][0]) % 8, (left + grids[0][1]) % 8
     ycc, clipped, (top, left) = _middle(picture, _MOST_SIDE)
     starts = [(begin - offset) % 8 for begin, offset in zip(first_block, (top, left), strict=True)]
-    ycc, clipped = (each[starts[0] :, starts[1] :] for each in (ycc, clipped))
-    bins, lost = _binned(blocks_of(ycc[..., 0])), blocks_of(clipped).any((2, 3))
-    luma_steps, scale = _steps(_luma_ratios([(bins, lost)])[0], _LUMA_TABLE, None)
+    ycc, clipped = (each[..., starts[0] :, starts[1] :] for each in (ycc, clipped))
+    blocks = _bins(_sizes(blocks_of(ycc[0]))), np.any(blocks_of(clipped), axis=(2, 3))
+    luma_steps, scale = _steps(_luma_ratios([blocks])[0], _LUMA_TABLE, None)
     best = -math.inf
     for cell in ((1, 1), (1, 2), (2, 1), (2, 2)):
-        whole = chroma_samples(np.moveaxis(ycc[..., 1:], -1, 0), cell)
+        whole = chroma_samples(ycc[1:], cell)
         for unit in product(*(range(0, 4 * size, 4) for size in cell)):
             samples = whole[:, unit[0] :, unit[1] :]
             if min(samples.shape[1:]) < 8:
                 continue
-            ratios = _sums(_counts(_binned(blocks_of(samples)).reshape(-1, 64)))
+            ratios = _sums(_counts(_bins(_sizes(blocks_of(samples))).reshape(-1, 64)))
             if (score := float(_gains(ratios).sum())) > best:
                 best, found, chroma_steps = score, cell, _steps(ratios, _CHROMA_TABLE, scale)[0]
                 best_samples = samples
@@ -152,7 +157,7 @@ def coding_of(picture: Picture) -> Coding | None:
                 origin = (top + begin[0]) % (8 * cell[0]), (left + begin[1]) % (8 * cell[1])
     if best == -math.inf:
         return None
-    noise_std = quantisation_error(ycc[..., 0], luma_steps)
+    noise_std = quantisation_error(ycc[0], luma_steps)
     errors = np.array([noise_std, *(quantisation_error(plane, chroma_steps) for plane in best_samples)])
     rgb_noise_std = float(np.sqrt((np.square(FROM_YCC) @ np.square(errors)).mean()))
     return Coding(luma_steps, chroma_steps, found, origin, noise_std, rgb_noise_std)
@@ -174,11 +179,12 @@ def chroma_samples(planes: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
 
 
 def _middle(picture: Picture, blocks: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Return luma and chroma in levels, clipped pixels and the position of the first pixel of a picture's centre."""
+    """Return a picture's centre: luma and chroma 3xHxW in levels, clipped pixels, and the place of the first pixel."""
     height, width = (min(side, 8 * blocks + 7) for side in picture.size)
     top, left = (picture.height - height) // 2, (picture.width - width) // 2
     rgb = picture.rgb((top, left, height, width))
-    ycc = (255 * rgb) @ TO_YCC.T.astype(np.float32) - np.array([128, 0, 0], dtype=np.float32)
+    ycc = np.tensordot(255 * TO_YCC.astype(np.float32), rgb, (1, 2))
+    ycc[0] -= 128
     return ycc, np.any((rgb <= 0) | (rgb >= 1), axis=-1), (top, left)
 
 
@@ -198,7 +204,7 @@ def evidence(blocks: np.ndarray, clipped: np.ndarray, steps: np.ndarray) -> np.n
         nearest = steps * np.rint(COSINES @ blocks @ COSINES.T / steps)
         blocks = np.where(clipped, COSINES.T @ nearest @ COSINES, blocks)
     terms = np.pad(_ratio_of_bins(), ((0, 0), (0, 1)))[np.minimum(steps, _LARGEST).astype(int).ravel() - 1]
-    return terms[np.arange(64), _binned(blocks)].sum(-1)
+    return terms[np.arange(64), _bins(_sizes(blocks))].sum(-1)
 
 
 def _luma_ratios(grids: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
@@ -217,7 +223,8 @@ def _luma_ratios(grids: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
 
 def _any_of_blocks(marked: np.ndarray) -> np.ndarray:
     """Return whether the block that begins at each pixel has a marked one, for HxW bool: (H - 7, W - 7)."""
-    return sliding_window_view(sliding_window_view(marked, 8, axis=0).any(-1), 8, axis=1).any(-1)
+    rows = np.any(sliding_window_view(marked, 8, axis=0), axis=-1)
+    return np.any(sliding_window_view(rows, 8, axis=1), axis=-1)
 
 
 def _counts(bins: np.ndarray) -> np.ndarray:
@@ -233,9 +240,9 @@ def _sums(counts: np.ndarray) -> np.ndarray:
     return flat.reshape(*counts.shape[:-1], -1)
 
 
-def _binned(blocks: np.ndarray) -> np.ndarray:
-    """Return the bin of |c| for each coefficient of blocks (..., 8, 8): (..., 64)."""
-    return np.minimum(_sizes(blocks) / _WIDTH, _BINS).astype(int)
+def _bins(sizes: np.ndarray) -> np.ndarray:
+    """Return the bins of |c|."""
+    return np.minimum(sizes / _WIDTH, _BINS).astype(int)
 
 
 def _sizes(blocks: np.ndarray) -> np.ndarray:

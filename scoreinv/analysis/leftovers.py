@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from scoreinv.analysis.nearby_colours import SAME_COLOUR, count_alike
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.regions import clusters
 from scoreinv.imaging.resizing import means_of_blocks
@@ -26,7 +27,6 @@ from scoreinv.windows.boxes import Box, crop
 WIDEST = 6  # maximum width of a leftover in pixels
 _SOFT = 2  # pixels of a soft edge, ignored when colours are compared
 _GROUND_DISTANCES = np.arange(10, 27, 2)  # distances from the rim at which the ground is sampled, in pixels
-_SAME_COLOUR = 0.1  # maximum distance of equal colours, RGB in [0, 1]
 _RARE = 0.02  # maximum share of a rare colour in the ground
 _LEAST_SAMPLES = 50  # minimum number of samples of the ground
 _NEAR = 32.0  # pixels along the rim within which the ground is sampled
@@ -125,9 +125,7 @@ def _leftover_slivers(rgb: np.ndarray, own: np.ndarray, hole: np.ndarray) -> Lef
 def _share_alike(colours: np.ndarray, among: np.ndarray) -> np.ndarray:
     """Return the share of similar colours among Nx3 for each of Mx3, (M,)."""
     among = among[:: -(-len(among) // _COMPARED)]
-    parts = np.array_split(colours, -(-len(colours) // _COMPARED))
-    alike = [np.linalg.norm(part[:, None] - among, axis=2) < _SAME_COLOUR for part in parts]
-    return np.concatenate([part.mean(1) for part in alike])
+    return count_alike(colours, among) / len(among)
 
 
 def _distance(hole: np.ndarray) -> np.ndarray:
@@ -181,10 +179,10 @@ def _leftover_widths(colours: np.ndarray, known: np.ndarray, apart: np.ndarray) 
         ground = colours[near][:, _GROUND_DISTANCES - 1][known[near][:, _GROUND_DISTANCES - 1]]
         if len(ground) >= _LEAST_SAMPLES:
             distances = np.linalg.norm(colours[number, :band, None] - ground, axis=2)
-            rare[number] = (distances < _SAME_COLOUR).mean(1) < _RARE
+            rare[number] = (distances < SAME_COLOUR).mean(1) < _RARE
     widths = np.zeros(len(colours), dtype=int)
     for width in range(1, WIDEST + 1):
-        jumps = np.linalg.norm(colours[:, width - 1] - colours[:, width + _SOFT - 1], axis=1) > _SAME_COLOUR
+        jumps = np.linalg.norm(colours[:, width - 1] - colours[:, width + _SOFT - 1], axis=1) > SAME_COLOUR
         ends = rare[:, :width].all(1) & ~rare[:, width + _SOFT - 1 :].any(1)
         widths[ends & jumps & known[:, :band].all(1)] = width
     return widths

@@ -12,8 +12,9 @@ from scipy import ndimage
 from scoreinv.imaging.resizing import means_of_blocks
 
 _BESIDE = 6  # pixels beside a hole, at its coarsest scale
-_SAME_COLOUR = 0.1  # maximum distance of equal colours, RGB in [0, 1]
+SAME_COLOUR = 0.1  # maximum distance of equal colours, RGB in [0, 1]
 _RARE = 0.01  # minimum share of pixels beside a hole with the same colour, for a colour that occurs there
+_AT_ONCE = 2**18  # pairs of colours compared at once
 _PLACE = 5  # side in pixels of a square, half a patch, that is foreign if most of its pixels are
 
 
@@ -25,8 +26,6 @@ def foreign(rgb: np.ndarray, hole: np.ndarray, halvings: int) -> np.ndarray:
         hole: HxW bool.
         halvings: colours are compared in the picture reduced by 2^halvings.
     """
-    from scipy.spatial import cKDTree
-
     side = 2**halvings
     to_blocks = [(0, -length % side) for length in hole.shape]
     filled = np.pad(np.where(hole[..., None], 0.0, rgb), [*to_blocks, (0, 0)], mode="edge")
@@ -36,8 +35,17 @@ def foreign(rgb: np.ndarray, hole: np.ndarray, halvings: int) -> np.ndarray:
     beside = colours[known & (ndimage.distance_transform_edt(known) <= _BESIDE)]
     if not len(beside):
         return np.zeros_like(hole)
-    apart, _ = cKDTree(beside).query(colours[known], k=[max(1, int(_RARE * len(beside)))])
     absent = np.zeros(known.shape)  # 1: a colour that does not occur beside the hole
-    absent[known] = apart[:, 0] > _SAME_COLOUR
+    absent[known] = count_alike(colours[known], beside) < max(1, int(_RARE * len(beside)))
     places = known & (ndimage.uniform_filter(absent, _PLACE) > 0.5)
     return places.repeat(side, 0).repeat(side, 1)[: hole.shape[0], : hole.shape[1]]
+
+
+def count_alike(colours: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Return the number of equal colours among Mx3 for each of Nx3, N; RGB in [0, 1]."""
+    # |c - a|^2 - SAME_COLOUR^2 as one product: faster than a search tree, and than the import of SciPy's.
+    one, other = (np.ones(len(each), each.dtype) for each in (colours, among))
+    lifted = np.column_stack([-2 * colours, np.square(colours).sum(1), one])
+    excess = np.column_stack([among, other, np.square(among).sum(1) - SAME_COLOUR**2]).T
+    parts = np.array_split(lifted, 1 + len(colours) * len(among) // _AT_ONCE)
+    return np.concatenate([np.count_nonzero(part @ excess <= 0, axis=1) for part in parts])

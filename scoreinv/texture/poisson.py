@@ -11,9 +11,11 @@ differences of single pixels would remove the grain from areas of many small pie
 
 from __future__ import annotations
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from scoreinv.operators.linalg import conjugate_gradients
 
 _STEPS = 100  # maximum number of iterations: enough for seams, because the start is right at large scales
 _TOLERANCE = 1e-6  # relative tolerance of the residual norm
@@ -30,24 +32,24 @@ def poisson_correction(start: Tensor, hole: Tensor, down: Tensor, across: Tensor
         rim: (C, H, W), the sum of m over the known neighbours of each pixel of the hole.
         known: (H, W), the number of these.
     """
-    from scipy import sparse  # slow to import, and only these fills need it
-    from scipy.sparse.linalg import cg
-
     # Solve for the pixels of the hole alone: a long crack is a small part of its box.
-    inside = hole.cpu().numpy()
-    number = np.zeros(inside.shape, dtype=np.int32)
-    number[inside] = np.arange(inside.sum())
-    below, right = inside[:-1] & inside[1:], inside[:, :-1] & inside[:, 1:]
-    one = np.concatenate([number[:-1][below], number[:, :-1][right]])
-    other = np.concatenate([number[1:][below], number[:, 1:][right]])
-    pair = np.arange(len(one), dtype=np.int32)
-    signs = np.concatenate([np.ones_like(one), -np.ones_like(one)], dtype=np.float32)
-    places = np.concatenate([pair, pair]), np.concatenate([one, other])
-    change = sparse.csr_array((signs, places), shape=(len(pair), int(inside.sum())))  # u_p - u_q of each pair
-    t_down, t_across, count, mismatch, initial = (values.cpu().numpy() for values in (down, across, known, rim, start))
-    matrix = change.T @ change + sparse.diags_array(count[inside])
-    right_sides = mismatch[:, inside] + np.concatenate([t_down[:, below], t_across[:, right]], 1) @ change
-    correction = np.zeros_like(initial)
-    for channel, side in enumerate(right_sides):
-        correction[channel, inside] = cg(matrix, side, x0=initial[channel, inside], rtol=_TOLERANCE, maxiter=_STEPS)[0]
-    return torch.from_numpy(correction).to(start)
+    count = int(hole.sum())
+    number = torch.full([side + 2 for side in hole.shape], count, device=hole.device)
+    number[1:-1, 1:-1][hole] = torch.arange(count, device=hole.device)
+    row, column = 1 + hole.nonzero().T
+    beside = torch.stack(
+        [number[row + 1, column], number[row, column + 1], number[row - 1, column], number[row, column - 1]]
+    )
+    inside = beside < count  # (4, n): below, right, above, left
+    degree = inside.sum(0) + known[hole]
+    changes = [F.pad(down, (0, 0, 0, 1)), F.pad(across, (0, 1)), -F.pad(down, (0, 0, 1, 0)), -F.pad(across, (1, 0))]
+    right_side = rim[:, hole] + sum(change[:, hole] * pair for change, pair in zip(changes, inside, strict=True))
+
+    def matvec(u: Tensor) -> Tensor:
+        return degree * u - F.pad(u, (0, 1))[:, beside].sum(1)
+
+    initial = start[:, hole]
+    correction = torch.zeros_like(start)
+    residual = right_side - matvec(initial)
+    correction[:, hole] = conjugate_gradients(matvec, initial, residual, _STEPS, dims=(1,), tolerance=_TOLERANCE**2)
+    return correction

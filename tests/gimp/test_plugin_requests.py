@@ -199,7 +199,7 @@ def test_options_without_a_value_are_left_to_the_server(plugin: ModuleType, monk
     given = {"noise": 0.0, "saturation": 0.0, "sensitivity": 0.5, "inpaint": False}
     reports = [report("a", another=False)]
     requests, inserted = asked_by(plugin, monkeypatch, "restore", reports, results=3, seed=0, **given)
-    sent = given | {"seed": 0, "denoise": True, "keep_grain": 0.0, "colorize": True, "keep_tint": False}
+    sent = given | {"seed": 0, "denoise": True, "keep_grain": 0.3, "colorize": True, "keep_tint": False}
     assert [(path, query) for path, _, query in requests] == [("/api/photos/photo/restore", sent)]
     assert inserted == [([b"/api/photos/a/file"], "Restore")]
     requests, _ = asked_by(plugin, monkeypatch, "colorize", [report("a")], strokes=MagicMock(), results=1, seed=1)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from client import OPAQUE, client, done, opened, png, read
 from PIL import Image
-from pointing import Network, square_picture
 from scipy.ndimage import gaussian_filter
-from small_model import save_small
+from support.client import OPAQUE, client, done, opened, png, read
+from support.pointing import Network, square_picture
+from support.small_model import save_small
 
 import scoreinv
 from scoreinv.cli.main import main

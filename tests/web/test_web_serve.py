@@ -15,10 +15,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from client import OPAQUE, boxed, hole, pixels, png
-from process import started
-from processes import wait_for
-from small_model import save_small
+from support.client import OPAQUE, boxed, hole, pixels, png
+from support.process import started
+from support.processes import wait_for
+from support.small_model import save_small
 
 from scoreinv.cli.main import main
 from scoreinv.cli.serve import _end_with_stdin

@@ -8,9 +8,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import torch
-from analytic import gaussian_colour_prior
 from fastapi.testclient import TestClient
-from formula_detector import FormulaDetector
 from PIL import Image
 
 from scoreinv.files.write import picture_bytes
@@ -22,6 +20,8 @@ from scoreinv.web.app import make_app
 from scoreinv.web.jobs import JobQueue
 from scoreinv.web.objects import Objects
 from scoreinv.web.photo import boxed_bits
+from support.analytic import gaussian_colour_prior
+from support.formula_detector import FormulaDetector
 
 PORT = 8421
 ORIGIN = f"http://127.0.0.1:{PORT}"
@@ -61,7 +61,9 @@ def pixels(channels: int = 3, dtype: type = np.uint8, height: int = 24, width: i
     """A picture without two equal rows or columns; its alpha is nowhere opaque."""
     peak = np.iinfo(dtype).max
     noise = np.random.default_rng(7).random((height, width, channels)) * 0.3
-    array = np.rint((noise + np.linspace(0, 0.7, height * width).reshape(height, width, 1)) * peak * 0.99).astype(dtype)
+    array: np.ndarray = np.rint(
+        (noise + np.linspace(0, 0.7, height * width).reshape(height, width, 1)) * peak * 0.99
+    ).astype(dtype)
     return array[..., 0] if channels == 1 else array
 
 
