@@ -1488,36 +1488,6 @@ def test_photographs_that_are_sent_stay_apart_from_those_opened_meanwhile(waitin
     ]
 
 
-def test_the_photograph_has_the_focus_after_a_selection_by_keys(waiting, tmp_path, monkeypatch):
-    class Fixed:
-        """A selection of one object."""
-
-        def select(self, prompt: Prompt, size: Size | None = None, callback: object = None) -> Selected:
-            return Selected(body, "middle", 1.0, np.zeros_like(body))
-
-    visitor, server = waiting
-    body = np.zeros((120, 160), bool)
-    body[50:90, 60:100] = True
-    server.objects.encoder = lambda _: Fixed()
-    monkeypatch.setattr("scoreinv.web.app.propose_shadow", lambda picture, mask: None)
-    visitor.open(photo(tmp_path))
-    visitor.page.keyboard.press("o")
-    visitor.page.focus("#place")
-    visitor.page.keyboard.type("80, 70")
-    visitor.page.keyboard.press("Enter")
-    visitor.until("!document.getElementById('object-add').disabled")
-    assert visitor.page.evaluate("document.activeElement.id") == "marks"
-    assert visitor.page.is_enabled("#undo")  # as Ctrl-Z, which removes the click
-    visitor.page.click("#undo")
-    assert visitor.page.is_disabled("#object-add")
-    assert visitor.page.is_disabled("#undo")
-    visitor.page.mouse.click(*visitor.place(0.5, 0.5))
-    visitor.page.click("#fill")  # at once: it waits for the selection
-    wait_for_the_model(visitor)
-    server.model.free.set()
-    visitor.wait("comparing")
-
-
 def test_a_phone_on_its_side_shows_the_photograph(browser, link, tmp_path):
     width, height = 700, 360
     phone = Visitor(browser, link, viewport={"width": width, "height": height}, has_touch=True, is_mobile=True)
