@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
+from support.analytic import gaussian_colour_prior
 
 import scoreinv
 from scoreinv.imaging.picture import Picture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from shell import image, table
+from support.shell import image, table
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "tests/benchmarks/held_out.py"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from gaussian import GaussianPrior
+from support.gaussian import GaussianPrior
 from torch import Tensor
 
 import scoreinv

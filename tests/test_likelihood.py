@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from mixture import SDES, correlated, gaussian
+from support.mixture import SDES, correlated, gaussian
 
 from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Observation
 from scoreinv.likelihood import bits_per_dim, flow_likelihood

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 import torch
-from mixture import SHAPE, gaussian
+from support.mixture import SHAPE, gaussian
 
 from scoreinv.samplers import AnnealedLangevin, Langevin, NoiseStream
 from scoreinv.samplers.pc import one_minus_beta

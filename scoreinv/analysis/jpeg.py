@@ -86,8 +86,8 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
         hidden = np.stack([hole[tile.around] for tile in tiles])
         before = np.stack([colours[tile.around] for tile in tiles]) * (255 / picture.peak)
         for test in (partial(_quantised, steps=coding.luma), _object_begins):
-            passed = test(before, hidden)
-            tiles, hidden, before = list(compress(tiles, passed)), hidden[passed], before[passed]
+            begins = test(before, hidden)
+            tiles, hidden, before = list(compress(tiles, begins)), hidden[begins], before[begins]
         if not tiles:
             continue
         before_ycc = before @ TO_YCC.T

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from scoreinv.conditional.prior import ConditionalPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.networks.chroma import CHROMA_STRIDE, ChromaNetwork
+from scoreinv.networks.chroma import ChromaNetwork
 from scoreinv.networks.encoder import STRIDES, Encoder
 from scoreinv.prior import Network, Prior, RecommendedSampler
 from scoreinv.sdes import SDE
@@ -78,14 +78,6 @@ class ColourPrior(ConditionalPrior):
                 return self.encoder.of_gray(luma)[-count:]
             chroma, maps = self.chroma(luma)
         return chroma, *maps[-count:]
-
-    def feature_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
-        """Return (C, h, w) of each map that `gray_features` computes for a luma of height x width."""
-        channels = self.network.config.feature_channels
-        maps = [*zip(channels, STRIDES[-len(channels) :], strict=True)]
-        if self.chroma is not None:
-            maps.insert(0, (2, CHROMA_STRIDE))
-        return [(count, height // stride, width // stride) for count, stride in maps]
 
 
 LumaAt = Callable[[int, int], np.ndarray]

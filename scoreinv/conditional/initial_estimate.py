@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.operators.linalg import conjugate_gradients
-from scoreinv.system.part_progress import part
+from scoreinv.system.progress import part
 
 TENSION = 0.1
 """Tension of the plate in 1/pixel^2, fitted on held-out photographs; it dominates beyond 3 pixels."""
@@ -59,16 +59,8 @@ def smooth_estimate(
         coarse: (B, C, ceil(H / 2), ceil(W / 2)), known means of blocks of 2x2 pixels; NaN where unknown.
     """
     details = (torch.ones(1, 1) if details is None else details).to(values)[..., None, None]
-    weight = observed.to(values)  # 0 or 1 on every level: 1 if any pixel of the block is known
-    mean = torch.where(weight > 0, values, 0.0)
-    levels = [(mean, weight)]
-    while max(mean.shape[-2:]) > 1:
-        total = _sum_2x2(weight)
-        mean, weight = _sum_2x2(mean * weight) / total.clamp_min(1e-12), total.clamp_max(1)
-        if coarse is not None and len(levels) == 1:
-            known = coarse.isfinite()
-            mean, weight = torch.where(known, coarse.to(mean), mean), torch.where(known, 1.0, weight)
-        levels.append((mean, weight))
+    levels = _pulled(values, observed, coarse)
+    mean = levels[-1][0]
     filled, variance, activity = (torch.full_like(mean, value) for value in (0.0, 0.0, 1.0))
     for level in reversed(range(len(levels))):
         mean, weight = levels[level]
@@ -92,6 +84,24 @@ def smooth_estimate(
                 filled = conjugate_gradients(force, filled, -force(filled), steps, dims=(-2, -1))
         variance = (variance + missing) * (1 - weight)
     return InitialEstimate(filled, variance)
+
+
+def _pulled(values: Tensor, observed: Tensor, coarse: Tensor | None) -> list[tuple[Tensor, Tensor]]:
+    """Return the means of known values and their weights on each level, the finest first; see `smooth_estimate`.
+
+    A weight is 0 or 1 on every level: 1 if any pixel of the block is known.
+    """
+    weight = observed.to(values)
+    mean = torch.where(weight > 0, values, 0.0)
+    levels = [(mean, weight)]
+    while max(mean.shape[-2:]) > 1:
+        total = _sum_2x2(weight)
+        mean, weight = _sum_2x2(mean * weight) / total.clamp_min(1e-12), total.clamp_max(1)
+        if coarse is not None and len(levels) == 1:
+            known = coarse.isfinite()
+            mean, weight = torch.where(known, coarse.to(mean), mean), torch.where(known, 1.0, weight)
+        levels.append((mean, weight))
+    return levels
 
 
 def _force(u: Tensor, free: Tensor, tension: float) -> Tensor:

@@ -198,24 +198,24 @@ def _run_task(task: str, layer: Gimp.Layer, options: dict[str, Any]) -> Gimp.Ima
         query = {name: value for name, value in options.items() if name not in left_out}
         if task == "fill" and selected is not None:
             levels = selected.get(area, 1.0, "Y u8", Gegl.AbyssPolicy.NONE)
-            levels = levels.translate(bytes([0] + 255 * [255]))  # fill the soft edges too: the layer mask fades them
-            mask = b"P5 %d %d 255\n" % (area.width, area.height) + levels
-            query["mask"] = ask("POST", f"/api/photos/{photo}/layers", mask)["key"]
+            query["mask"] = ask("POST", f"/api/photos/{photo}/layers", _boxed(levels, area))["key"]
         if (strokes := options.get("strokes")) is not None:
-            query["strokes"] = ask("POST", f"/api/photos/{photo}/layers", _png(strokes, area, strokes.type()))["key"]
+            content = _png(strokes, area, strokes.type())
+            query["strokes"] = ask("POST", f"/api/photos/{photo}/layers", content, of="strokes")["key"]
         while report["another"] and len(contents) < options.get("results", 1):
             report = _await_job(ask, ask("POST", f"/api/photos/{photo}/{task}", **query)["job"])
             if report["photo"] is not None:
-                contents.append(ask("GET", f"/api/photos/{report['photo']['key']}/file", kind="PNG"))
+                made = f"/api/photos/{report['photo']['key']}"
+                if task == "damage":
+                    _select(layer, ask("GET", f"{made}/bits"), area)
+                else:
+                    contents.append(ask("GET", f"{made}/file", kind="PNG"))
             query["seed"] = query.get("seed", 0) + 1
     if report["note"]:
         Gimp.message(report["note"])
     if task == "upscale":
         return _loaded(contents[0])
-    if task == "damage" and contents:
-        with _opened(contents[0]) as mask:
-            _select(layer, mask.get_layers()[0].get_buffer(), area)
-    elif task != "damage":
+    if task != "damage":
         _insert(contents, layer, area, selected, FILTERS[task][0].replace("_", ""))
     return None
 
@@ -230,19 +230,33 @@ def _select_object(
     if shadow:
         found.append(ask("POST", f"/api/photos/{photo}/shadow", **prompt))
     operation = Gimp.ChannelOps.REPLACE
-    for box, bits in ((part["box"], base64.b64decode(part["bits"])) for part in found if part["box"]):
-        place = Gegl.Rectangle.new(*box)
-        mask = Gegl.Buffer.new("Y u8", *box)
-        mask.set(place, "Y u8", b"".join(_LEVELS[byte] for byte in bits)[: place.width * place.height])
-        _select(layer, mask, area, operation)
+    for part in (part for part in found if part["box"]):
+        _select(layer, part, area, operation)
         operation = Gimp.ChannelOps.ADD
 
 
+def _boxed(levels: bytes, area: Gegl.Rectangle) -> bytes:
+    """Return levels of a selection as a mask for the server: a box and the bits in it.
+
+    Soft edges are filled, too, since the mask of the result fades them.
+    """
+    digits = levels.translate(b"0" + 255 * b"1") + b"0" * (-len(levels) % 8)
+    bits = int(digits, 2).to_bytes(len(digits) // 8, "big")
+    mask = {"box": [0, 0, area.width, area.height], "bits": base64.b64encode(bits).decode()}
+    return json.dumps(mask).encode()
+
+
 def _select(
-    layer: Gimp.Layer, mask: Gegl.Buffer, area: Gegl.Rectangle, operation: Gimp.ChannelOps = Gimp.ChannelOps.REPLACE
+    layer: Gimp.Layer,
+    part: dict[str, Any],
+    area: Gegl.Rectangle,
+    operation: Gimp.ChannelOps = Gimp.ChannelOps.REPLACE,
 ) -> None:
-    """Select a mask of a layer's area, as one step of undo."""
+    """Select a mask of the server, a box and the bits in it, in a layer's area, as one step of undo."""
     image = layer.get_image()
+    place, mask = Gegl.Rectangle.new(*part["box"]), Gegl.Buffer.new("Y u8", *part["box"])
+    levels = b"".join(_LEVELS[byte] for byte in base64.b64decode(part["bits"]))
+    mask.set(place, "Y u8", levels[: place.width * place.height])
     image.undo_group_start()
     try:
         size = image.get_width(), image.get_height()

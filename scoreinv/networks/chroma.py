@@ -13,10 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scoreinv.networks.blocks import Attention, conv, group_norm, norm_activate
-from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
-
-CHROMA_STRIDE = STRIDES[0]
-"""Pixels of luma per pixel of chroma, along a side."""
+from scoreinv.networks.encoder import FEATURES, Encoder
 
 TUNED_STAGES = 4
 """Number of the encoder's last stages that are trained with the decoder."""

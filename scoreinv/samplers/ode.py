@@ -247,39 +247,42 @@ class _Drift:
         constraint: noise with which the prior constrains every evaluated state. None: no constraint.
 
     Attributes:
-        middle: m, the middle of the prior's range.
-        unit: half of the prior's range: noise levels of pictures on [-1, 1] times this are those of the prior.
+        middle, spread, finest, coarsest, largest: m, c, d, k and `_LARGEST_LEVEL` in the prior's range.
     """
 
     def __init__(self, prior: Prior, constraint: Tensor | None) -> None:
         self.prior, self.sde, self.constraint = prior, prior.sde, constraint
         low, high = prior.data_range
-        self.middle, self.unit = (low + high) / 2, (high - low) / 2
+        self.middle = (low + high) / 2
+        levels = (_SPREAD, _FINEST, _COARSEST, _LARGEST_LEVEL)
+        self.spread, self.finest, self.coarsest, self.largest = ((high - low) / 2 * level for level in levels)
 
     def clock(self, t: float) -> float:
         """Return log((s + d) / (s + k)) at time t."""
-        s, finest, coarsest = (self.unit * level for level in (_LARGEST_LEVEL, _FINEST, _COARSEST))
-        s = min(s, float(self.sde.noise_to_signal(as_time(t))))
-        return -math.log1p((coarsest - finest) / (s + finest))
+        s = min(self.largest, float(self.sde.noise_to_signal(as_time(t))))
+        return -math.log1p((self.coarsest - self.finest) / (s + self.finest))
 
     def level(self, clock: Tensor) -> Tensor:
         """Return the noise level s of a clock."""
-        return self.unit * (_COARSEST * clock.exp() - _FINEST) / -clock.expm1()
+        return (self.coarsest * clock.exp() - self.finest) / -clock.expm1()
+
+    def radius(self, s: Tensor) -> Tensor:
+        """Return r."""
+        return (s.square() + self.spread**2).sqrt()
 
     def scaling(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Return alpha r and alpha m, where x = alpha r y + alpha m, in the shape of t."""
-        alpha, s = self.sde.alpha(t), self.sde.noise_to_signal(t)
-        return alpha * (s.square() + (self.unit * _SPREAD) ** 2).sqrt(), alpha * self.middle
+        alpha = self.sde.alpha(t)
+        return alpha * self.radius(self.sde.noise_to_signal(t)), alpha * self.middle
 
     def rate(self, y: Tensor, clock: Tensor) -> Tensor:
-        """Return dy/dclock in the shape and dtype of y (B, C, H, W), at clocks (B,)."""
+        """Return dy/dclock = ds/dclock dy/ds in the shape and dtype of y (B, C, H, W), at clocks (B,)."""
         s = self.level(clock)
-        t = time_at(self.sde, s)
-        r = (s.square() + (self.unit * _SPREAD) ** 2).sqrt()
+        t, r = time_at(self.sde, s), self.radius(s)
         scale, shift = (broadcast(value, y) for value in self.scaling(t))
         x = scale * y + shift
         if self.constraint is not None:
             x = self.prior.constrain(x, t, self.constraint)
             y = (x - shift) / scale
-        ds = (s + self.unit * _FINEST) * (s + self.unit * _COARSEST) / (self.unit * (_COARSEST - _FINEST))  # ds/dclock
+        ds = (s + self.finest) * (s + self.coarsest) / (self.coarsest - self.finest)
         return broadcast(ds / r, y) * (self.prior.noise(x, t) - broadcast(s / r, y) * y)

@@ -61,18 +61,14 @@ def rk45(function: Function, y: Tensor, start: float, end: float, rtol: float, a
 def rk4(function: Function, y: Tensor, start: float, end: float, steps: int) -> Solution:
     """Yield the solution up to y(end) by `steps` steps of four evaluations, from y(start) of shape (B, D), float64."""
     h = (end - start) / steps
-
-    def at(position: float) -> Tensor:
-        return torch.full((len(y),), position, dtype=torch.float64)
-
     for step in range(steps):
-        t = start + step * h
-        first = function(at(t), y)
-        second = function(at(t + h / 3), y + h / 3 * first)
-        third = function(at(t + 2 * h / 3), y + h * (second - first / 3))
-        fourth = function(at(t + h), y + h * (first - second + third))
+        t = torch.full((len(y),), start + step * h, dtype=torch.float64)
+        first = function(t, y)
+        second = function(t + h / 3, y + h / 3 * first)
+        third = function(t + 2 * h / 3, y + h * (second - first / 3))
+        fourth = function(t + h, y + h * (first - second + third))
         y = y + h / 8 * (first + 3 * (second + third) + fourth)
-        yield at(t + h), y, torch.full((len(y),), 4 * (step + 1))
+        yield t + h, y, torch.full((len(y),), 4 * (step + 1))
 
 
 def _step(function: Function, t: Tensor, h: Tensor, y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:

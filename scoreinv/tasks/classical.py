@@ -13,7 +13,7 @@ from scoreinv.analysis.jpeg import RIM, without_smears
 from scoreinv.imaging import opencv
 from scoreinv.imaging.picture import Picture, colour_planes, to_float, to_samples
 from scoreinv.imaging.regions import hole_regions, known_first
-from scoreinv.tasks.callbacks import Callback, notify, split
+from scoreinv.system.progress import parts
 from scoreinv.tasks.notes import Note, info
 from scoreinv.tasks.outcome import InpaintOutcome
 from scoreinv.tasks.requests import ClassicalMethod, InpaintRequest, Inputs
@@ -26,9 +26,7 @@ _BLOCKS: dict[ClassicalMethod, int] = {"telea": 2048, "navier-stokes": 2048, "bi
 the pixels: 90,000 at once take 3 seconds and 0.5 GB."""
 
 
-def fill_classically(
-    inputs: Inputs, request: InpaintRequest, notes: list[Note], callback: Callback
-) -> InpaintOutcome[Picture]:
+def fill_classically(inputs: Inputs, request: InpaintRequest, notes: list[Note]) -> InpaintOutcome[Picture]:
     """Fill the holes of a photograph by the classical method of the request.
 
     The sample type is the picture's own, and other pixels are bit-identical. To bound the memory, only holes and their
@@ -39,7 +37,6 @@ def fill_classically(
 
     Raises:
         ScoreinvError: OpenCV cannot be loaded.
-        Cancelled: the callback stopped the work.
     """
     picture, hole, method, notes = inputs.picture, inputs.hole, request.classical, [*notes]
     assert hole is not None
@@ -50,12 +47,11 @@ def fill_classically(
     pixels, unknown = cleaned.pixels.copy(), hole.copy()
     colours = colour_planes(pixels)
     regions = list(known_first(hole_regions(hole, context=_CONTEXT, maximum=_BLOCKS[method]), hole))
-    parts = split(callback, [region.hole.size for region in regions])
-    for region, part in zip(regions, parts, strict=True):
+    for region, part in zip(regions, parts(region.hole.size for region in regions), strict=True):
         own, target, unfilled = region.hole, crop(colours, region.box), crop(unknown, region.box)
-        target[own] = to_samples(_filled(to_float(target), unfilled, method)[own], pixels.dtype)
+        with part:
+            target[own] = to_samples(_filled(to_float(target), unfilled, method)[own], pixels.dtype)
         unfilled[own] = False
-        notify(part, 1.0)
     pixels[~hole] = kept.pixels[~hole]
     filled = replace(picture, pixels=pixels)
     return InpaintOutcome(filled, [filled], None, 0, method, notes=notes, generated=hole)

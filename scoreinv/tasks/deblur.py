@@ -33,8 +33,8 @@ from scoreinv.operators.kernels import SMALLEST, BlurKind, PointSpread, kernel_m
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import GRAY_LEVELS
-from scoreinv.tasks.callbacks import Callback, notify
-from scoreinv.tasks.common import Model, check_samples, models_of
+from scoreinv.system.progress import Callback, report
+from scoreinv.tasks.common import Model, models_of
 from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.noise import estimate_noise
 from scoreinv.tasks.notes import Note, info, warning
@@ -141,15 +141,12 @@ def deblur(
     return for_each("deblur", inputs, request, models, form, callback, progress=progress)
 
 
-def deblur_picture(
-    inputs: Inputs, request: DeblurRequest, models: Models, callback: Callback | None = None
-) -> DeblurOutcome[Picture]:
+def deblur_picture(inputs: Inputs, request: DeblurRequest, models: Models) -> DeblurOutcome[Picture]:
     """Remove the blur of a photograph, and check its kernel.
 
     Raises InputError as `deblur` does.
     """
     picture, kernel, blur, deviations = inputs.picture, request.kernel, None, None
-    check_samples(request.samples, picture.pixels.nbytes)
     if kernel is None:
         found = find_blur(picture)
         kernel = blur = found.likeliest
@@ -157,14 +154,14 @@ def deblur_picture(
         notes = [info("blur_found", kernel=str(blur), kind=blur.kind, size=blur.size, angle=blur.angle)]
     else:
         values, notes = kernel_array(kernel), kernel_notes(picture, kernel)
-    notify(callback, 0.0)
+    report()
     if request.noise_std is not None:
         noise_std = own = request.noise_std
     else:
         noise = estimate_noise(picture, models)
         own, noise_std = noise.std, deblurring_noise(picture, noise.std)
         notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS, kind=noise.words))
-    drawn = remove_blur(picture, values, noise_std, models.denoiser(), request, callback, deviations)
+    drawn = remove_blur(picture, values, noise_std, models.denoiser(), request, deviations)
     if blur is not None:
         check_detail(picture, drawn.image, values, own)
     name = str(kernel) if isinstance(kernel, PointSpread) else "file"
@@ -187,7 +184,6 @@ def remove_blur(
     noise_std: float,
     prior: ScorePrior,
     request: SolveRequest,
-    callback: Callback | None = None,
     deviations: np.ndarray | None = None,
 ) -> Outcome[Picture]:
     """Remove the blur of a kernel from a photograph.
@@ -221,7 +217,7 @@ def remove_blur(
         missing=blurred_detail(kernel, noise_std),
         stored=noise_std >= _LEAST_CLIPPED_NOISE,
     )
-    return solve_problem(problem, prior, request, callback)
+    return solve_problem(problem, prior, request)
 
 
 def _observation_weights(

@@ -14,7 +14,7 @@ from scoreinv.analysis.leftovers import find_leftover
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import Models
-from scoreinv.tasks.callbacks import Callback, split
+from scoreinv.system.progress import parts
 from scoreinv.tasks.notes import Note, warning
 from scoreinv.tasks.outcome import InpaintOutcome
 from scoreinv.tasks.requests import InpaintRequest, Inputs
@@ -45,30 +45,32 @@ def mask_notes(hole: np.ndarray, picture: Picture | None = None) -> list[Note]:
     return notes
 
 
-def inpaint_picture(
-    inputs: Inputs, request: InpaintRequest, models: Models, callback: Callback | None = None
-) -> InpaintOutcome[Picture]:
+def inpaint_picture(inputs: Inputs, request: InpaintRequest, models: Models) -> InpaintOutcome[Picture]:
     """Fill the holes of a photograph, or the damage that is detected if it has no mask.
 
     A fill is grey if all known pixels are, whatever the file's mode.
 
     Raises InputError if `avoid` leaves too little to copy from, or if all of the photograph is damage.
     """
-    searching, filling = split(callback, [int(inputs.hole is None), 3])
+    searching, filling = parts([int(inputs.hole is None), 3])
     damage = None
     if inputs.hole is not None:
         notes = mask_notes(inputs.hole, inputs.picture)
     else:
         from scoreinv.tasks.damage import detect  # needs torch
 
-        damage, notes = detect(inputs.picture, request, models, searching)
+        with searching:
+            damage, notes = detect(inputs.picture, request, models)
         inputs = replace(inputs, hole=damage)
     if request.classical is not None:
         from scoreinv.tasks.classical import fill_classically
 
-        outcome = fill_classically(inputs, request, notes, filling)
+        with filling:
+            outcome = fill_classically(inputs, request, notes)
     else:
         from scoreinv.tasks.inpaint import PreparedFill  # needs torch
 
-        outcome = PreparedFill(inputs, request, models, notes).draw(request, filling)
+        prepared = PreparedFill(inputs, request, models, notes)
+        with filling:
+            outcome = prepared.draw(request)
     return replace(outcome, damage=damage)

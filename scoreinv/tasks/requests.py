@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.memory import shortage
 from scoreinv.system.options import (
     FOUND_GROW,
     GRAY_LEVELS,
@@ -200,6 +201,27 @@ class Request:
 
     def check_given(self, given: Collection[Given]) -> None:
         """Raise SettingError if these inputs do not fit the request."""
+
+    def check(self, inputs: Inputs) -> None:
+        """Raise InputError if these inputs do not fit the request, or the memory does not suffice for the results."""
+        from scoreinv.imaging.picture import check_megapixels
+
+        picture, factor = inputs.picture, self.enlargement
+        self.check_given(inputs.given)
+        if inputs.hints is not None:
+            inputs.hints.check_size(picture.size, "the hints")
+        if factor == 1:
+            self.result_of(picture)
+        else:  # without making it: an enlarged alpha channel takes long
+            check_megapixels(factor * picture.width, factor * picture.height, f"the picture, enlarged {factor} times")
+        planes = 3 if picture.is_gray_mode and "colorize" in self.roles(inputs.given) else 1
+        lacking = shortage(self.samples * planes * factor**2 * picture.pixels.nbytes)
+        if lacking and self.samples > 1:
+            raise SettingError(
+                "samples", f"{self.samples}: drawing {self.samples} pictures of this size {lacking}: ask for fewer"
+            )
+        if lacking:
+            raise InputError(f"a result of this size {lacking}: reduce the picture")
 
     def check_libraries(self) -> None:
         """Raise ScoreinvError if an optional library that the request needs is absent."""
@@ -814,6 +836,11 @@ SURE_SENSITIVITY = 0.05
 in the others; 0.2 changes three, and the default four, two of them by more than 0.5 %."""
 
 
+OLD_GRAIN = 0.3
+"""Share of the noise of old photographs to keep; without any, skin turns to wax. Two blind readers of ten pictures
+placed 0.3 before or beside 0 in 18 of 20 judgements, and before the original in all."""
+
+
 @dataclass(frozen=True)
 class RestoreRequest(Request):
     """The steps of a restoration of an old photograph, and their settings.
@@ -850,7 +877,7 @@ class RestoreRequest(Request):
     ] = None
     denoise: Annotated[bool, Setting("Remove noise.", label="Remove noise")] = True
     noise_std: Annotated[float | None, replace(NOISE, needs="denoise")] = None
-    keep_grain: Annotated[float, replace(KEEP_GRAIN, needs="denoise")] = 0.0
+    keep_grain: Annotated[float, replace(KEEP_GRAIN, needs="denoise")] = OLD_GRAIN
     colorize: Annotated[bool, Setting("Add colour to grey and tinted photos.", label="Add colour if it is grey")] = True
     recolor: Annotated[bool, Setting("Replace the colours of photos in colour.", advanced=True, needs="colorize")] = (
         False

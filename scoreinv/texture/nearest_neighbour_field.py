@@ -89,27 +89,30 @@ class NearestNeighbourField:
         self._row = self._width + 2 * _RADIUS
         self._observed = observed
         self._precision = GREY_LEVEL**2 / (2 * of_channels(TOLERANCE, len(picture)) ** 2)
-        # Pixels of the padded picture are numbered row by row, in 32 bits for fast indexing.
+        # Of all pixels of the padded picture, numbered row by row: their values, whether they are in the picture, and
+        # whether the patch around them may be copied.
         self._known = F.pad(torch.where(observed > 0, picture, 0.0), borders).flatten(1)
         self._levels = grey_levels(self._known)
         self._inside = F.pad(torch.ones_like(observed), borders).flatten()
         copied = observed if sources is None else sources
         whole = F.max_pool2d(1 - F.pad(copied, borders), 2 * _RADIUS + 1, 1) == 0
         self._usable = F.pad(whole, borders).flatten()
-        hole = F.pad(observed == 0, borders)[0]
-        self._at = hole.nonzero().T.int()
+        # Of the pixels of the hole: their places, (2, n), and numbers, in 32 bits for fast indexing.
+        self._at = F.pad(observed == 0, borders)[0].nonzero().T.int()
         self._pixels = self._at[0] * self._row + self._at[1]
+        # The field: the source of each pixel, or -1 outside the hole; and the picture that it fills.
         self._source = torch.full_like(self._usable, -1, dtype=torch.int32)
-        sources_at_start = self._allowed(*(self._at + start[:, self._at[0] - _RADIUS, self._at[1] - _RADIUS].int()))
-        if (sources_at_start < 0).any():
-            raise InputError("a displacement leads to pixels that must not be copied")
         self._filled = self._levels.clone()
-        self._set_sources(self._pixels, sources_at_start)
+        first = self._allowed(*(self._at + start[:, self._at[0] - _RADIUS, self._at[1] - _RADIUS].int()))
+        if (first < 0).any():
+            raise InputError("a displacement leads to pixels that must not be copied")
+        self._set_sources(self._pixels, first)
+        # The steps from a pixel to the others of its patch, and whether these are among its eight neighbours.
         along = torch.arange(-_RADIUS, _RADIUS + 1, device=observed.device, dtype=torch.int32)
         down, across = torch.meshgrid(along, along, indexing="ij")
-        other = (down != 0) | (across != 0)
-        self._offsets = (down * self._row + across)[other]
-        self._touching = torch.maximum(down.abs(), across.abs())[other] == 1  # the eight neighbours
+        others = (down != 0) | (across != 0)
+        self._offsets = (down * self._row + across)[others]
+        self._touching = torch.maximum(down.abs(), across.abs())[others] == 1
 
     @property
     def displacements(self) -> Tensor:

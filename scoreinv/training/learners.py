@@ -359,14 +359,14 @@ class ConditionalLearner(NoiseLearner[ConditionalPrior, ObservedBatch]):
         fine = luma = None
         if model.preconditioning.luma_scale > 1:
             withheld = torch.tensor([stream.random() < _FINE_WITHHELD for stream in streams])
-            fine = _reduced(batch.images, scale // model.preconditioning.luma_scale)
+            fine = F.avg_pool2d(batch.images, scale // model.preconditioning.luma_scale)
             fine = torch.where(withheld[:, None, None, None], torch.nan, fine)
         if model.encoder_scale:
             weights = torch.from_numpy(luma_weights(model.preconditioning.gray_weights)).float()
-            reduced = _reduced(batch.images, scale // model.encoder_scale)
+            reduced = F.avg_pool2d(batch.images, scale // model.encoder_scale)
             low, high = model.data_range
             luma = (torch.einsum("c,bchw->bhw", weights, reduced)[:, None] - low) / (high - low)
-        return ObservedBatch(_reduced(batch.images, scale), batch.times, batch.noise, observed, refined, fine, luma)
+        return ObservedBatch(F.avg_pool2d(batch.images, scale), batch.times, batch.noise, observed, refined, fine, luma)
 
     def _put_on_films(self, picture: Tensor, shows_luma: bool, model: Any, colours: Generator, film: Generator) -> None:
         """Replace a picture (3, H, W) by its rendering on a colour film, another film or an old print."""
@@ -580,11 +580,6 @@ def draw_observed(config: ObservationConfig, side: int, generator: Generator) ->
     return observed, kind == "refined"
 
 
-def _reduced(pictures: Tensor, factor: int) -> Tensor:
-    """Return the means of blocks of factor x factor pixels."""
-    return F.avg_pool2d(pictures, factor) if factor > 1 else pictures
-
-
 def luma_features(model: ColourPrior, observed: Tensor, luma: Tensor) -> tuple[Tensor, ...]:
     """Return `ColourPrior.gray_features` of the pictures with all luma observed, and zeros for the others.
 
@@ -596,7 +591,7 @@ def luma_features(model: ColourPrior, observed: Tensor, luma: Tensor) -> tuple[T
         luma: the encoder's input for each picture, (B, 1, kH, kW).
     """
     complete = observed[:, 0].flatten(1).all(1)  # (B,)
-    if not complete.any():
-        return tuple(luma.new_zeros(len(luma), *shape) for shape in model.feature_shapes(*luma.shape[-2:]))
-    maps = model.gray_features(luma[complete])
-    return tuple(value.new_zeros(len(luma), *value.shape[1:]).index_put((complete,), value) for value in maps)
+    shown = complete if complete.any() else torch.arange(len(luma), device=luma.device) == 0  # one, for the shapes
+    maps = model.gray_features(luma[shown])
+    places, chosen = (complete,), complete[shown]
+    return tuple(value.new_zeros(len(luma), *value.shape[1:]).index_put(places, value[chosen]) for value in maps)

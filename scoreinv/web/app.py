@@ -19,7 +19,6 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import h11
-import numpy as np
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
@@ -46,8 +45,8 @@ from scoreinv.web.forms import forms
 from scoreinv.web.frame import add_frame
 from scoreinv.web.jobs import BusyError, Job, JobQueue
 from scoreinv.web.many import add_many
-from scoreinv.web.objects import Objects, boxed_bits
-from scoreinv.web.photo import GoneError, Photo
+from scoreinv.web.objects import Objects
+from scoreinv.web.photo import GoneError, Photo, boxed_bits, layer_of
 from scoreinv.web.sessions import ConflictError
 from scoreinv.web.work import add_work, hole_of
 
@@ -208,29 +207,34 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         return Response(content, media_type="application/octet-stream", headers=named)
 
     @app.post("/api/photos/{key}/mask")
-    async def read_mask(key: str, content: Content) -> Response:
-        """Return the holes of a mask file as packed bits, row by row, the first bit of a byte highest."""
+    async def read_mask(key: str, content: Content) -> dict[str, Any]:
+        """Return the holes of a mask file."""
         photo = await album.find(key)
         mask = await read("the mask", content, photo.picture.size)
-        return _bits(await run_in_threadpool(hole_of, photo, mask))
+        return boxed_bits(await run_in_threadpool(hole_of, photo, mask))
 
     @app.get("/api/photos/{key}/bits")
-    def bits(key: str) -> Response:
-        """Return the packed bits of detected damage, or of a layer."""
+    def bits(key: str) -> dict[str, Any]:
+        """Return detected damage, or a layer."""
         mask = album.get(key)
-        return _bits(hole_of(mask, mask))
+        return boxed_bits(hole_of(mask, mask))
 
     @app.post("/api/photos/{key}/layers", status_code=201)
     async def hold_layer(key: str, content: Content, of: str = "mask", beside: str | None = None) -> dict[str, str]:
         """Store a mask, strokes of colour or a reference photograph for a task.
 
         Args:
+            content: JSON, see `layer_of`, or a picture file.
             of: role of the layer in the task: mask, avoid, strokes or like.
             beside: key of an earlier layer for the same task, which must not be dropped from memory.
         """
         photo = await album.find(key)
-        size = None if of == "like" else photo.picture.size
-        layer = await read("the layer", content, size, photo.session)
+        size = photo.picture.size
+        if content.startswith(b"{"):
+            made = await run_in_threadpool(layer_of, content, size)
+            layer = Photo(made, f"{photo.stem}_{of}", "PNG", session=photo.session)
+        else:
+            layer = await read("the layer", content, None if of == "like" else size, photo.session)
         if of == "like":
             layer = await run_in_threadpool(_reference, layer)
         earlier = [await album.find(beside)] if beside else []
@@ -269,10 +273,6 @@ def _add_sessions(app: FastAPI, album: Album) -> None:
     def forget(key: str) -> None:
         """Delete a session, with its photograph and results."""
         album.forget(key)
-
-
-def _bits(hole: np.ndarray) -> Response:
-    return Response(np.packbits(hole).tobytes(), media_type="application/octet-stream")
 
 
 def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:

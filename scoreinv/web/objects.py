@@ -6,7 +6,6 @@ One thread does both, since a photograph's encoding is not safe for several thre
 from __future__ import annotations
 
 import asyncio
-import base64
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,10 +14,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
-from scoreinv.imaging.regions import extent
 from scoreinv.system.errors import InputError
+from scoreinv.system.progress import reported_to
 from scoreinv.web.photo import Photo
 
 if TYPE_CHECKING:
@@ -80,8 +77,8 @@ class Objects:
         def run() -> Selected:
             # Photographs that were opened meanwhile may have cancelled it.
             encoded = (self.encoder or _encode)(photo.picture) if selection.cancelled() else selection.result()
-            chosen = encoded.next_size(prompt, size, goes_on) if another else size
-            return encoded.select(prompt, chosen, goes_on)
+            with reported_to(goes_on):
+                return encoded.select(prompt, encoded.next_size(prompt, size) if another else size)
 
         return await asyncio.wrap_future(self._thread.submit(run))
 
@@ -102,15 +99,3 @@ def _network() -> SegmentAnything:
     from scoreinv.models.segment_anything import SegmentAnything
 
     return SegmentAnything()
-
-
-def boxed_bits(mask: np.ndarray | None) -> dict[str, Any]:
-    """Return a mask, HxW bool, as JSON: its bounding box, and the bits in it, row by row, in base64."""
-    if mask is None or not mask.any():
-        return {"box": None, "bits": ""}
-    rows, columns = extent(mask)
-    bits = np.packbits(mask[rows, columns])
-    return {
-        "box": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
-        "bits": base64.b64encode(bits.tobytes()).decode(),
-    }

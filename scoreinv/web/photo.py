@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,7 +17,8 @@ from PIL import Image
 from scoreinv.files.read import decode
 from scoreinv.files.write import check_format, picture_bytes
 from scoreinv.imaging.metadata import profile_fits
-from scoreinv.imaging.picture import Picture, eight_bits
+from scoreinv.imaging.picture import Picture, eight_bits, picture_of_hole
+from scoreinv.imaging.regions import extent
 from scoreinv.inputs.masks import check_mask_size
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.limits import limits
@@ -29,6 +32,55 @@ _VIEW_SIDE = 16_384
 longer sides."""
 _SUFFIXES = {"PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "JPEG": ".jpg", "HEIC": ".heic", "AVIF": ".avif"}
 _LONGEST_NAME = 120
+
+
+def boxed_bits(mask: np.ndarray | None) -> dict[str, Any]:
+    """Return a mask, HxW bool, as JSON: its bounding box, and the bits in it, row by row, in base64.
+
+    Masks travel to the page and back in this form; `box` is [left, top, width, height], or None for an empty mask.
+    """
+    if mask is None or not mask.any():
+        return {"box": None, "bits": ""}
+    rows, columns = extent(mask)
+    bits = np.packbits(mask[rows, columns])
+    return {
+        "box": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
+        "bits": base64.b64encode(bits.tobytes()).decode(),
+    }
+
+
+def unboxed(sent: Any, size: tuple[int, int]) -> np.ndarray:
+    """Return the mask (height, width) of the JSON of `boxed_bits`; raise InputError if it is none of this size."""
+    mask = np.zeros(size, dtype=bool)
+    try:
+        left, top, width, height = sent["box"]
+        part = mask[top : top + height, left : left + width]
+        if min(left, top) < 0 or part.shape != (height, width):
+            raise ValueError("the box is not within the photograph")
+        bits = np.frombuffer(base64.b64decode(sent["bits"]), np.uint8)
+        part[...] = np.unpackbits(bits)[: part.size].reshape(part.shape)
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError("the mask is none of this photograph") from error
+    return mask
+
+
+def layer_of(content: bytes, size: tuple[int, int]) -> Picture:
+    """Return a mask that the page sends as a picture; or strokes, sent as a mask for each colour (`#rrggbb`).
+
+    Raises InputError if they do not fit a photograph of this (height, width).
+    """
+    try:
+        sent = json.loads(content)
+        if "box" in sent:
+            return picture_of_hole(unboxed(sent, size))
+        pixels = np.zeros((*size, 4), np.uint8)
+        for colour, mask in sent.items():
+            pixels[unboxed(mask, size)] = [*bytes.fromhex(colour.removeprefix("#")), 255]
+    except InputError:
+        raise
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError("the mask or strokes are not valid") from error
+    return Picture(pixels)
 
 
 class GoneError(InputError):

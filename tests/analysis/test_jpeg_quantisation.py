@@ -82,17 +82,6 @@ def test_the_grid_of_a_large_picture_is_found_in_its_middle() -> None:
     assert (found.cell, found.origin) == ((2, 2), (13, 11))
 
 
-def test_steps_of_a_picture_with_mostly_clipped_blocks() -> None:
-    pixels = reduced("lake").copy()
-    pixels[:, :150] = np.clip(4.0 * pixels[:, :150] - 300, 0, 255)
-    pixels, (table, _) = decoded(pixels, 75)
-    clipped = np.any((pixels == 0) | (pixels == 255), axis=-1)
-    assert clipped.reshape(29, 8, 29, 8).any((1, 3)).mean() > 0.6
-    found = coding_of(Picture(pixels))
-    assert found is not None
-    assert np.mean(abs(found.luma - table) <= 1) > 0.8
-
-
 @pytest.mark.parametrize("kind", ["float", "16 bits", "grey", "turned"])
 def test_any_form_of_the_same_pixels(kind: str) -> None:
     pixels, (table, _) = decoded(reduced("facade"), 85)

@@ -99,14 +99,6 @@ def test_a_print_is_brown_to_yellow_in_all_its_tones() -> None:
     assert not is_print(eight_bit(split))
 
 
-@pytest.mark.parametrize(("across", "kind"), [(0.02, "tinted"), (0.08, "coloured")])
-def test_the_tones_of_a_print_have_one_hue(across: float, kind: str) -> None:
-    """From shadows to lights it changes by little."""
-    gray = tones()[..., None]
-    turning = across * (gray - 0.5) * np.array([1.0, -0.65, 0.724])  # of no luma
-    assert kind_by_colours(eight_bit(0.1 + 0.8 * gray + 0.06 * BROWN + turning)) == kind
-
-
 def test_a_pale_print_may_have_grain_and_a_print_a_stained_corner() -> None:
     gray = tones()[..., None]
     grain = 0.005 * np.random.default_rng(2).standard_normal(gray.shape)
@@ -128,19 +120,6 @@ def test_red_rock_is_no_print() -> None:
     stain = np.linspace(-1, 1, 90)[None] ** 2
     stained = gray[..., None] + (0.07 + 0.02 * stain)[..., None] * BROWN * np.ones((60, 1, 1))
     assert is_print(eight_bit(stained))
-
-
-def test_a_large_print_is_seen_small_and_without_its_damage() -> None:
-    print_ = eight_bit(sepia(tones(40, 2048)))
-    hole = np.zeros(print_.size, bool)
-    hole[:, 700:900] = True
-    torn = print_.pixels.copy()
-    torn[hole] = (20, 60, 250)
-    small, away = analysis_picture(Picture(torn), hole), np.abs(np.arange(512) - 200) > 27
-    assert small.size == (10, 512)
-    np.testing.assert_allclose(small.pixels[:, away], analysis_picture(print_).pixels[:, away], atol=1e-6)
-    assert (small.pixels[..., 0] > small.pixels[..., 2]).all()
-    assert (kind_by_colours(Picture(torn)), kind_by_colours(Picture(torn), hole)) == ("coloured", "tinted")
 
 
 def test_the_noise_of_a_large_grey_scan_is_no_colour() -> None:

@@ -1,7 +1,7 @@
 """The fixtures of `command`."""
 
-from command import loaded as loaded
-from command import mask as mask
-from command import model as model
-from command import photo as photo
-from command import scoreinv as scoreinv
+from support.command import loaded as loaded
+from support.command import mask as mask
+from support.command import model as model
+from support.command import photo as photo
+from support.command import scoreinv as scoreinv

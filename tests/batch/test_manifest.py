@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from scoreinv.batch.manifest import MANIFEST, Manifest, Table
-from scoreinv.batch.plan import BY_ANOTHER, EXISTS
 from scoreinv.system.errors import InputError
 
 COLUMNS = ("input", "said", "more")
@@ -46,7 +45,7 @@ def test_a_table_of_other_columns_is_refused_and_kept(tmp_path, text):
     assert path.read_text() == text
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_manifests_that_are_no_files_are_refused(tmp_path):
     (tmp_path / "t.csv").mkdir()
     with pytest.raises(InputError, match="is not a file"):
         Table(tmp_path / "t.csv", COLUMNS)
@@ -84,18 +83,6 @@ def test_a_row_that_was_cut_is_removed_before_the_next(tmp_path):
             assert rows(path) == expected([*before, RECORDS[3]]), length
 
 
-def test_a_row_that_was_cut_is_removed_from_the_end_of_a_long_table(tmp_path):
-    path, many = (
-        tmp_path / "t.csv",
-        [{"input": f"{number}.png", "said": 20_000 * "x", "more": ""} for number in range(9)],
-    )
-    for record in many:
-        Table(path, COLUMNS).add(record)
-    path.write_bytes(path.read_bytes() + b'"cut, ')
-    Table(path, COLUMNS).add(RECORDS[0])
-    assert rows(path) == expected([*many, RECORDS[0]])
-
-
 def test_a_table_is_written_on_a_file_system_without_locks(tmp_path, monkeypatch):
     def unable(*_):
         raise OSError(errno.ENOLCK, "no locks here")
@@ -116,22 +103,6 @@ def test_a_table_that_cannot_be_opened_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", closed)
     with pytest.raises(InputError):
         Table(path, COLUMNS)
-
-
-def test_results_of_a_killed_run_are_recorded_once(tmp_path):
-    """But not results that another process is about to record."""
-    path, noted = tmp_path / MANIFEST, "sc\udce9ne\r\n"
-    for _ in range(2):
-        if not path.exists():
-            for row in ({"input": noted, "output": f"{noted}.png"}, {"input": "failed before", "error": "no memory"}):
-                Manifest(path).add(row)
-        manifest = Manifest(path)
-        for name in (noted, "killed", "failed before", "by another"):
-            done = {"input": name, "output": f"{name}.png", "outputs": [f"{name}.png"]}
-            manifest.add(done | {"skipped": BY_ANOTHER if name == "by another" else EXISTS})
-    found = [(row[0], row[1]) for row in rows(path)[1:]]
-    expected = [noted, "failed before", "killed", "failed before"]
-    assert found == [(name, "" if number == 1 else f"{name}.png") for number, name in enumerate(expected)]
 
 
 def test_a_manifest_of_an_earlier_version_keeps_its_columns(tmp_path):

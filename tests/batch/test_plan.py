@@ -1,6 +1,5 @@
 """Which photos of folders are done, and the places of their results."""
 
-import csv
 import sys
 from contextlib import suppress
 from dataclasses import fields
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from shell import photo_array
+from support.shell import photo_array
 
 from scoreinv.batch.plan import AuxiliaryFiles, OutputOptions, Planner, expand, match_patterns
 from scoreinv.system.errors import InputError
@@ -27,32 +26,6 @@ def scans(photo: Path, mask: Path, tmp_path: Path) -> Path:
 
 def written(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
-
-
-def test_results_keep_their_places(scoreinv, scans, tmp_path):
-    outcome = scoreinv("denoise", "scans", "--recursive", "--noise", 10)
-    assert outcome.code == 0, outcome.err
-    results = tmp_path / "scans_denoised"
-    assert written(results) == ["a_denoised.png", "one/a_denoised.png", "two/deep/a_denoised.png"]
-    with (results / "manifest.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == 3
-    again = scoreinv("denoise", "scans", "--recursive", "--noise", 10)
-    assert "3 skipped because they exist" in again.err
-
-
-def test_without_it_folders_within_are_left(scoreinv, scans, tmp_path):
-    for name in (".hidden", "notes"):
-        (tmp_path / "scans" / name).mkdir()
-    Image.fromarray(photo_array()).save(tmp_path / "scans" / ".hidden" / "a.png")
-    outcome = scoreinv("denoise", "scans", "--noise", 10)
-    assert outcome.code == 0
-    assert written(tmp_path / "scans_denoised") == ["a_denoised.png"]
-    said = "scoreinv: warning: scans: subfolders are left out (2): --recursive includes them\n"
-    assert outcome.err.count(said) == 1
-    within = ("denoise", "scans", "--noise", 10, "-o", "scans/results")
-    scoreinv(*within)  # whose folder is none of the photos
-    assert scoreinv(*within).err.count(said) == 1
-    assert "subfolders" not in scoreinv("denoise", "scans", "--recursive", "--noise", 10, "--overwrite").err
 
 
 @pytest.mark.parametrize(
@@ -133,15 +106,6 @@ def test_masks_are_matched_by_place(scoreinv, scans, tmp_path):
     assert written(tmp_path / "filled") == ["a_inpainted.png", "two/deep/a_inpainted.png"]
 
 
-def test_hidden_pictures_are_not_counted(tmp_path):
-    for name in ("1.png", "in/2.pnm", ".thumbnails/3.png", "in/.4.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.fromarray(photo_array()).save(tmp_path / name, "PNG")
-    (tmp_path / "5.png").mkdir()
-    for recursive, names in ((True, ["1.png", "2.pnm"]), (False, ["1.png"])):
-        assert [Path(path).name for path in expand(str(tmp_path), recursive=recursive)] == names
-
-
 @pytest.mark.parametrize(
     ("names", "options", "results"),
     [
@@ -173,20 +137,6 @@ def test_tiffs_of_a_folder_give_tiffs_and_masks_are_png(scoreinv, tmp_path):
         assert f"scans_damage/{name}" in found.out
     named = scoreinv("denoise", "scans/a.TIFF", "--noise", 10, "--dry-run", "--format", "jpg")
     assert "a_denoised.jpg" in named.out
-
-
-@pytest.mark.parametrize("name", ["mask", "avoid", "hints", "references"])
-def test_no_input_of_a_batch_is_replaced(scans, mask, tmp_path, monkeypatch, name):
-    monkeypatch.chdir(tmp_path)
-    result = "out/a_made.png"
-    (tmp_path / "out").mkdir()
-    (tmp_path / result).write_bytes(mask.read_bytes())
-    given = AuxiliaryFiles(**{name: (result,) if name == "references" else result})
-    given.check()
-    options = OutputOptions(output="out", overwrite=True)
-    with pytest.raises(InputError, match=f"-o {result}: is "):
-        Planner(["scans"], "_made", 1, options, given, {}).plan()
-    assert Planner(["scans"], "_other", 1, options, given, {}).plan().jobs[0].output == "out/a_other.png"
 
 
 @pytest.mark.parametrize(("name", "warned"), [("out.jpg", True), ("out.png", False)])

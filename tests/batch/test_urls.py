@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import hole_array, photo_array
+from support.shell import hole_array, photo_array
 
 from scoreinv.batch.plan import expand
 from scoreinv.files.read import stated_pixels
@@ -96,18 +96,6 @@ def test_failed_photos_are_rows_of_the_manifest_and_are_processed_by_the_next_ru
     assert len(rows(store)) == 4
 
 
-def test_existing_results_are_replaced_with_overwrite_only(run, store):
-    """Photos whose results would have one name keep their whole names, in every shard."""
-    write(f"{store}/clean/a_denoised.png", b"of another")
-    write(f"{store}/scans/b.png", stored(f"{store}/scans")["a.png"])
-    for part in ("1/2", "2/2"):
-        assert run("--shard", part).code == 0
-    assert results(store).keys() == RESULTS - {"b_denoised.png"} | {"b.jpg_denoised.png", "b.png_denoised.png"}
-    assert results(store)["a_denoised.png"] == b"of another"
-    assert run("--overwrite").code == 0
-    assert results(store)["a_denoised.png"] != b"of another"
-
-
 def test_masks_are_matched_by_name(scoreinv, store):
     mask = hole_array(16, 24).astype(np.uint8) * 255
     for name in ("a.png", f"{DEEP}/c_damage.png"):
@@ -120,16 +108,6 @@ def test_masks_are_matched_by_name(scoreinv, store):
     assert (filled[mask == 0] == photo_array(16, 24)[mask == 0]).all()
     (left,) = (line for line in map(json.loads, ended.out.splitlines()) if "skipped" in line)
     assert left["input"] == f"{store}/scans/b.jpg"
-
-
-def test_a_dry_run_copies_nothing(run, store):
-    write(f"{store}/scans/b.jpg", b"no picture, which nobody reads")
-    write(f"{store}/clean/a_denoised.png", b"of another")
-    ended = run("--dry-run")
-    assert (ended.code, ended.err) == (0, "")
-    assert f"{store}/scans/a.png: would be skipped: exists" in ended.out
-    assert f"{store}/scans/b.jpg: would be written to {store}/clean/b_denoised.png" in ended.out
-    assert stored(f"{store}/clean").keys() == {"a_denoised.png"}
 
 
 @pytest.fixture
@@ -149,14 +127,6 @@ def interrupted(run, store, monkeypatch):
             return run()
 
     return ended
-
-
-def test_an_interrupted_run_keeps_its_results_and_manifest(run, store, interrupted):
-    ended = interrupted()
-    assert (ended.code, "1 done and kept, 2 left" in ended.err) == (130, True)
-    assert results(store).keys() == {"a_denoised.png"}
-    assert [row["input"] for row in rows(store)] == [f"{store}/scans/a.png"]
-    assert "2 done, 1 skipped" in run().err
 
 
 def test_a_failed_photo_is_not_left_when_a_run_is_interrupted(store, interrupted):

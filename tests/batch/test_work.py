@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from shell import hole_array, photo_array
+from support.shell import hole_array, photo_array
 
 from scoreinv.batch.plan import AuxiliaryFiles, Job, OutputOptions
 from scoreinv.batch.work import Work, prepare, process
@@ -19,7 +19,7 @@ from scoreinv.tasks.requests import DamageRequest
 from scoreinv.tasks.table import Task
 
 
-def same(inputs: Any, request: Any, models: Any, callback: Any) -> DenoiseOutcome:
+def same(inputs: Any, request: Any, models: Any) -> DenoiseOutcome:
     """A task that changes nothing."""
     return DenoiseOutcome(inputs.picture, [inputs.picture], None, 1, "exact", 0.0)
 

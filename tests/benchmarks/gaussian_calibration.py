@@ -26,8 +26,8 @@ from scoreinv.samplers import DPMpp2M, Sampler
 from scoreinv.sdes import VE
 from scoreinv.system.errors import ScoreinvError
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
-from mixture import BatchStream, Mixture
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.mixture import BatchStream, Mixture
 
 SIDE, MEAN, STD = 10, 0.5, 0.25
 SAMPLES, LEFT_OUT = 39, 2

@@ -48,7 +48,7 @@ def test_no_arguments_show_the_help(scoreinv):
     assert "error" not in outcome.err
 
 
-def test_what_follows_two_dashes_is_no_option(scoreinv):
+def test_words_after_two_dashes_are_no_options(scoreinv):
     outcome = scoreinv("damage", "--", "--help")
     assert (outcome.code, "--help: no such file" in outcome.err) == (2, True)
 
@@ -176,21 +176,6 @@ def test_completion_of_the_shell(shell, tmp_path):
         "fish": {"_TYPER_COMPLETE_ARGS": "scoreinv inpaint --overw", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
     }
     assert "--overwrite" in asked(_SCOREINV_COMPLETE=f"complete_{shell}", **typed[shell])
-
-
-def test_a_home_that_is_closed_holds_no_defaults(scoreinv, photo, mask, tmp_path, monkeypatch):
-    """As that of a service, which may belong to root."""
-    home = tmp_path / "home"
-    monkeypatch.setattr("typer.get_app_dir", lambda name: str(home / name))
-    read_text = Path.read_text
-
-    def closed(path: Path, **options: str) -> str:
-        if home in path.parents:
-            raise PermissionError(13, "Permission denied", str(path))
-        return read_text(path, **options)
-
-    monkeypatch.setattr(Path, "read_text", closed)
-    assert scoreinv("inpaint", photo, "--mask", mask, "-o", "r.png").code == 0
 
 
 def typed(option: Any, value: Any) -> list[str]:

@@ -1,6 +1,5 @@
 """Records of results on the command line: masks of changes, `compare` and `rerun`."""
 
-import csv
 import getpass
 import json
 import platform
@@ -11,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from shell import hole_array, photo_array
+from support.shell import hole_array, photo_array
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.records import history_of, pixel_hash, with_record
+from scoreinv.imaging.records import history_of, pixel_hash
 from scoreinv.models.catalogue import locate, sha256
 
 FAST = ("--precision", "float32", "--device", "cpu")
@@ -275,44 +274,6 @@ def test_runs_on_a_result_append_to_its_history_and_the_last_is_repeated(scorein
     again = scoreinv("rerun", "b.webp", "--mask", mask, "--json")  # the last run
     row = json.loads(again.out)
     assert (again.code, Path(row["input"]).name) == (0, "a.png")
-
-
-def test_each_sample_is_compared_with_its_own_record(scoreinv, conditional, photo, mask):
-    words = ("--samples", "2", "--model", conditional, *FAST)
-    assert scoreinv("inpaint", photo, "--mask", mask, *words, "--changes", "c.png", "-o", "out.png").code == 0
-    for sample in ("out.1.png", "out.2.png"):
-        row = json.loads(scoreinv("compare", photo, sample, "--changes", "c.png", "--json").out)
-        assert (row["recorded"], row["as_recorded"]) == (True, True)
-
-
-def test_the_last_of_several_runs_on_the_same_pixels_is_compared(scoreinv, photo, mask):
-    assert scoreinv("inpaint", photo, "--method", "biharmonic", "--mask", mask, "-o", "a.png").code == 0
-    assert (
-        scoreinv("inpaint", "a.png", "--method", "biharmonic", "--mask", mask, "--grow", "2", "-o", "b.png").code == 0
-    )
-    once, again = records(Path("b.png"))
-    same = replace(once, original=again.original, result=again.original)  # a run that changed nothing
-    result = Picture(read_picture("b.png").pixels, Metadata(xmp=same.xmp(None)))
-    write_picture("c.png", with_record(result, again))
-    assert [record.original for record in records(Path("c.png"))] == 2 * [again.original]
-    row = json.loads(scoreinv("compare", "a.png", "c.png", "--json").out)
-    assert (row["recorded"], row["as_recorded"]) == (True, True)
-
-
-def test_the_manifest_names_record_and_mask(scoreinv, mask, tmp_path):
-    (tmp_path / "scans").mkdir()
-    for name in ("a", "b"):
-        write_picture(tmp_path / "scans" / f"{name}.png", Picture(photo_array()))
-    words = ("inpaint", "scans", "--mask", mask, "--samples", "2", "--changes", "masks")
-    assert scoreinv(*words, *FAST).code == 0
-    with (tmp_path / "scans_inpainted" / "manifest.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["changes"] for row in rows] == ["masks/a_inpainted.png", "masks/b_inpainted.png"]
-    for row in rows:
-        (of_mask,) = records(Path(row["changes"]))
-        found = [records(Path(output))[0] for output in json.loads(row["outputs"])]
-        assert {record.id for record in (of_mask, *found)} == {row["record"]}
-        assert [record.sample for record in found] == [None, 1]
 
 
 @pytest.mark.opencv

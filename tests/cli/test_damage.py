@@ -67,16 +67,6 @@ def test_the_masks_of_a_folder_are_those_of_its_photos(scoreinv, tmp_path):
     assert "2 skipped because they exist" in again.err
 
 
-def test_mask_auto_fills_what_is_found_and_nothing_else(scoreinv, old, tmp_path):
-    outcome = scoreinv("inpaint", "old.png", "--mask", "auto")
-    assert outcome.code == 0
-    assert "old.png: 9.6 % of it is damaged" in outcome.err
-    before, after = read(old), read(tmp_path / "old_inpainted.png")
-    scratch = grown(old)
-    np.testing.assert_array_equal(after[~scratch], before[~scratch])
-    assert (after[scratch] != 255).any()
-
-
 def test_mask_auto_without_a_model_grown_and_as_json(scoreinv, old, tmp_path):
     words = ("inpaint", old, "--mask", "auto", "--grow", 1, "--method", "biharmonic", "--json")
     outcome = scoreinv(*words)
@@ -91,23 +81,13 @@ def test_mask_auto_without_a_model_grown_and_as_json(scoreinv, old, tmp_path):
         (("inpaint", "old.png", "--mask", "auto", "--mask-threshold", "0.2"), "need a mask file"),
         (("inpaint", "old.png", "--mask", "auto", "--sensitivity", "1"), "all of it is detected as damage"),
         (("damage", "old.png", "--sensitivity", "nan"), "--sensitivity"),
-        (("train", "--damage", "--sde", "ve"), "--sde, --config and --damage"),
-        (("train", "--damage", "--resume", "--out", "run"), "--damage: is for a new run"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(scoreinv, old, words, said):
+def test_refusals_of_damage(scoreinv, old, words, said):
     outcome = scoreinv(*words)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
     assert said in outcome.err
-
-
-def test_masks_of_photos_that_share_their_stem(scoreinv, tmp_path):
-    save(tmp_path / "scans" / "a.png")
-    save(tmp_path / "scans" / "a.tif")
-    assert scoreinv("damage", "scans").code == 0
-    outcome = scoreinv("inpaint", "scans", "--mask", "scans_damage", "--method", "biharmonic")
-    assert (outcome.code, "2 done" in outcome.err) == (0, True), outcome.err
 
 
 @pytest.mark.parametrize("words", [("inpaint", "--method", "biharmonic"), ("restore", "--no-denoise", "--no-colorize")])
@@ -118,7 +98,7 @@ def test_of_a_photo_whose_mask_marks_nothing_nothing_is_filled(scoreinv, tmp_pat
     command, *options = words
     outcome = scoreinv(command, "scans", "--mask", "scans_damage", "-o", "out/", *options)
     assert outcome.code == 0, outcome.err
-    assert "scans/new.png: its mask has no damage" in outcome.err
+    assert "scans/new.png: the mask has no damage" in outcome.err
     (result,) = (tmp_path / "out").glob("new_*.png")
     np.testing.assert_array_equal(read(result), read(tmp_path / "scans" / "new.png"))
     for name, value in (("black.png", 0), ("new_damage.png", 1)):  # a mask of one's own, by its name or by a mark

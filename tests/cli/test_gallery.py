@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from shell import photo_array
+from support.shell import photo_array
 
 from scoreinv.cli.gallery import Gallery
 from scoreinv.cli.options import Common

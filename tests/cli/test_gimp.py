@@ -45,7 +45,7 @@ def test_the_newest_gimp_gets_a_plug_in_that_calls_this_scoreinv(install, settin
     assert path.read_text("utf-8").startswith("#!/usr/bin/python3\n" if system else "#!/usr/bin/env python3\n")
 
 
-def test_what_exists_is_replaced_when_it_may_be(install, settings):
+def test_an_existing_plug_in_is_replaced_with_overwrite(install, settings):
     path = settings / "3.2" / "plug-ins" / "scoreinv" / "scoreinv.py"
     path.parent.mkdir(parents=True)
     path.write_text("of the user")
@@ -70,23 +70,3 @@ def test_without_the_web_server(install, monkeypatch):
     monkeypatch.setitem(sys.modules, "fastapi", None)
     told = install(versions=("3.0",))
     assert (told.code, "pip install 'scoreinv[web]'" in told.err) == (2, True)
-
-
-@pytest.mark.parametrize(
-    ("platform", "variables", "folder"),
-    [
-        ("linux", {"XDG_CONFIG_HOME": ""}, "HOME/.config/GIMP/3.0"),
-        ("linux", {"XDG_CONFIG_HOME": "HOME/conf"}, "HOME/conf/GIMP/3.0"),
-        ("linux", {"GIMP3_DIRECTORY": "own"}, "HOME/own"),
-        ("darwin", {}, "HOME/Library/Application Support/GIMP/3.0"),
-        ("win32", {"APPDATA": "HOME/roaming"}, "HOME/roaming/GIMP/3.0"),
-    ],
-)
-def test_the_folder_of_settings(monkeypatch, tmp_path, platform, variables, folder):
-    monkeypatch.delenv("GIMP3_DIRECTORY", raising=False)
-    for name, value in {"HOME": str(tmp_path), **variables}.items():
-        monkeypatch.setenv(name, value.replace("HOME", str(tmp_path)))
-    monkeypatch.setattr("sys.platform", platform)
-    place = Path(folder.replace("HOME", str(tmp_path)))
-    place.mkdir(parents=True)
-    assert gimp._settings() == place

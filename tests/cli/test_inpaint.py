@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from shell import hole_array, image, photo_array, start_process
+from support.shell import hole_array, image, photo_array, start_process
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture
@@ -15,7 +15,7 @@ from scoreinv.imaging.opencv import viridis
 from scoreinv.imaging.picture import Picture
 
 
-def test_what_is_known_is_kept_and_the_method_told(scoreinv, conditional, photo, mask, tmp_path):
+def test_known_pixels_are_kept_and_the_method_reported(scoreinv, conditional, photo, mask, tmp_path):
     for method, options, nfe in (
         ("conditioned", [], 2),
         ("conditioned", ["--estimate", "mean"], 8),
@@ -68,32 +68,6 @@ def test_stdin_and_stdout(photo, mask):
     after = np.asarray(Image.open(io.BytesIO(out)))
     hole = hole_array()
     assert (after[~hole] == photo_array()[~hole]).all()
-
-
-def test_a_mask_painted_on_the_photo_itself_is_told(scoreinv, tmp_path):
-    """As a phone's editor makes it: what is bright counts as a hole, and much of the photo would be drawn anew."""
-    photo = np.random.default_rng(0).integers(40, 200, (60, 80, 3), dtype=np.uint8)
-    Image.fromarray(photo).save(tmp_path / "a.png")
-    photo[20:30, 30:40] = 255, 0, 0
-    Image.fromarray(photo).save(tmp_path / "painted.png")
-    told = scoreinv("inpaint", "a.png", "--mask", "painted.png", "--method", "biharmonic", "--dry-run")
-    filled = scoreinv("inpaint", "a.png", "--mask", "painted.png", "--method", "biharmonic", "-o", "out.png")
-    assert told.code == filled.code == 0
-    assert "painted.png: the mask looks like a photograph" in filled.err
-    mask = np.zeros((60, 80), np.uint8)
-    mask[20:30, 30:40], mask[19, 30:40] = 255, 128  # a soft edge
-    Image.fromarray(mask).save(tmp_path / "mask.png")
-    sound = scoreinv("inpaint", "a.png", "--mask", "mask.png", "--method", "biharmonic", "-o", "sound.png")
-    assert "photograph" not in sound.err
-
-
-@pytest.mark.parametrize("dry", [False, True])
-def test_an_inverted_mask_is_warned_of_once_before_the_fill(scoreinv, photo, tmp_path, dry):
-    Image.fromarray(~hole_array()).save(tmp_path / "mask.png")
-    words = ("inpaint", photo, "--mask", "mask.png", "--method", "biharmonic", *(["--dry-run"] if dry else []))
-    outcome = scoreinv(*words)
-    assert outcome.code == 0
-    assert outcome.err.count("(--invert-mask)") == 1
 
 
 @pytest.mark.parametrize("method", ["conditioned", pytest.param("telea", marks=pytest.mark.opencv)])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import photo_array, table
+from support.shell import photo_array, table
 
 from scoreinv.system.errors import ScoreinvError
 from scoreinv.tasks.bits_per_dim import PictureDensity

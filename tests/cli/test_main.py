@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from processes import default_signals
-from shell import image, photo_array
+from support.processes import default_signals
+from support.shell import image, photo_array
 
 SIGNALS = {"SIGINT": (130, "interrupted"), "SIGTERM": (143, "terminated"), "SIGHUP": (129, "ended with its terminal")}
 

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 import torch
 from safetensors.torch import save_file
-from shell import small_config
+from support.shell import small_config
 
 import scoreinv as library
 from scoreinv.models.codec import encode

@@ -3,23 +3,18 @@
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from shell import hole_array, image, photo_array, table
+from support.shell import hole_array, image, photo_array, table
 
 from scoreinv.batch.plan import BY_ANOTHER, EXISTS
-from scoreinv.system.files import atomic_write
 
 
 def names(folder: str = ".") -> list[str]:
     return sorted(path.name for path in Path(folder).iterdir() if path.suffix != ".lock")
-
-
-TWO = ["photo_inpainted.1.png", "photo_inpainted.2.png"]
 
 
 FOLDER = str(Path(__file__).parents[1] / "data" / "diffusers" / "ddpm")
@@ -72,22 +67,6 @@ def interrupted_at_the_third(monkeypatch) -> Callable[[], None]:
 
     monkeypatch.setattr(files, "write_picture", interrupted)
     return lambda: monkeypatch.setattr(files, "write_picture", write)
-
-
-def test_dry_run_of_photos(scoreinv, photo, mask, tmp_path):
-    outcome = scoreinv("inpaint", photo, "--mask", mask, "--samples", 2, "--dry-run")
-    names = ", ".join(str(tmp_path / name) for name in TWO)
-    assert (outcome.code, outcome.out, outcome.err) == (0, f"{photo}: would be written to {names}\n", "")
-    assert not any((tmp_path / name).exists() for name in TWO)
-    record = json.loads(scoreinv("inpaint", photo, "--mask", mask, "--dry-run", "--json").out)
-    assert record == {"input": str(photo), "outputs": [str(tmp_path / "photo_inpainted.png")], "dry_run": True}
-
-
-@pytest.mark.opencv
-def test_dry_run_names_the_map_of_uncertainty(scoreinv, photo, mask):
-    for words in (("inpaint", "--mask", mask), ("denoise", "--noise", 10)):
-        options = ("--samples", 2, "--uncertainty", "map.png", "--dry-run", "--json")
-        assert json.loads(scoreinv(words[0], photo, *words[1:], *options).out)["beside"] == ["map.png"]
 
 
 def test_samples_that_do_not_differ_are_noted(scoreinv, tmp_path):
@@ -206,20 +185,6 @@ def test_a_folder_of_masks_by_name(scoreinv, scans, mask, tmp_path):
     assert [row["skipped"] for row in rows if row["input"] == "scans/b.jpg"] == ["masks has no mask named b"] * 2
 
 
-def test_a_picture_that_is_done_is_not_left_out_for_want_of_a_mask(scoreinv, scans, mask, tmp_path):
-    assert scoreinv("inpaint", "scans", "--mask", mask, "-o", "results").code == 0
-    (tmp_path / "masks").mkdir()
-    Image.fromarray(hole_array()).save(tmp_path / "masks" / "a.png")
-    words = ("inpaint", "scans", "--mask", "masks", "-o", "results")
-    for more in ((), ("--dry-run",)):
-        told = lines(scoreinv(*words, "--json", *more).out)
-        assert [(line["skipped"], line["finished"]) for line in told] == [(EXISTS, True)] * 3
-    assert len(table(tmp_path / "results" / "manifest.csv")) == 3
-    told = lines(scoreinv(*words, "--json", "--overwrite").out)
-    assert [line.get("skipped", "") for line in told] == ["", *(f"masks has no mask named {n}" for n in "bc")]
-    assert [line["finished"] for line in told[1:]] == [True, True]
-
-
 def test_a_folder_of_results_has_a_manifest_that_a_rerun_goes_on_with(scoreinv, model, scans, mask, tmp_path):
     (scans / "b.jpg").write_bytes(b"\xff\xd8\xff broken")
     assert scoreinv("inpaint", "scans", "--mask", mask, "--seed", 5).code == 1
@@ -235,16 +200,6 @@ def test_a_folder_of_results_has_a_manifest_that_a_rerun_goes_on_with(scoreinv, 
     rows = table(tmp_path / "scans_inpainted/manifest.csv")
     assert [row["input"] for row in rows[3:]] == ["scans/b.jpg"]
     assert rows[3]["error"] == ""
-
-
-def test_the_manifest_has_the_notes_on_a_file(scoreinv, scans, mask, tmp_path):
-    Image.fromarray(photo_array()).quantize(16).save(scans / "a.png")
-    outcome = scoreinv("inpaint", "scans", "--mask", mask)
-    assert (outcome.code, outcome.err.count("palette colours become sRGB")) == (0, 1)
-    rows = table(tmp_path / "scans_inpainted/manifest.csv")
-    notes = {row["input"]: [note["code"] for note in json.loads(row["notes"] or "[]")] for row in rows}
-    assert notes["scans/a.png"][0] == "file_converted"
-    assert not notes["scans/c.png"]
 
 
 def test_two_pictures_of_one_stem_keep_their_whole_names(scoreinv, scans, mask, tmp_path):
@@ -283,21 +238,6 @@ def test_pictures_of_a_folder_that_are_not_read_are_told(scoreinv, scans, mask, 
     assert (refused.code, "phone: no pictures in this folder, but 1 in unsupported formats" in refused.err) == (2, True)
 
 
-def test_the_result_of_one_photo_is_no_input_of_the_folder(scoreinv, scans, mask, tmp_path):
-    """Where all results go elsewhere, as where they are beside the photos; by its name it is a photo as others."""
-    assert scoreinv("inpaint", "scans/a.png", "--mask", mask).code == 0
-    folder = scoreinv("inpaint", "scans", "--mask", mask, "-v")
-    assert "scoreinv: scans/a_inpainted.png: left out: its name is that of a result" in folder.err
-    assert "3 done, 0 skipped because they exist, 1 left out as results" in folder.err
-    assert sorted(path.name for path in (tmp_path / "scans_inpainted").glob("*.png")) == [
-        f"{name}_inpainted.png" for name in "abc"
-    ]
-    several = scoreinv("inpaint", "scans/a.png", "scans/a_inpainted.png", "scans/c.png", "--mask", mask)
-    assert "1 done, 1 skipped because they exist" in several.err
-    assert scoreinv("inpaint", "scans/a_inpainted.png", "--mask", mask).code == 0
-    assert (scans / "a_inpainted_inpainted.png").exists()
-
-
 def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, meanwhile):
     """What another has written meanwhile is neither replaced nor a failure."""
     out = tmp_path / "scans_inpainted"
@@ -320,22 +260,6 @@ def test_two_processes_in_one_folder_agree(scoreinv, scans, mask, tmp_path, mean
     (out / "a_inpainted.png").unlink()
     told = scoreinv("inpaint", "scans", "--mask", mask).err
     assert "0 done, 2 skipped because they exist (--overwrite replaces them), 1 done by another process" in told
-
-
-def test_what_killed_runs_left_goes(scoreinv, scans, mask, tmp_path):
-    out = tmp_path / "scans_inpainted"
-    out.mkdir()
-    with atomic_write(out / "x.png") as own_path:
-        own_path.touch()
-        own = own_path.name
-    gone = own.replace(f"-{os.getpid()}-", f"-{2**40}-")
-    for folder in (out, tmp_path):
-        for name in (gone, own):
-            (folder / name).write_bytes(b"half")
-    assert scoreinv("inpaint", "scans", "--mask", mask).code == 0
-    assert scoreinv("sample", "-n", 1).code == 0
-    for folder in (out, tmp_path):
-        assert [path.name for path in folder.iterdir() if path.name.endswith(".part")] == [own]
 
 
 def test_a_model_that_cannot_be_used_leaves_no_folder(scoreinv, scans, mask, tmp_path):
@@ -382,22 +306,3 @@ def test_shards_do_each_picture_once(scoreinv, scans, mask, tmp_path):
     reverse = [f"scans/{name}" for name in reversed(names)]
     said = scoreinv("inpaint", *reverse, "--mask", mask, "-o", "out", "--shard", "1/3", "--dry-run").out
     assert [line.partition(":")[0] for line in said.splitlines()] == [f"scans/{names[0]}"]
-
-
-def test_a_shard_of_nothing_is_done(scoreinv, scans, mask, tmp_path):
-    """A folder of masks of which none is for its pictures, and one more shard than there are pictures."""
-    masks = tmp_path / "masks"
-    masks.mkdir()
-    (masks / "a.png").write_bytes(mask.read_bytes())
-    for shard in ("2/3", "4/4"):
-        outcome = scoreinv("inpaint", "scans", "--mask", "masks", "--shard", shard)
-        assert (outcome.code, "0 done" in outcome.err) == (0, True), outcome.err
-
-
-def test_a_folder_has_one_progress(scoreinv, scans, mask, monkeypatch):
-    for name in ("SHOW_AFTER_SECONDS", "LINE_EVERY_SECONDS"):
-        monkeypatch.setattr(f"scoreinv.system.progress_bar.{name}", 0)
-    told = scoreinv("inpaint", "scans", "--mask", mask, "--method", "biharmonic").err
-    assert re.search(r"3 photographs: 66 %, \d+ s left, scans/b\.jpg", told)
-    rehearsed = scoreinv("inpaint", "scans", "--mask", mask, "--method", "biharmonic", "--overwrite", "--dry-run")
-    assert rehearsed.err == ""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import hole_array, photo_array
+from support.shell import hole_array, photo_array
 
 LONG = "n" * 250 + ".png"
 """A name at the file system's limit, of 254 bytes."""
@@ -89,8 +89,6 @@ CASES = [
     ("deblur photo.png --kernel disc:1", "give gaussian:SIGMA, disk:RADIUS or motion:LENGTH,ANGLE"),
     ("upscale photo.png --factor 2.5", "'--factor': must be a whole number from 2 to 4, not '2.5'"),
     ("train --sde edm", "'--sde': 'edm' is not one of 've', 'vp', 'subvp'"),
-    ("deblur photo.png --kernel gaussian:wide", "--kernel gaussian:wide: is not a kernel: give"),
-    ("deblur photo.png --kernel disk:0.04", "--kernel disk:0.04: a disk's radius must be from 0.1"),
     ("train --sde ve --sigma-max lots", "--sigma-max lots: give data, or a number above"),
     ("train --sde ve --sigma-max 0.001", "--sigma-max 0.001: give data, or a number above sigma_min"),
     # no such choice, option or command
@@ -101,14 +99,12 @@ CASES = [
     ("train", "nothing to train"),
     # not together
     (f"{INPAINT} --method conditioned --start 1", "--start needs the method pc"),
-    (f"{INPAINT} --method biharmonic --samples 2", "--samples does not go with biharmonic"),
     (f"{INPAINT} --sensitivity 0.5", "no effect on a mask"),
     ("inpaint photo.png --mask auto --invert-mask", "need a mask file"),
     (f"{INPAINT} --quality 80", "--quality has no effect on photo_inpainted.png"),
     (f"{INPAINT} -o new.tif --format jpg", "give one of them"),
     (f"{INPAINT} -o - --samples 2", "--samples: stdout takes one picture"),
     ("inpaint - --mask -", "stdin is one mask"),
-    ("inpaint scans --mask -", "stdin is one mask"),
     ("inpaint scans - --mask mask.png", "cannot be combined"),
     (f"{INPAINT} --shard 1/2", "--shard 1/2: needs a folder or several photos"),
     ("likelihood - photo.png", "- (stdin) cannot be combined"),
@@ -116,19 +112,12 @@ CASES = [
     ("colorize gray.png --hints -", "--hints -: name a file"),
     ("colorize gray.png --hints gray.png", "alpha channel"),
     ("colorize scans --like gray.png", "gray.png: has no colours"),
-    ("denoise photo.png --steps 5", "--steps needs samples"),
     ("restore photo.png --mask mask.png --no-inpaint", "--mask needs the filling of damage"),
     ("restore photo.png --invert-mask", "need a mask file"),
-    ("restore photo.png --no-inpaint --sensitivity 0.5", "--sensitivity needs the setting inpaint"),
     ("restore photo.png --grow 2 --no-inpaint", "--grow does not go with --no-inpaint"),
     ("sample --rtol 0.01 --precision bfloat16", "--precision bfloat16: ODE solvers and likelihood need float32"),
-    ("sample --sampler ode --steps 5", "--steps do not go with the sampler ode"),
-    ("sample --guidance 2", "need --class"),
     ("interpolate photo.png small.png", "small.png: is 12x12, and photo.png is"),
-    ("interpolate - -", "stdin"),
     ("interpolate - photo.png", "-o"),
-    ("likelihood photo.png --steps 4 --rtol 1e-3", "--rtol does not go with steps"),
-    ("likelihood photo.png --precision bfloat16", "--precision bfloat16: ODE solvers and likelihood need float32"),
     ("likelihood odd.png", "odd.png: the picture is 41x23"),
     ("convert weights.pth -o new.safetensors", "--config"),
     ("train --sde ve --config notes.json", "give one of them"),
@@ -156,7 +145,6 @@ CASES = [
     ("inpaint scans --mask masks", "masks: no mask in this folder has the name of a photo"),
     ("inpaint scans --mask twins", "have one name"),
     (f"{INPAINT} --avoid photo.png", "--avoid photo.png: is a photo:"),
-    (f"{INPAINT} --avoid narrow.png", "narrow.png: the mask is 30x24, but the photo"),
     ("inpaint photo.png --mask - --avoid -", "--avoid -: stdin can be read once, and --mask has it"),
     ("inpaint scans --mask mask.png --avoid masks", "--avoid masks: no mask in this folder has the name of a photo"),
     # outputs
@@ -172,8 +160,6 @@ CASES = [
     (f"{INPAINT} -o gray.png --model gray.png --overwrite", "-o gray.png: is the inpaint model"),
     ("sample -o gray.png --model gray.png --overwrite", "-o gray.png: is the model"),
     ("sample -o gray.png --class x --classifier gray.png --overwrite", "-o gray.png: is the classifier"),
-    ("interpolate photo.png photo.png -o gray.png --model gray.png --overwrite", "-o gray.png: is the model"),
-    ("likelihood photo.png --csv gray.png --model gray.png --overwrite", "--csv gray.png: is the model"),
     ("denoise photo.png -o photo.png/", "photo.png: is not a folder"),
     (f"{INPAINT} --changes existing.png", "existing.png: exists: choose another name with --changes"),
     ("sample -n 1 -o results/", "000001.png: exists"),

@@ -5,18 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from shell import codes, hole_array, table
+from support.shell import codes, table
 
 from scoreinv.inputs.masks import dilate
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.requests import COLOR_STEPS, FILL_STEPS
-from scoreinv.tasks.tone import tone_picture
 
 pytestmark = pytest.mark.usefixtures("white_detector")
 
-COMMON = ["input", "output", "outputs", "seconds", "nfe", "seed", "model", "method", "device", "precision"]
 STEPS = ["1_damage", "3_tint", "5_inpaint", "6_denoise", "7_colorize"]
 
 
@@ -83,47 +80,11 @@ def test_an_old_print_takes_every_step(scoreinv, old, tmp_path):
     assert (rim.err, json.loads(rim.out)["damaged"]) == ("", dilate(old_print().min(-1) == 255, 1).mean())
 
 
-def test_an_absent_device_ends_a_folder_before_its_photographs(scoreinv, old, tmp_path):
-    if torch.cuda.is_available():
-        pytest.skip("this machine has one")
-    for name in ("a.png", "b.png"):
-        save(tmp_path / "scans" / name, old_print())
-    save(tmp_path / "mask.png", hole_array(40, 50))
-    bundled = ("--inpaint-model", "photo", "--denoise-model", "denoiser", "--color-model", "scene")  # loaded later
-    outcome = scoreinv("restore", "scans", "--mask", "mask.png", *bundled, "--device", "cuda")
-    said = "scoreinv: error: --device cuda: not available (available: cpu)\n"
-    assert (outcome.code, outcome.err, (tmp_path / "scans_restored").exists()) == (2, said, False)
-
-
-def test_tones_are_read_by_the_threads_that_are_asked_for(scoreinv, old, monkeypatch):
-    """No model is loaded before them, or none at all."""
-    before, seen = torch.get_num_threads(), []
-
-    def read_tones(*given, **more):
-        seen.append(torch.get_num_threads())
-        return tone_picture(*given, **more)
-
-    monkeypatch.setattr("scoreinv.tasks.restore.tone_picture", read_tones)
-    words = ("restore", "old.png", "--no-inpaint", "--no-denoise", "--no-colorize", "--threads", before + 1)
-    try:
-        outcome = scoreinv(*words)
-    finally:
-        torch.set_num_threads(before)
-    assert (outcome.code, seen) == (0, [before + 1]), outcome.err
-
-
 def test_the_defaults_of_a_folder_leave_steps_out(scoreinv, old, tmp_path, monkeypatch):
     (tmp_path / "scoreinv.toml").write_text("[restore]\ncolorize = false\n")
     monkeypatch.setenv("SCOREINV_RESTORE_DENOISE", "false")
     outcome = scoreinv("restore", "old.png", "--json")
     assert json.loads(outcome.out)["steps"] == ["tint", "inpaint"]
-
-
-def test_json_of_a_tint_alone_names_no_model(scoreinv, old):
-    outcome = scoreinv("restore", "old.png", "--no-inpaint", "--no-denoise", "--no-colorize", "--json")
-    record = json.loads(outcome.out)
-    assert list(record) == [*COMMON, "found", "steps", "notes", "record"]
-    assert (record["model"], record["steps"]) == (None, ["tint"])
 
 
 def test_hints_for_a_photo_in_colours_are_warned_of(scoreinv, tmp_path):
@@ -154,7 +115,7 @@ def test_pictures_between_the_steps(scoreinv, old, tmp_path):
 
 
 @pytest.mark.parametrize("words", [["old_1_damage.png"], ["second.png", "--mask", "old_1_damage.png"]])
-def test_what_is_read_is_not_replaced_by_a_step_picture(scoreinv, old, tmp_path, words):
+def test_inputs_are_not_replaced_by_a_step_picture(scoreinv, old, tmp_path, words):
     read_too = save(tmp_path / "old_1_damage.png", in_colours())
     save(tmp_path / "second.png", in_colours())
     before = read_too.read_bytes()
@@ -198,11 +159,3 @@ def test_a_dry_run_computes_and_writes_nothing(scoreinv, old, tmp_path):
     assert json.loads(scoreinv(*words).out)["beside"] == [steps[0], steps[3], steps[5]]
     assert scoreinv("restore", "old.png", "--dry-run").out == f"{said}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
-
-
-def test_a_step_picture_would_be_written_twice(scoreinv, tmp_path):
-    for folder in ("one", "two"):
-        save(tmp_path / folder / "a.png", in_colours())
-    outcome = scoreinv("restore", "one/a.png", "two/a.png", "--steps-to", "steps")
-    assert (outcome.code, "a_1_damage.png: is another output" in outcome.err) == (2, True)
-    assert not (tmp_path / "steps").exists()

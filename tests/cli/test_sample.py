@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from shell import small_config
+from support.shell import small_config
 
 from scoreinv.files.read import read_picture
 from scoreinv.models.model_file import save
-from scoreinv.prior import RecommendedSampler
 from scoreinv.samplers import (
     DDIM,
     ODE,
@@ -138,15 +137,6 @@ def test_the_settings_of_a_ve_prior(given, expected):
 )
 def test_the_settings_of_vp_and_subvp_priors(sde, given, expected):
     assert make_sampler(replace(small_config(), sde=sde).build(), SamplerSettings(**given)) == expected
-
-
-def test_what_is_given_replaces_what_is_recommended_and_nothing_else():
-    prior = small_config().build()
-    prior.sampler = RecommendedSampler("ancestral", "langevin", 0.075, 2000)
-    assert make_sampler(prior, SamplerSettings()) == PC(Ancestral(), Langevin(), 1, 0.075, 2000)
-    assert make_sampler(prior, SamplerSettings(snr=0.2)) == PC(Ancestral(), Langevin(), 1, 0.2, 2000)
-    assert make_sampler(prior, SamplerSettings(corrector="none")) == PC(Ancestral(), Langevin(), 0, 0.075, 2000)
-    assert make_sampler(prior, SamplerSettings(predictor="none")) == PC(NoPredictor(), Langevin(), 1, 0.075, 2000)
 
 
 def test_an_sde_without_a_chain_has_no_ancestral_sampling(scoreinv, tmp_path):

@@ -7,14 +7,13 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import wait_for
-from shell import brief_run, start_process
+from support.processes import wait_for
+from support.shell import brief_run, start_process
 
 import scoreinv as library
 from scoreinv.models.codec import encode
@@ -95,23 +94,6 @@ def test_configurations_that_are_not_such(scoreinv, short_run, entries, said):
     assert short_run.name in outcome.err
     assert said in outcome.err
     assert not Path("run").exists()
-
-
-def test_a_published_model_is_trained_on_all_pictures(scoreinv, monkeypatch, tmp_path):
-    """Its configuration; the training itself would take hours."""
-    runs = []
-
-    def train(run, out, **options):
-        runs.append(run)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("scoreinv.training.train", train)
-    (tmp_path / "photos").mkdir()
-    Image.new("RGB", (32, 32)).save(tmp_path / "photos" / "a.png")
-    outcome = scoreinv("train", "--config", "vp/cifar10_ddpm", "--data", "photos", "--steps", 9)
-    assert outcome.code == 130
-    assert (runs[0].data.source, runs[0].data.mode, runs[0].data.holdout_fraction) == ("photos", "center", 0)
-    assert (runs[0].steps, runs[0].ema_decay) == (9, 0.9999)
 
 
 def test_train_into_a_dated_folder(scoreinv, short_run, tmp_path):
@@ -197,39 +179,6 @@ def test_a_run_without_a_finished_step_can_be_resumed(scoreinv, configuration, m
     assert scoreinv("train", "--resume", "--out", "run").code == 0
 
 
-def test_a_run_that_is_interrupted_before_it_is_written_cannot_be_resumed(scoreinv, configuration, monkeypatch):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("scoreinv.training.train", interrupted)
-    stopped = scoreinv("train", "--config", configuration, "--out", "run")
-    assert (stopped.code, "nothing is kept" in stopped.err, "--resume" in stopped.err) == (130, True, False)
-
-
-@pytest.mark.parametrize(("done", "warmup", "advised"), [(20, 3, "--steps 200)"), (3, 20, "--steps 200)")])
-def test_a_model_that_is_no_better_than_none_is_to_be_trained_ten_times_longer(
-    scoreinv, configuration, monkeypatch, done, warmup, advised
-):
-    def trained(config, folder, **given):
-        assert (folder, given["resume"], given["overwrite"], given["init"]) == (Path("run"), False, False, None)
-        return SimpleNamespace(
-            **{"model": folder / "m", "samples": None, "steps": done, "images": 9, "loss": 0.5, "useful": False},
-            **{"validation": SimpleNamespace(mean=0.75), "baseline_loss": 0.7, "seconds": 1.23456},
-            precision="float32",
-        )
-
-    run = json.loads(configuration.read_text())
-    run["optimizer"]["warmup"] = warmup
-    configuration.write_text(json.dumps(run))
-    monkeypatch.setattr("scoreinv.training.train", trained)
-    told = scoreinv("train", "--config", configuration, "--out", "run", "--json")
-    assert (told.code, told.err.count("warning"), advised in told.err) == (0, 1, True)
-    assert json.loads(told.out) == {
-        **{"output": "run/m", "outputs": ["run/m"], "steps": done, "images": 9, "loss": 0.5, "validation_loss": 0.75},
-        **{"seconds": 1.235, "seed": 0, "device": "cpu", "precision": "float32"},
-    }
-
-
 def test_without_a_compiler_a_compiled_run_is_refused(scoreinv, configuration, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     outcome = scoreinv("train", "--config", configuration, "--compile", "--out", "run")
@@ -279,19 +228,6 @@ def test_without_a_gpu_a_run_is_small_and_says_so(scoreinv, monkeypatch):
     for word in ("--conditional", "--classifier"):
         refused = scoreinv("train", "--sde", "ve", word, "--size", 32, "--data", ".")
         assert (refused.code, "--size: these networks have one size" in refused.err) == (2, True)
-
-
-def test_of_several_processes_the_first_speaks_for_all_in_a_folder_that_is_named(scoreinv, configuration, monkeypatch):
-    words = ("train", "--config", configuration)
-    monkeypatch.setattr("scoreinv.training.TrainingRun.finished", lambda *_: {"step": 2, "images": 4})
-    for rank, out in (("0", "would train 2 steps in run\n"), ("1", "")):
-        monkeypatch.setenv("RANK", rank)
-        dry = scoreinv(*words, "--out", "run", "--dry-run")
-        assert (dry.code, dry.out, dry.err) == (0, out, "")
-        finished = scoreinv(*words, "--out", "run", "--resume")
-        assert (finished.code, finished.err.count("\n")) == (0, out.count("\n"))
-        refused = scoreinv(*words)
-        assert (refused.code, "--out" in refused.err) == (2, True)
 
 
 def test_settings_of_a_run_are_those_of_the_command(scoreinv, configuration):

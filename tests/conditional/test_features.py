@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mixture import gaussian
 from PIL import Image
 from scipy import ndimage
-from small_chroma import chroma_prior
-from small_conditional import SMALL, conditional_prior, random_prior
+from support.mixture import gaussian
+from support.small_chroma import chroma_prior
+from support.small_conditional import SMALL, conditional_prior, random_prior
 from torch import Tensor, nn
 
 from scoreinv import guidance
@@ -28,7 +28,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.tasks.colorize import colorize
 from scoreinv.training.config import DataConfig, TrainingConfig
 from scoreinv.training.data.pictures import load_pictures
-from scoreinv.training.data.prints import on_colour_film, on_old_print, on_other_film
+from scoreinv.training.data.prints import on_old_print
 from scoreinv.training.learners import ConditionalLearner, NoisyBatch, ObservationConfig, ObservedBatch, luma_features
 from scoreinv.training.presets import conditional_training
 from scoreinv.windows import Tiled
@@ -159,7 +159,7 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ColourPrior)
     assert not any(value.any() for value in none)
 
 
-def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ColourPrior) -> None:
+def test_layers_of_the_features_have_a_gradient_in_each_step(prior: ColourPrior) -> None:
     """Also where no picture shows its whole luma: processes that train together wait for each other's."""
     x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
     batch = ObservedBatch(x0, t, z, torch.zeros(2, 3, 16, 16, dtype=torch.bool), NOT_REFINED)
@@ -210,7 +210,7 @@ def test_a_grey_picture_is_viewed_at_the_sizes_that_the_prior_takes(prior: Colou
     assert (plain.fine, plain.features, plain.encoder_luma) == (None, None, None)
 
 
-def test_what_a_model_is_for_and_can_do(prior: ColourPrior) -> None:
+def test_the_uses_of_a_model(prior: ColourPrior) -> None:
     fill, plain = conditional_prior(), gaussian(VE())
     assert [trained_task(model) for model in (prior, fill, plain)] == ["colour", "fill", None]
     assert [known_gray_weights(model) for model in (prior, plain)] == ["rec601", None]
@@ -258,23 +258,6 @@ def luma_of(rgb: Tensor) -> Tensor:
     return torch.from_numpy(luma(rgb.permute(0, 2, 3, 1).numpy()))
 
 
-def test_another_film_changes_the_luma_and_keeps_the_tint() -> None:
-    rgb = np.random.default_rng(0).uniform(0.4, 0.6, (8, 8, 3)).astype(np.float32)
-    gray_before, chroma = luma(rgb), rgb - luma(rgb)[..., None]
-    lumas = []
-    for seed in range(40):
-        found = on_other_film(rgb, "rec601", np.random.default_rng(seed))
-        assert found.min() >= 0
-        assert found.max() <= 1
-        lumas.append(luma(found))
-        after = found - luma(found)[..., None]
-        factor = (after * chroma).sum(-1) / (chroma**2).sum(-1)  # less where it would not fit
-        assert ((factor > 0) & (factor < 1 + 1e-4)).all()
-        np.testing.assert_allclose(after, factor[..., None] * chroma, atol=1e-5)
-    assert np.std(lumas, axis=0).min() > 0.03
-    assert np.abs(np.mean(lumas, axis=0) - gray_before).max() < 0.1
-
-
 def test_an_old_print_has_other_tones_and_the_tint_of_the_picture_within_its_grey_edge() -> None:
     rgb = np.full((64, 64, 3), (0.6, 0.5, 0.4), np.float32)
     chroma = rgb[0, 0] - luma(rgb[0, 0])
@@ -288,17 +271,3 @@ def test_an_old_print_has_other_tones_and_the_tint_of_the_picture_within_its_gre
         lumas.append(luma(found)[24:40, 24:40].mean())
     assert np.std(lumas) > 0.05
     assert 8 < sum(edges) < 32
-
-
-def test_a_colour_film_changes_the_tint_and_keeps_the_luma() -> None:
-    rgb = np.random.default_rng(0).uniform(0.4, 0.6, (8, 8, 3)).astype(np.float32)
-    found = np.array([on_colour_film(rgb, "rec601", np.random.default_rng(seed)) for seed in range(200)])
-    np.testing.assert_allclose(luma(found), np.broadcast_to(luma(rgb), (200, 8, 8)), atol=1e-5)
-    red, green, blue = found.mean((1, 2)).T
-    assert (red - blue).mean() > 0.04  # warm
-    assert (red - blue < 0).mean() > 0.05  # but not all
-    assert (red - green).std() > 0.01
-    spread = np.ptp(found - found.mean((1, 2), keepdims=True), axis=-1).mean((1, 2))
-    before = np.ptp(rgb - rgb.mean((0, 1)), axis=-1).mean()
-    assert 0.45 < (spread / before).min() < 0.65  # pale
-    assert (spread / before).max() < 1.35

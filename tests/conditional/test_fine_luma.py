@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
-from small_conditional import SMALL, random_prior
+from support.small_conditional import SMALL, random_prior
 from torch import Tensor
 
 from scoreinv import guidance

@@ -1,7 +1,6 @@
 """Networks that take an observation: their reading, the wrapper, what they are shown, and what they learn."""
 
-from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
-from small_conditional import SMALL, conditional_prior
+from support.small_conditional import SMALL, conditional_prior
 from torch import Tensor, nn
 
 from scoreinv.conditional.initial_estimate import block_means
@@ -95,7 +94,7 @@ def test_observed_components_of_the_estimate_are_the_observation() -> None:
         torch.testing.assert_close(operator(condition.finish(draw((2, 3, 16, 16)))), operator(x0))
 
 
-def test_what_the_noisy_state_says_of_observed_components_is_not_looked_at() -> None:
+def test_observed_components_of_the_noisy_state_do_not_count() -> None:
     prior, operator = conditional_prior(), holes()
     condition = given(prior, Observation(operator, operator(draw((2, 3, 16, 16), 3))))
     x, other = draw((2, 3, 16, 16)), draw((2, 3, 16, 16), 1)
@@ -268,7 +267,7 @@ def test_network_and_reading_belong_together() -> None:
             FillConfig(network, VE(), ResidualPreconditioning())
 
 
-def test_what_a_coarser_scale_drew_is_believed() -> None:
+def test_the_draw_of_a_coarser_scale_is_kept() -> None:
     """Known pixels stay; elsewhere the estimate has the block means' detail, and less variance than without them."""
     prior, operator, x0 = conditional_prior(), holes(2, 32), draw((2, 3, 32, 32), 1)
     smooth = ndimage.gaussian_filter(x0.numpy(), (0, 0, 2, 2)) * 4
@@ -295,27 +294,6 @@ def test_what_a_coarser_scale_drew_is_believed() -> None:
 
 
 # --- what it is shown -------------------------------------------------------------------------------------------------
-
-
-def test_kinds_come_in_their_shares() -> None:
-    config = ObservationConfig(nothing=0.2, holes=0.3, gray=0.2, hints=0.1, damaged_gray=0.1, refined=0.1)
-    counts: Counter[str] = Counter()
-    for index in range(2000):
-        observed, refined = draw_observed(config, 32, batches.stream(0, batches.OBSERVED, 0, index))
-        luma, chroma = observed[0], observed[1:]
-        assert (chroma[0] == chroma[1]).all()
-        assert (luma | ~chroma[0]).all()  # no colour where the luma is unknown
-        if refined:
-            assert (chroma == luma).all()
-            counts["refined"] += 1
-        elif not luma.any():
-            counts["nothing"] += 1
-        elif luma.all():
-            counts["hints" if chroma.any() else "gray"] += 1
-        else:
-            counts["holes" if (chroma == luma).all() else "damaged_gray"] += 1
-    for kind, share in asdict(config).items():
-        assert counts[kind] / 2000 == pytest.approx(share, abs=0.04), kind
 
 
 def test_holes_are_of_many_sizes_and_never_empty_or_everything() -> None:

@@ -8,8 +8,8 @@ import warnings
 
 import pytest
 import tifffile
-from picture_files import LONG, PIXELS, RATIONAL, SHORT, broken_deflate, plain, rare, refused, saved
 from PIL import BmpImagePlugin, Image, TiffImagePlugin
+from support.picture_files import LONG, PIXELS, RATIONAL, SHORT, broken_deflate, plain, rare, refused, saved
 
 from scoreinv.files import guard
 from scoreinv.files.read import read_picture
@@ -60,7 +60,7 @@ def test_nothing_is_said_but_the_error(name, capfd, recwarn):
     assert not recwarn.list
 
 
-def test_what_is_held_back_comes_again_after_the_last_thread(capfd):
+def test_warnings_return_after_the_last_thread(capfd):
     filters = list(warnings.filters)
     inside, leave = threading.Event(), threading.Event()
 

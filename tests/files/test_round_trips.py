@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from picture_files import CHANNELS, saved
 from PIL import Image, ImageCms
+from support.picture_files import CHANNELS, saved
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import picture_bytes

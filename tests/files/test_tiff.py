@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.testing import assert_array_equal
-from picture_files import (
+from PIL import TiffImagePlugin
+from support.picture_files import (
     CHANNELS,
     LAYOUT,
     LONG,
@@ -22,7 +23,6 @@ from picture_files import (
     tiff,
     tiled,
 )
-from PIL import TiffImagePlugin
 
 from scoreinv.files import tiff as directories
 from scoreinv.files.read import read_picture

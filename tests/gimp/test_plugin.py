@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from processes import cpu_seconds, wait_for
+from support.processes import cpu_seconds, wait_for
 
 from scoreinv.cli.gimp import plugin
 from scoreinv.files.read import read_picture

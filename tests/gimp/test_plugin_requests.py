@@ -16,6 +16,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from scoreinv.cli import gimp as gimp_command
+from scoreinv.web.photo import unboxed
 
 
 @pytest.fixture
@@ -185,8 +186,9 @@ def report(key: str | None, *, another: bool = True) -> dict[str, Any]:
 def test_results_are_drawn_with_following_seeds(plugin: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     reports = [report("a"), report("b"), report("c")]
     requests, inserted = asked_by(plugin, monkeypatch, "fill", reports, results=2, seed=4)
-    mask = ("/api/photos/photo/layers", b"P5 2 2 255\n\x00\xff\xff\xff", {})
-    assert requests[0] == mask
+    path, mask, query = requests[0]
+    assert (path, query) == ("/api/photos/photo/layers", {})
+    assert unboxed(json.loads(mask), (2, 2)).tolist() == [[False, True], [True, True]]
     fill = "/api/photos/photo/fill"
     assert [(path, query["mask"]) for path, _, query in requests[1:]] == [(fill, "layer")] * 2
     assert [query["seed"] for _, _, query in requests[1:]] == [4, 5]
@@ -197,7 +199,7 @@ def test_options_without_a_value_are_left_to_the_server(plugin: ModuleType, monk
     given = {"noise": 0.0, "saturation": 0.0, "sensitivity": 0.5, "inpaint": False}
     reports = [report("a", another=False)]
     requests, inserted = asked_by(plugin, monkeypatch, "restore", reports, results=3, seed=0, **given)
-    sent = given | {"seed": 0, "denoise": True, "keep_grain": 0.0, "colorize": True, "keep_tint": False}
+    sent = given | {"seed": 0, "denoise": True, "keep_grain": 0.3, "colorize": True, "keep_tint": False}
     assert [(path, query) for path, _, query in requests] == [("/api/photos/photo/restore", sent)]
     assert inserted == [([b"/api/photos/a/file"], "Restore")]
     requests, _ = asked_by(plugin, monkeypatch, "colorize", [report("a")], strokes=MagicMock(), results=1, seed=1)

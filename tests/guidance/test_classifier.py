@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, energy_threshold, gaussian
+from support.mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, energy_threshold, gaussian
 
 from scoreinv.guidance import ClassifierGuidance
 from scoreinv.prior import Clipped, Prior

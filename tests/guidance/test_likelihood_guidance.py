@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
+from support.mixture import SDES, SHAPE, BatchStream, correlated, gaussian
 from torch import Tensor
 
 from scoreinv.guidance import (

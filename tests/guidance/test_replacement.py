@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, energy_threshold, gaussian
+from support.mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, energy_threshold, gaussian
 
 from scoreinv.guidance import ConstrainedPC, GivenObservation, Observation
 from scoreinv.operators import InLight, gray, mask

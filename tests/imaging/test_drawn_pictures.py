@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from picture_files import CHANNELS
+from support.picture_files import CHANNELS
 
 from scoreinv.imaging import picture as pictures
 from scoreinv.imaging import tone_curves

@@ -6,9 +6,21 @@ from itertools import product
 
 import numpy as np
 import pytest
-from picture_files import LONG, PIXELS, RATIONAL, SHORT, SIGNED_BYTE, plain, png_with, rare, refused, samples, saved
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 from PIL.TiffImagePlugin import IFDRational
+from support.picture_files import (
+    LONG,
+    PIXELS,
+    RATIONAL,
+    SHORT,
+    SIGNED_BYTE,
+    plain,
+    png_with,
+    rare,
+    refused,
+    samples,
+    saved,
+)
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import picture_bytes
@@ -48,7 +60,7 @@ def test_an_orientation_of_no_meaning_turns_neither_pixels_nor_resolution(orient
     assert picture.metadata.dpi == pytest.approx((300, 150), abs=0.0128)
 
 
-def test_what_is_said_of_orientation_and_sides_is_dropped():
+def test_tags_of_orientation_and_sides_are_dropped():
     """It would be wrong of an enlarged picture."""
     exif = exif_block(6, sides={40962: 37, 40963: 23})
     for name in b"tiff:ImageWidth tiff:ImageLength exif:PixelXDimension exif:PixelYDimension".split():

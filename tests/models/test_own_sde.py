@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from gaussian import write_noise_pictures
-from small_runs import TINY, tiny_run
+from support.gaussian import write_noise_pictures
+from support.small_runs import TINY, tiny_run
 from torch import Tensor
 
 import scoreinv

@@ -1,10 +1,10 @@
 """The network that reads tones: its curves clip nothing, whatever its weights, and no order of the pixels matters."""
 
 import numpy as np
+import pytest
 import torch
 
-from scoreinv.imaging.tone_curves import ToneCurves
-from scoreinv.models.tone_estimator import PARTS, QUANTILES, ToneNetwork, apply_curves
+from scoreinv.models.tone_estimator import PARTS, QUANTILES, ToneNetwork, _moments
 from scoreinv.networks.chroma import DECODER_FEATURES
 
 
@@ -49,29 +49,6 @@ def test_the_order_of_the_pixels_has_no_part_in_it():
         torch.testing.assert_close(first, second)
 
 
-def test_training_goes_through_the_curves_that_pictures_are_given():
-    rgb, known, quantiles, ends = pictures()
-    raw, _ = network()(rgb, known, quantiles, ends)
-    black, white, power = raw[0].double().numpy()
-    low, high = quantiles[0, 1].numpy(), quantiles[0, -2].numpy()
-    curves = ToneCurves(black, white, np.exp(power), low, high)
-    inside = ((rgb[0].numpy() > low) & (rgb[0].numpy() < high)).all(-1)
-    assert np.allclose(apply_curves(rgb, raw)[0].numpy()[inside], curves.toned(rgb[0].numpy())[inside], atol=1e-5)
-
-
-def test_colours_go_to_the_curves_through_stretched_tones():
-    """With layers that pass on what they are given: the curves' ends are shares of the tones' ends."""
-    rgb, known, quantiles, ends = pictures()
-    one = network(0.0)
-    one.curves.bias.copy_(torch.tensor([9.0, 2.0, -9.0, 9.0, 2.0, -9.0, 9.0, 0.0, -2.0]))
-    curves, _ = one(rgb, known, quantiles, ends)
-    shares = 0.97 * torch.sigmoid(torch.tensor([7.0, 0.0, -11.0]))
-    torch.testing.assert_close(curves[:, 0], shares * quantiles[:, 1])
-    torch.testing.assert_close(curves[:, 1], 1 - shares * (1 - quantiles[:, -2]))
-    powers = 1.6 * torch.tanh(torch.tensor([4.5, 0.0, -1.0]))
-    torch.testing.assert_close(curves[:, 2], powers.expand(4, 3))
-
-
 def test_tones_count_relative_to_their_ends():
     """Fading that is a line from black to white in each channel leaves the features of pixels but their values."""
     rgb, known, *tones = pictures()
@@ -89,3 +66,22 @@ def test_tones_count_relative_to_their_ends():
     torch.testing.assert_close(seen[0][..., 9:12], 2 * (stretched - expected) - 1)
     torch.testing.assert_close(seen[0][..., 12:], known[..., 3:])
     torch.testing.assert_close(seen[1][..., 3:], seen[0][..., 3:], atol=1e-5, rtol=0)
+
+
+def test_moments_of_two_sets_of_channels_by_hand():
+    rng = np.random.default_rng(0)
+    rgb, expected = rng.uniform(0.1, 1, (2, 50, 3)), rng.uniform(0.1, 1, (2, 50, 3))
+    expected[1] = 0.5 * rgb[1] + 0.2
+    found = _moments(torch.from_numpy(rgb), torch.from_numpy(expected)).numpy()
+    for row in range(2):
+        one, other = np.log(rgb[row] + 0.05), np.log(expected[row] + 0.05)
+        std, expected_std = one.std(0, ddof=1), other.std(0, ddof=1)
+        together = ((one - one.mean(0)) * (other - other.mean(0))).mean(0)
+        chroma, there = (x - x.mean(1, keepdims=True) for x in (rgb[row], expected[row]))
+        by_hand = [
+            *(one.mean(0), other.mean(0), std, expected_std, together / (std * expected_std + 0.05)),
+            (chroma * there).mean(0) / ((there**2).mean(0) + 1e-3),
+            *(4 * chroma.mean(0), 4 * there.mean(0), 4 * np.abs(chroma).mean(0)),
+        ]
+        np.testing.assert_allclose(found[row], np.concatenate(by_hand), rtol=1e-6)
+    assert found[1, 15:18] == pytest.approx([2] * 3, rel=0.1)  # twice the expected chroma

@@ -3,10 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from small_chroma import CONFIG, chroma_prior
+from support.small_chroma import CONFIG, chroma_prior
 from torch import Tensor, nn
 
 from scoreinv.conditional.colour import ColourPrior
@@ -18,11 +17,10 @@ from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ColourConfig
 from scoreinv.models.model_file import read_metadata, read_model, save
 from scoreinv.networks.chroma import TUNED_STAGES, ChromaNetwork
-from scoreinv.operators import ObservedComponents, gray
+from scoreinv.operators import ObservedComponents
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.sdes import VE
 from scoreinv.system.errors import CheckpointError
-from scoreinv.tasks.colorize import colorize
 from scoreinv.training.config import DataConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.learners import ChromaLearner, ObservationConfig, ObservedBatch
 from scoreinv.training.presets import conditional_training
@@ -55,29 +53,6 @@ def training(folder: Path, steps: int = 3) -> TrainingConfig:
         sample_every=0,
         precision="float32",
     )
-
-
-def test_there_is_a_chroma_for_every_eight_pixels_and_the_maps_are_the_encoders(prior: ColourPrior) -> None:
-    shown = luma(96, 64)
-    chroma, *maps = prior.gray_features(shown)
-    assert chroma.shape == (1, 2, 12, 8)
-    assert not chroma.requires_grad
-    assert prior.feature_shapes(96, 64) == [tuple(value.shape[1:]) for value in (chroma, *maps)]
-    for value, expected in zip(maps, prior.encoder.of_gray(shown)[1:], strict=True):
-        torch.testing.assert_close(value, expected)
-
-
-def test_the_luma_itself_is_seen_and_not_only_its_features(prior: ColourPrior) -> None:
-    """A pattern of four pixels' period reaches the finest level, where a convolution tells its phase."""
-    network = prior.chroma
-    shown = luma(64, 64)
-    with torch.no_grad():
-        before = network(shown)[0]
-        weight = network.fine_in.weight.clone()
-        network.fine_in.weight[:, -16:] = 0
-        blind = network(shown)[0]
-        network.fine_in.weight.copy_(weight)
-    assert (before - blind).abs().max() > 1e-3
 
 
 def test_a_new_network_predicts_grey_by_branches_that_add_nothing() -> None:
@@ -130,21 +105,6 @@ def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_wh
     torch.testing.assert_close(beyond, at_size + smooth.mean, atol=1e-5, rtol=1e-4)
 
 
-def test_a_score_network_that_adds_nothing_leaves_the_expected_chroma(prior: ColourPrior) -> None:
-    quiet = chroma_prior()
-    nn.init.zeros_(quiet.network.conv_out.weight)
-    shown, operator = luma(64, 64), gray("rec601", 16, 16)
-    y = operator(torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1)
-    features = quiet.gray_features(shown)
-    shown_to = given(quiet, Observation(operator, y, features=features))
-    noise = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(2)) * 20
-    mean = shown_to.denoise(noise, 1.0)
-    # Of the noisy state v / (s^2 + v) is left, 3e-4 of some 60.
-    expected = nn.functional.interpolate(features[0], size=(16, 16), mode="bilinear")
-    torch.testing.assert_close(AXES.chroma_beyond_gray(mean), expected, atol=0.05, rtol=0)
-    assert expected.abs().max() > 0.2
-
-
 def test_pictures_that_are_not_looked_at_expect_nothing(prior: ColourPrior) -> None:
     pictures = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     observed = torch.ones(1, 3, 16, 16)
@@ -153,11 +113,6 @@ def test_pictures_that_are_not_looked_at_expect_nothing(prior: ColourPrior) -> N
     nothing = tuple(torch.zeros_like(v) for v in prior.gray_features(luma(64, 64)))
     none = given(prior, seen(pictures, observed, nothing))
     torch.testing.assert_close(plain.maps[0], none.maps[0])
-
-
-def test_features_have_the_shapes_that_are_told_before(prior: ColourPrior) -> None:
-    found = [tuple(value.shape[1:]) for value in prior.gray_features(luma(64, 96))]
-    assert prior.feature_shapes(64, 96) == found
 
 
 def test_a_file_has_both_networks(prior: ColourPrior, tmp_path: Path) -> None:
@@ -211,12 +166,3 @@ def test_the_loss_is_the_error_over_that_of_grey(tmp_path: Path) -> None:
         learner.network(prior).conv_out.bias.data.copy_(half[row])
         assert learner.losses(prior, batch)[row].item() == pytest.approx(share * ignorant[row].item(), rel=1e-3)
     assert learner.losses(prior, batch)[0].item() == pytest.approx(0.25 * energy[2].item() / 0.15, rel=1e-3)
-
-
-def test_colours_follow_it(prior: ColourPrior) -> None:
-    picture = luma(48, 70)[0, 0].numpy()
-    other = chroma_prior()
-    with torch.no_grad():
-        other.chroma.conv_out.bias += 0.2
-    first, second = (colorize(picture, prior=model, steps=3, estimate="mean").image for model in (prior, other))
-    assert np.abs(first - second).mean() > 0.03

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from scoreinv.models.weights import load_encoder, read_network
-from scoreinv.networks.encoder import FEATURES, STRIDES, Encoder
+from scoreinv.networks.encoder import Encoder
 from scoreinv.system.errors import CheckpointError
 from scoreinv.windows.transforms import crop_features
 
@@ -65,16 +65,6 @@ def first_choice(encoder: Encoder, luma: Tensor) -> int:
     """The number of the class, in ImageNet's order."""
     with torch.no_grad():
         return int(names(encoder(luma.expand(-1, 3, -1, -1))).argmax())
-
-
-def test_maps_are_of_every_stride_at_unit_strength(encoder: Encoder) -> None:
-    with torch.no_grad():
-        maps = encoder.of_gray(photograph("dog", 96, 160))
-    assert [value.shape for value in maps] == [
-        (1, channels, 96 // stride, 160 // stride) for channels, stride in zip(FEATURES, STRIDES, strict=True)
-    ]
-    for value in maps:
-        torch.testing.assert_close(value.square().mean(1), torch.ones_like(value[:, 0]), atol=1e-3, rtol=0)
 
 
 def test_windows_cover_their_part_of_the_picture_wherever_it_lies() -> None:

@@ -59,30 +59,6 @@ def test_values_are_those_of_the_published_operations(factor: int) -> None:
     torch.testing.assert_close(found.double(), expected, atol=5e-5, rtol=1e-4)
 
 
-def test_block_means_are_filtered() -> None:
-    net = network()
-    x, none = torch.rand(2, 3, 9, 7), torch.zeros(2)
-    filters = net.x2.filter.weight[0, 0].double()
-    padded = F.pad(x.double(), (2, 2, 2, 2), mode="replicate")
-    expected = sum(filters[i, j] * padded[..., i : i + 9, j : j + 7] for i in range(5) for j in range(5))
-    expected = expected + net.x2.filter.bias.double()
-    torch.testing.assert_close(net.x2.filtered(x).double(), expected, atol=1e-5, rtol=1e-5)
-    for module in net.modules():
-        if isinstance(module, Modulation):
-            module.weight[1] = 0  # of block means
-    torch.testing.assert_close(net(x, 2, none, none + 1), net(net.x2.filtered(x), 2, none, none))
-
-
-def test_features_are_scaled_and_shifted_by_the_conditions() -> None:
-    """A new modulation changes nothing."""
-    h, conditions = torch.rand(2, WIDTH, 5, 4), torch.rand(2, 2)
-    modulation = Modulation(WIDTH).requires_grad_(False)
-    assert torch.equal(modulation(h, conditions), h)
-    modulation.weight.normal_()
-    scale, shift = (conditions @ modulation.weight)[..., None, None].split(WIDTH, 1)
-    torch.testing.assert_close(modulation(h, conditions), (1 + scale) * h + shift)
-
-
 def test_the_conditions_and_the_reach() -> None:
     """Noise and block means count, one pixel only within the receptive field."""
     net = network()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from mixture import SDES, BatchStream, correlated, gaussian
+from support.mixture import SDES, BatchStream, correlated, gaussian
 
 from scoreinv.samplers import DPMpp2M, State
 from scoreinv.system.errors import InputError

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from mixture import SDES, SHAPE, BatchStream, correlated
+from support.mixture import SDES, SHAPE, BatchStream, correlated
 
 from scoreinv.guidance import ConstrainedPC, Observation
 from scoreinv.operators import mask

@@ -6,8 +6,8 @@ from itertools import cycle
 import numpy as np
 import pytest
 import torch
-from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, gaussian
 from scipy.integrate import solve_ivp
+from support.mixture import SDES, SHAPE, BatchStream, Mixture, correlated, gaussian
 
 from scoreinv.guidance import ConstrainedPC, Observation
 from scoreinv.operators import mask

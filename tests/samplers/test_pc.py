@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from gaussian import GaussianPrior
-from mixture import SDES, SHAPE, BatchStream, correlated, gaussian
-from solvers import EVERY_SDE, grid_error, logarithmic, one_step
+from support.gaussian import GaussianPrior
+from support.mixture import SDES, SHAPE, BatchStream, correlated, gaussian
+from support.solvers import EVERY_SDE, grid_error, logarithmic, one_step
 
 from scoreinv.samplers import (
     DDIM,

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, energy_threshold, gaussian
-from solvers import CONTINUOUS, grid_error, logarithmic
+from support.mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, energy_threshold, gaussian
+from support.solvers import CONTINUOUS, grid_error, logarithmic
 
 from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Observation
 from scoreinv.operators import mask
@@ -26,7 +26,7 @@ from scoreinv.samplers import (
     State,
 )
 from scoreinv.system.errors import Cancelled
-from scoreinv.system.part_progress import report
+from scoreinv.system.progress import report
 from scoreinv.windows import Tiled
 
 pytestmark = pytest.mark.portable

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from mixture import SDES, SHAPE, gaussian
+from support.mixture import SDES, SHAPE, gaussian
 
 from scoreinv.guidance import DDRM, DPIR, ClassifierGuidance, PosteriorFlow
 from scoreinv.samplers import (

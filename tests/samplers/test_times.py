@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from mixture import SDES, SHAPE, gaussian
-from solvers import EVERY_SDE
+from support.mixture import SDES, SHAPE, gaussian
+from support.solvers import EVERY_SDE
 
 from scoreinv.samplers import PC, DPMpp2M, Heun, NoiseStream, State, karras_times, log_times, uniform_times
 from scoreinv.system.errors import InputError

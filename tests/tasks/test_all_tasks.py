@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from formula_detector import FormulaDetector, whites
-from independent_pixels import HEIGHT, KERNEL, WIDTH, prior, truth
 from PIL import Image
+from support.formula_detector import FormulaDetector, whites
+from support.independent_pixels import HEIGHT, KERNEL, WIDTH, prior, truth
 
 import scoreinv
 from scoreinv.system.errors import Cancelled

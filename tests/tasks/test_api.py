@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from gaussian import GaussianPrior
 from PIL import Image
-from small_chroma import chroma_prior
-from small_conditional import conditional_prior
+from support.analytic import gaussian_colour_prior
+from support.gaussian import GaussianPrior
+from support.small_chroma import chroma_prior
+from support.small_conditional import conditional_prior
 from torch import Tensor
 
 import scoreinv

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from client import hole, pixels
+from support.client import hole, pixels
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import InputError, SettingError

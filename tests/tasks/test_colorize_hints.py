@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
 from skimage.color import deltaE_ciede2000, rgb2lab
+from support.analytic import gaussian_colour_prior
 
 import scoreinv
 from scoreinv.system.errors import InputError
@@ -41,14 +41,6 @@ def test_hints_are_the_colours_at_their_pixels_on_the_photos_luma() -> None:
     assert np.abs(result.astype(int) - without)[~where].mean() < 3  # a prior of separate pixels spreads nothing
 
 
-def test_the_evaluations_with_hints_and_without_them_are_added() -> None:
-    photo = gray(16, 16)
-    without, with_them = (
-        colorize(photo, prior=prior(), steps=2, samples=2, hints=layer).nfe for layer in (None, hints()[:16, :16])
-    )
-    assert with_them == 2 * without > 0
-
-
 def test_kept_colours_are_bit_identical_and_the_rest_is_drawn() -> None:
     photo = np.repeat(gray()[..., None], 3, 2)
     photo[20:40, 10:30] = (photo[20:40, 10:30] * np.array([1.2, 0.9, 0.6])).astype(np.uint8)
@@ -81,20 +73,6 @@ def test_a_photo_that_keeps_all_its_colours_comes_back_unless_it_has_hints() -> 
     where = hints()[..., 3] > 128
     assert (hinted.image != photo)[where].any(-1).all()
     assert (hinted.image == photo)[~where].all()
-
-
-def test_saturation_scales_the_chroma() -> None:
-    photo = gray()
-
-    def chroma(factor: float) -> np.ndarray:
-        result = colorize(photo, prior=prior(), steps=4, saturation=factor).image.astype(float)
-        return result - photo[..., None]
-
-    assert np.abs(chroma(0.0)).max() <= 1
-    np.testing.assert_allclose(chroma(0.5), 0.5 * chroma(1.0), atol=3)
-    for wrong in (-1.0, float("nan")):
-        with pytest.raises(InputError, match="saturation"):
-            colorize(photo, prior=prior(), steps=2, saturation=wrong)
 
 
 def test_saturation_leaves_the_colours_that_are_given():

@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from independent_pixels import HEIGHT, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, truth
 from PIL import Image
 from scipy.signal import fftconvolve
+from support.analytic import gaussian_colour_prior
+from support.independent_pixels import HEIGHT, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, truth
 
 import scoreinv
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.blur import kernel_from_text
-from scoreinv.models.blur_estimator import ANGLES, BlurPrediction
 from scoreinv.models.loading import Models
 from scoreinv.operators import kernels, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.operators.tones import srgb
 from scoreinv.system.errors import Cancelled, InputError, SettingError
+from scoreinv.system.progress import reported_to
 from scoreinv.tasks.deblur import (
     blurred_detail,
     check_detail,
@@ -30,7 +30,6 @@ from scoreinv.tasks.deblur import (
     find_blur,
     kernel_notes,
 )
-from scoreinv.tasks.notes import warning
 from scoreinv.tasks.requests import MEAN_STEPS, DeblurRequest, Inputs
 from scoreinv.windows.transforms import crop
 
@@ -121,22 +120,6 @@ def test_a_sharp_photograph_and_what_cannot_be_told_are_refused():
     noise = np.random.default_rng(0).normal(128, 20, (160, 160)).clip(0, 255).astype(np.uint8)
     with pytest.raises(InputError):
         find_blur(Picture(noise))
-
-
-def prediction_of(odds: list[float], sizes: list[float], spread: float = 0.1) -> BlurPrediction:
-    """Of no blur, a Gaussian, a disk and motion."""
-    logits = torch.tensor([odds]).clamp_min(1e-9).log()
-    return BlurPrediction(
-        logits, torch.tensor([sizes]).log(), torch.full((1, 3), math.log(spread)), torch.zeros(1, ANGLES)
-    )
-
-
-def test_a_kernel_from_a_file_is_compared_with_its_mirror_image(monkeypatch):
-    """Also if the network cannot estimate the blur."""
-    monkeypatch.setattr("scoreinv.tasks.deblur._predicted", lambda *_: prediction_of([0.1, 0.3, 0.3, 0.3], [1.5, 3, 9]))
-    picture = blurred(photo("lake"), PointSpread("motion", 15, 150))
-    assert kernel_notes(picture, kernels.motion(15, 30)) == [warning("kernel_misfit", better="mirrored")]
-    assert kernel_notes(picture, kernels.motion(15, 150)) == []
 
 
 def test_a_result_without_new_detail_or_with_too_much_is_refused():
@@ -237,11 +220,11 @@ def test_a_blurred_picture_that_was_cut_off_at_black_is_not_taken_for_a_brighter
 
 def test_a_callback_stops_the_work_before_the_model_is_loaded():
     request = DeblurRequest(kernel=kernels.disk(1.5))
-    with pytest.raises(Cancelled):
-        deblur_picture(Inputs(Picture(np.zeros((32, 32, 3), np.uint8))), request, Models(denoise="no"), lambda _: False)
+    with pytest.raises(Cancelled), reported_to(lambda _: False):
+        deblur_picture(Inputs(Picture(np.zeros((32, 32, 3), np.uint8))), request, Models(denoise="no"))
 
 
-def test_what_a_blur_leaves_open() -> None:
+def test_the_uncertainty_that_a_blur_leaves() -> None:
     """Of no blur the noise; of one that lets the mean through alone all else that photographs have, per component."""
     assert blurred_detail(np.ones((1, 1)), 0.001) == pytest.approx(0.001, rel=1e-3)
     assert blurred_detail(np.ones((1, 1)), 0.02) < 0.02  # what photographs have at all bounds it

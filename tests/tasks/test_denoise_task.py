@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from independent_pixels import STD, gray_prior, noisy, prior, shrunk, truth
+from support.analytic import gaussian_colour_prior
+from support.independent_pixels import STD, gray_prior, noisy, prior, shrunk, truth
 
 import scoreinv
 from scoreinv.sdes import VE, VP

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_conditional import conditional_prior
+from support.small_conditional import conditional_prior
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models

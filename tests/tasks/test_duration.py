@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from independent_pixels import prior
+from support.independent_pixels import prior
 
 from scoreinv.models.loading import LIBRARY, Models
 from scoreinv.tasks.deblur import BLUR_ITERATIONS

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from client import pixels
 from scipy import ndimage
+from support.client import pixels
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import InputError, SettingError

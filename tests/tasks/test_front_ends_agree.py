@@ -1,6 +1,5 @@
 """The command, the page and Python give the same pixels and notes for the same request."""
 
-import base64
 import json
 import sys
 from collections.abc import Callable
@@ -10,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from client import OPAQUE, client, done, opened, png, read
 from PIL import Image
-from pointing import Network, square_picture
 from scipy.ndimage import gaussian_filter
-from small_model import save_small
+from support.client import OPAQUE, client, done, opened, png, read
+from support.pointing import Network, square_picture
+from support.small_model import save_small
 
 import scoreinv
 from scoreinv.cli.main import main
@@ -25,6 +24,7 @@ from scoreinv.models.loading import Machine, Models
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.tasks.select import Selection
 from scoreinv.web.objects import Objects
+from scoreinv.web.photo import unboxed
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "lake.jpg"
 MASK, MODEL = "MASK", "MODEL"  # stand for paths
@@ -278,11 +278,8 @@ def test_selections_with_fragments(tmp_path, monkeypatch, capsys):
     with client(objects=Objects(encoded)) as browser:
         key = opened(browser, png(square_picture()))["key"]
         query = {"click": "80,80,1", "rim": True, "fragments": True}
-        answer = browser.post(f"/api/photos/{key}/select", params=query, headers=OPAQUE).json()
-    left, top, width, height = answer["box"]
-    bits = np.unpackbits(np.frombuffer(base64.b64decode(answer["bits"]), np.uint8))[: width * height]
-    page = np.zeros(command.shape, bool)
-    page[top : top + height, left : left + width] = bits.reshape(height, width)
+        answer = browser.post(f"/api/photos/{key}/select", params=query, headers=OPAQUE)
+    page = unboxed(answer.json(), command.shape)
     python = scoreinv.select(square_picture(), at=(80, 80))
     assert (page == (command > 0)).all()
     assert (page == python).all()

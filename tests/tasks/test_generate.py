@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
+from support.analytic import gaussian_colour_prior
 from torch import nn
 
 import scoreinv

@@ -130,20 +130,3 @@ def test_a_scratch_across_the_same_photographs_is_found():
         found = scoreinv.find_damage(pixels, grow=0, model=detector())
         assert found[visible].mean() > 0.6, name
         assert found[~scratch].mean() < 0.02, name
-
-
-@pytest.mark.slow
-def test_what_is_found_of_a_small_scan_is_found_of_the_same_enlarged():
-    """Scratches of a large scan are wider than any that the model was trained on."""
-    small = photograph("lake").resize((480, 270), Image.Resampling.LANCZOS)
-    canvas = Image.new("L", small.size)
-    for ends in ((60, 30, 200, 240), (300, 20, 330, 250), (400, 60, 470, 160)):
-        ImageDraw.Draw(canvas).line(ends, fill=255, width=3)
-    small.paste((250, 250, 250), mask=canvas)
-    for times in (1, 3):
-        size = (times * small.width, times * small.height)
-        hole = np.asarray(canvas.resize(size, Image.Resampling.NEAREST)) > 0
-        scan = np.asarray(small.resize(size, Image.Resampling.BICUBIC))
-        found = scoreinv.find_damage(scan, grow=0, model=detector())
-        assert found[hole].mean() > 0.8
-        assert found[~hole].mean() < 0.02

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from formula_detector import FormulaDetector, whites
-from small_conditional import conditional_prior
+from support.analytic import gaussian_colour_prior
+from support.formula_detector import FormulaDetector, whites
+from support.small_conditional import conditional_prior
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
@@ -118,7 +118,7 @@ def test_the_noise_at_which_a_fill_starts(monkeypatch, steps, start, level):
 
 
 @pytest.mark.parametrize("estimate", ["sample", "mean", "detail"])
-def test_what_a_hole_hides_does_not_enter(estimate):
+def test_hidden_pixels_do_not_enter(estimate):
     """Nor through the part of a long hole that is filled first."""
     picture, scratch = photo(48, 260) / 2, np.zeros((48, 260), dtype=bool)
     scratch[20:23, 4:256] = True
@@ -177,7 +177,7 @@ def test_masks_are_inverted_and_grown():
     assert not changed[:30, 54:].any()
 
 
-def test_what_is_grey_is_filled_with_grey_whatever_the_mode():
+def test_grey_pictures_are_filled_with_grey_whatever_the_mode():
     """Its luma, as a picture of mode L gets it; and paint in the hole does not count."""
     gray = np.random.default_rng(0).integers(100, 150, (40, 56), dtype=np.uint8)
     colour = np.repeat(gray[..., None], 3, axis=2)
@@ -188,30 +188,6 @@ def test_what_is_grey_is_filled_with_grey_whatever_the_mode():
     colour[0, 0] = (150, 100, 100)
     filled = inpaint(colour, hole(), prior=prior(), steps=3).image
     assert np.ptp(filled[hole()].astype(int), axis=-1).max() > 5
-
-
-def test_progress_begins_with_the_initial_estimate():
-    told = []
-    inpaint(photo(), hole(), prior=conditional_prior(), callback=told.append)
-    assert told == sorted(told)
-    assert told.count(0.0) <= 1
-    assert len({fraction for fraction in told if fraction < 0.05}) > 4
-
-
-@pytest.mark.parametrize("method", [None, "biharmonic"])
-def test_the_search_for_damage_is_a_part_of_the_work(method):
-    """With progress of its own, and it can be stopped."""
-    pixels = np.full((40, 40, 3), 100, np.uint8)
-    pixels[10:20, 10:20] = 255
-    models, told = Models(inpaint=prior(), damage=FormulaDetector(whites)), []
-    inputs, request = Inputs(Picture(pixels)), InpaintRequest(method=method)
-    inpaint_picture(inputs, request, models, told.append)
-    assert told == sorted(told)
-    assert 0 < told[0] <= 0.5
-    assert told[-1] == pytest.approx(1)
-    absent = Models(inpaint="absent.safetensors", damage=FormulaDetector(whites))
-    with pytest.raises(Cancelled):
-        inpaint_picture(inputs, request, absent, lambda _: False)
 
 
 def test_values_that_are_not_finite_are_an_error():

@@ -5,15 +5,14 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from formula_detector import FormulaDetector
-from independent_pixels import prior
-from small_model import save_small
+from support.formula_detector import FormulaDetector
+from support.independent_pixels import prior
+from support.small_model import save_small
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.records import Record, history_of, pixel_hash
 from scoreinv.inputs.hints import KnownColours
-from scoreinv.models.catalogue import load, sha256
 from scoreinv.models.loading import LIBRARY, Models
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError
@@ -91,46 +90,6 @@ def test_settings_that_no_request_has(task, settings):
         request_of(Record(task, settings, {}, {}, ""))
 
 
-def test_python_returns_the_record(model):
-    prior = load(model)
-    record = scoreinv.inpaint(PIXELS, HOLE, prior=prior, steps=2, seed=3).provenance
-    assert (record.task, record.settings["seed"], record.settings["steps"]) == ("inpaint", 3, 2)
-    assert record.models == {"inpaint": {"name": None, "sha256": sha256(model)}}
-    assert record.original == pixel_hash(Picture(PIXELS))
-    assert (record.device, record.precision, record.method) == ("cpu", "float32", "pc")
-    assert record.source_type == "compositeWithTrainedAlgorithmicMedia"
-    assert set(record.inputs) == {"mask"}
-    assert set(record.software) == {"scoreinv", "numpy", "torch"}
-    assert history_of(record.xmp()) == [record]
-    prior.network = type(prior.network)(prior.network.config)  # no longer the file's
-    again = scoreinv.inpaint(PIXELS, HOLE, prior=prior, steps=2).provenance
-    assert again.models == {"inpaint": {"name": None, "sha256": None}}
-
-
-def test_a_batch_has_a_record_for_each_picture():
-    import torch
-
-    batch = torch.from_numpy(np.stack([PIXELS, PIXELS[::-1].copy()])).permute(0, 3, 1, 2)
-    result = scoreinv.inpaint(batch, HOLE, method="biharmonic")
-    assert [record.original for record in result.provenance] == [
-        pixel_hash(Picture(PIXELS)),
-        pixel_hash(Picture(PIXELS[::-1].copy())),
-    ]
-    assert result.provenance[0].models == {}
-    assert [hole.tolist() for hole in result.generated] == [HOLE.tolist()] * 2
-
-
-def test_the_source_type_follows_the_changes(model):
-    smooth = np.full((48, 64, 3), 90, np.uint8)
-    assert scoreinv.denoise(smooth, prior=model).provenance.source_type is None  # nothing to remove
-    assert scoreinv.denoise(smooth, prior=model, noise_std=0.1).provenance.source_type == "algorithmicallyEnhanced"
-    gray = scoreinv.colorize(PIXELS[..., 0], prior=model, steps=2)
-    assert gray.provenance.source_type == "compositeWithTrainedAlgorithmicMedia"  # colours are invented
-    assert gray.generated is None
-    classical = scoreinv.inpaint(PIXELS, HOLE, method="biharmonic")
-    assert classical.provenance.source_type == "algorithmicallyEnhanced"  # no model was trained
-
-
 def test_masks_have_no_record():
     models = Models(damage=WHITE, machine=LIBRARY)
     inputs, request = Inputs(Picture(PIXELS)), DamageRequest()
@@ -176,7 +135,7 @@ def test_a_run_repeats_to_the_bit(model):
         assert differences(record, again.provenance) == {}
 
 
-def test_what_differs_is_named(model):
+def test_differences_are_named(model):
     inputs, request = Inputs(Picture(PIXELS), HOLE), InpaintRequest(method="biharmonic")
     record = once(BY_NAME["inpaint"], inputs, request, Models()).provenance
     assert set(record.software) == {"scoreinv", "numpy"}  # torch has no part in it

@@ -163,7 +163,7 @@ def test_settings_that_do_not_go_together_are_refused(request_type, settings, se
         (InpaintRequest(start=0.5), {"mask", "avoid"}, "avoid"),
     ],
 )
-def test_what_is_given_beside_the_picture_must_fit(request_: Request, given: set[Any], setting: str) -> None:
+def test_inputs_beside_the_picture_must_fit(request_: Request, given: set[Any], setting: str) -> None:
     request_.check_given(set())
     with pytest.raises(SettingError) as caught:
         request_.check_given(given)
@@ -325,22 +325,6 @@ def test_inputs_name_what_is_given() -> None:
 def test_the_snapshots_that_are_evaluated(settings: dict[str, int], steps: object) -> None:
     chosen = RunEvaluationSettings(**settings)
     assert [step for step in range(10) if chosen.includes(step)] == list(steps)
-
-
-@pytest.mark.parametrize(
-    ("settings", "sampler"),
-    [
-        ({}, None),
-        ({"sampler": "heun"}, "heun"),
-        ({"rtol": 1e-3}, "ode"),
-        ({"churn": 0.0}, "heun"),
-        ({"eta": 0.0}, "ddim"),
-        *(({name: value}, "pc") for name, value in (("predictor", "none"), ("corrector", "none"))),
-        *(({name: value}, "pc") for name, value in (("corrector_steps", 0), ("snr", 0.1))),
-    ],
-)
-def test_a_setting_of_one_sampler_names_it(settings: dict[str, Any], sampler: str | None) -> None:
-    assert SamplerSettings(**settings).chosen == sampler
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from formula_detector import FormulaDetector, whites
 from PIL import Image
-from small_conditional import conditional_prior
+from support.analytic import gaussian_colour_prior
+from support.formula_detector import FormulaDetector, whites
+from support.small_conditional import conditional_prior
 from torch import Tensor
 
 import scoreinv
@@ -151,17 +151,6 @@ def test_of_a_healthy_photograph_nothing_but_damage_could_change(path):
     assert (result.kind, changed(result)) == ("coloured", []), result.steps
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_healthy_grey_photograph_is_only_coloured(dtype):
-    gray = np.rint(gray_scene() * np.iinfo(dtype).max).astype(dtype)
-    result = restored(gray)
-    assert (result.kind, changed(result)) == ("grey", ["colorize"])
-    assert [step_note(result, name).code for name in ("tint", "colorize")] == ["kind_gray", "colors_drawn"]
-    assert (result.image.shape, result.image.dtype) == ((HEIGHT, WIDTH, 3), dtype)
-    assert abs(result.image @ np.array([0.299, 0.587, 0.114]) - gray).max() <= 0.5
-    assert np.ptp(result.image, axis=-1).max() > 0
-
-
 def test_a_damaged_noisy_sepia_print_takes_every_step_in_order():
     photo = scratched(levels(sepia(noisy(gray_scene()))))
     result = restored(photo)
@@ -185,16 +174,6 @@ def test_a_photograph_in_colours_is_recoloured_on_request():
     assert (outcome.image != pixels).any()
     with pytest.raises(SettingError):
         RestoreRequest(colorize=False, recolor=True)
-
-
-def test_the_saturation_of_added_colours():
-    pixels = levels(gray_scene())
-    chroma = [
-        float(np.ptp(restored(pixels, saturation=saturation).image.astype(int), axis=-1).mean())
-        for saturation in (0.0, 1.0, 2.0)
-    ]
-    assert chroma[0] < 1
-    assert chroma[2] == pytest.approx(2 * chroma[1], rel=0.1)
 
 
 def test_the_tint_is_kept_where_that_is_asked_for():
@@ -271,18 +250,6 @@ def test_a_few_marks_that_do_not_stand_out_are_left(scene):
     assert changed(restored(scratched(photo), detector=doubtful, colorize=False)) == ["inpaint"]
 
 
-def test_the_evaluations_of_all_steps_are_added():
-    photo = scratched(levels(noisy(gray_scene())))[26:42, :20]
-    steps = ("inpaint", "denoise", "colorize")
-    off, model = dict.fromkeys(steps, False), {"filler": conditional_prior(), "colorizer": conditional_prior()}
-    alone = [restored(photo, **off | {step: True} | model) for step in steps]
-    assert [one.nfe > 0 for one in alone] == [True] * 3
-    assert [one.method for one in alone] == ["conditioned", "exact", "conditioned"]
-    together = restored(photo, **model)
-    assert (together.nfe, together.method) == (sum(one.nfe for one in alone), "conditioned")
-    assert changed(together) == list(steps)
-
-
 def test_found_damage_is_enlarged_and_what_is_none_is_not():
     photo = scratched(levels(coloured_scene()))
     assert (restored(photo, grow=0).damage == (photo.min(-1) == 255)).all()
@@ -312,20 +279,6 @@ def test_hints_colour_what_is_grey():
     assert (red[..., 0] - red[..., 1]).min() > 40
 
 
-def test_samples_differ_in_what_is_drawn_and_only_there():
-    photo = scratched(levels(coloured_scene()))
-    result = restored(photo, samples=3)
-    assert len(result.samples) == 3
-    assert (result.image == result.samples[0]).all()
-    assert (result.samples[0][SCRATCH] != result.samples[1][SCRATCH]).any()
-    assert (result.std[~SCRATCH] == 0).all()
-    assert (result.std[SCRATCH] > 0).all()
-    alone = restored(photo)
-    assert abs(alone.image.astype(int) - result.image).max() <= 1
-    healthy = restored(levels(coloured_scene()), samples=2)
-    assert (healthy.samples[0] == healthy.samples[1]).all()
-
-
 @pytest.mark.parametrize(
     ("count", "estimate", "hinted"),
     [(1, None, False), (1, "mean", True), (1, "sample", False), (3, None, False)],
@@ -343,13 +296,6 @@ def test_colours_are_those_of_colorize(count, estimate, hinted):
     for one, other in shown:
         assert abs(one.astype(int) - other).max() <= 1
     assert abs(restored.image.astype(int) - gray[..., None]).max() > 5
-
-
-def test_the_mean_of_several_samples_is_their_average():
-    pixels = scratched(levels(gray_scene()))
-    result = scoreinv.restore(pixels, mask=SCRATCH, filler=prior(), colorize=False, samples=2, estimate="mean")
-    assert (result.samples[0] != result.samples[1]).any()
-    np.testing.assert_allclose(result.image, np.mean(result.samples, axis=0), atol=0.51)
 
 
 def test_models_of_steps_that_are_left_out_are_not_loaded():
@@ -370,10 +316,6 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
             {"hints": np.pad(np.ones((1, 1, 4), np.uint8) * 255, ((0, 71), (0, 95), (0, 0))), "colorize": False},
             "^hints",
         ),
-        ({"noise_std": 0.1, "denoise": False}, "^noise_std needs"),
-        ({"mask": SCRATCH, "sensitivity": 0.7}, "^sensitivity controls"),
-        ({"inpaint": False, "tone": 0.0, "denoise": False, "colorize": False, "keep_tint": True}, "^keep_tint leaves"),
-        ({"sensitivity": 1.5}, "^sensitivity"),
         ({"noise_std": 10}, "25/255"),
         ({"mask": SCRATCH[:20]}, "the mask is 96x20, .* photo is 96x72"),
         ({"hints": np.full((20, 20, 4), 255, np.uint8)}, "everything is opaque"),
@@ -381,7 +323,7 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
         ({"noise_std": 1e-4}, "out of the model's range"),
     ],
 )
-def test_what_does_not_go_together_is_said_before_the_work(settings, said):
+def test_conflicting_settings_are_refused_before_the_work(settings, said):
     detector = FormulaDetector(whites)
     with pytest.raises(InputError, match=said):
         restored(levels(gray_scene()), detector=detector, **settings)

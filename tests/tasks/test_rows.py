@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_model import save_small
+from support.small_model import save_small
 
 import scoreinv
 from scoreinv.models import catalogue, loading

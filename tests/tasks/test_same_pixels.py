@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from independent_pixels import prior
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from support.independent_pixels import prior
 
 import scoreinv
 from scoreinv.files.read import read_picture

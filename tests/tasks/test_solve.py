@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from analytic import gaussian_colour_prior
-from independent_pixels import HEIGHT, KERNEL, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, shrunk, truth
 from PIL import Image
+from support.analytic import gaussian_colour_prior
+from support.independent_pixels import HEIGHT, KERNEL, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, shrunk, truth
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
@@ -70,16 +70,6 @@ def test_every_method_weighs_the_noise_of_the_observation(method, tolerance):
     assert found[0] == pytest.approx(found[1], abs=0.02)
 
 
-def test_samples_start_above_the_noise_of_their_initial_estimate():
-    """Below it that noise would stay: 0.7 seen with noise of 0.3 stands for pictures of 0.52."""
-    y = torch.full((1, 3, HEIGHT, WIDTH), 0.7)
-    problem = Problem(mask(torch.ones(1, 1, HEIGHT, WIDTH)), y, 3 * STD, False, Picture, initial=y)
-    for data_range in ((0.0, 1.0), (-1.0, 1.0)):
-        request = SolveRequest(method="mmps", steps=6, estimate="sample")
-        image = solve_problem(problem, prior(data_range=data_range), request).image
-        assert image.pixels.mean() == pytest.approx(0.52, abs=0.02)
-
-
 class Noted:
     """A preconditioning that notes the times at which it is asked, and the first state's mean."""
 
@@ -127,14 +117,6 @@ def test_an_estimate_is_averaged_over_orientations():
     known = {"prior": prior(), "noise_std": 0.05, "estimate": "mean", "steps": 2}
     assert scoreinv.solve(operator_of(), y, **known).nfe == 2
     assert scoreinv.solve(operator_of(), y, orientations=4, **known).nfe == 8
-
-
-def test_dpir_is_an_estimate_of_the_mean_by_itself():
-    y = apply(operator_of(), truth())
-    found = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, method="dpir", steps=2)
-    asked = scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, method="dpir", steps=2, estimate="mean")
-    np.testing.assert_array_equal(found.image, asked.image)
-    assert found.method == "dpir"
 
 
 @pytest.mark.parametrize(("std", "steps"), [(0.1, 10), (0.3, 50)])
@@ -248,7 +230,7 @@ def test_every_method_calls_back_at_every_window(method, monkeypatch, limit):
 
 
 @pytest.mark.parametrize("method", ["ddrm", "pc"])
-def test_what_a_method_cannot_do_is_told_before_the_network_is_asked(method, monkeypatch):
+def test_limits_of_methods_are_refused_before_the_network_is_evaluated(method, monkeypatch):
     def asked(*_):
         raise AssertionError("the network was evaluated")
 

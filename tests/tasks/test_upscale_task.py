@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from independent_pixels import HEIGHT, WIDTH, apply, prior, truth
 from PIL import Image
 from scipy import ndimage
+from support.independent_pixels import apply
 
 import scoreinv
 from scoreinv.files.read import read_picture
@@ -20,6 +19,7 @@ from scoreinv.models.loading import Models
 from scoreinv.operators import downsampling
 from scoreinv.system.errors import Cancelled, SettingError
 from scoreinv.system.files import PRETRAINED
+from scoreinv.system.progress import reported_to
 from scoreinv.tasks.requests import Inputs, UpscaleRequest
 from scoreinv.tasks.upscale import upscale_picture, upscaling_windows
 
@@ -58,38 +58,17 @@ def test_an_enlarged_picture_reduces_to_the_one_that_was_given(factor, kind):
 def test_samples_beyond_the_memory_are_refused_before_the_work(limit):
     y = small(large(24, 32))
     results = 2 * 2 * 2 * y.nbytes  # two of twice the width and height
-    for free, count in ((results - 1, 0), (results, 1)):
-        told = []
+    for free, refusal in ((results - 1, SettingError), (results, Cancelled)):
+        told: list[float] = []
         limit(memory=free)
-        with pytest.raises((SettingError, Cancelled)) as refusal:
-            scoreinv.upscale(y, 2, samples=2, callback=lambda done, told=told: told.append(done) or False)
-        assert len(told) == count
-        assert getattr(refusal.value, "setting", None) == (None if count else "samples")
-
-
-@pytest.mark.parametrize("factor", [2, 3, 4])
-def test_block_means_of_an_enlarged_high_contrast_picture_are_that_picture(factor):
-    """Much of the estimate is limited to black and white: the other pixels make up for it."""
-    y = np.rint((2 * (255 * large(96, 96) - 128) + 128).clip(0, 255)).astype(np.uint8)
-    y[8::16, 8::16] = y[40:42] = 255
-    image = scoreinv.upscale(y, factor, noise_std=0.0).image
-    means = image.reshape(96, factor, 96, factor, 3).mean((1, 3))
-    np.testing.assert_array_equal(np.rint(means), y)
+        with pytest.raises(refusal):
+            scoreinv.upscale(y, 2, samples=2, callback=lambda done, told=told: told.append(done) or len(told) < 2)
 
 
 def test_a_grey_photograph_in_three_channels_stays_grey():
     y = np.repeat(small(large(48, 64))[..., 1:2], 3, axis=2)
     image = scoreinv.upscale(y, noise_std=0.0).image
     assert (image == image[..., :1]).all()
-
-
-def test_so_does_a_sample():
-    operator = downsampling(2, HEIGHT, WIDTH, "bicubic")
-    y = apply(operator, truth()).clip(0, 1)
-    image = scoreinv.upscale(
-        y, 2, downsampling="bicubic", noise_std=0.0, prior=prior(), steps=10, estimate="sample"
-    ).image
-    np.testing.assert_allclose(apply(operator, image), y, atol=2e-3)
 
 
 def test_the_estimate_is_nearer_to_the_photograph_than_interpolation():
@@ -205,15 +184,6 @@ def test_the_callback_is_called_within_a_window(factor):
     assert max(np.bincount(numbers)) <= 4
 
 
-def test_three_times_is_a_reduction_of_four_times():
-    model, x = scoreinv.load_upscaler("upscaler"), torch.rand(1, 3, 12, 10, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        four, three = (model.enlarged(x, factor, means=False) for factor in (4, 3))
-    assert three.shape == (1, 3, 36, 30)
-    expected = F.interpolate(four, (36, 30), mode="bicubic", antialias=True)
-    torch.testing.assert_close(three, expected)
-
-
 def test_another_upscaler_is_a_model_or_its_file():
     y = small(large(48, 64))
     bundled = scoreinv.upscale(y, noise_std=0.1)
@@ -228,5 +198,5 @@ def test_another_upscaler_is_a_model_or_its_file():
 
 
 def test_a_callback_stops_the_work_before_the_model_is_loaded():
-    with pytest.raises(Cancelled):
-        upscale_picture(Inputs(Picture(small(large()))), UpscaleRequest(), Models(upscale="missing"), lambda _: False)
+    with pytest.raises(Cancelled), reported_to(lambda _: False):
+        upscale_picture(Inputs(Picture(small(large()))), UpscaleRequest(), Models(upscale="missing"))

@@ -88,25 +88,6 @@ def test_the_mean_is_that_of_the_formula(row: int, elsewhere: tuple[float, float
     assert (prior.denoise(state, t)[0, :, row, 12] - estimate[:, row, 12]).abs().max() < 0.3
 
 
-def test_the_mismatch_at_known_pixels_is_continued_into_the_hole() -> None:
-    """From a rim of two pixels, whose means are estimated as those of the hole."""
-    picture = of_8_bits(torch.rand(1, 3, 30, 36, generator=torch.Generator().manual_seed(0)))
-    observed = holed(30, 36, (11, 13, 6, 7))
-    prior = PatchPrior(SDE, picture, observed)
-    state = picture + 0.3 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(1))
-    estimate, covered = prior._patches[0].estimate(state[0], 0.3, [0.0, 0.0])
-    within = holed(30, 36, (9, 11, 10, 11))[0] == 0
-    assert torch.equal(covered, within)
-    box = (..., slice(9, 19), slice(11, 22))
-    missed = (picture[0] - estimate)[box]
-    rim = (observed[0] > 0)[box].to(missed)
-    continued = estimate[box] + smooth_estimate(missed[None], rim[None]).mean[0]
-    expected = torch.where(observed[0] > 0, picture[0].double(), 0.0)
-    expected[box] = torch.where(rim > 0, expected[box], continued)
-    torch.testing.assert_close(prior._patches[0].mean(state[0], 0.3, [0.0, 0.0]), expected, atol=1e-6, rtol=0)
-    assert (continued - estimate[box]).abs()[rim.expand(3, -1, -1) == 0].max() > 1e-3
-
-
 def test_the_noise_of_the_state_counts_as_much_as_it_is() -> None:
     """A hidden pixel among flat ones: flat patches nearby against a dot further away, which its noisy state favours.
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gaussian import write_noise_pictures
-from small_runs import tiny_run
+from support.gaussian import write_noise_pictures
+from support.small_runs import tiny_run
 
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.loop import train

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from gaussian import GaussianPrior, standard_normal
-from small_conditional import conditional_prior
+from support.gaussian import GaussianPrior, standard_normal
+from support.small_conditional import conditional_prior
 from torch import Tensor
 
 from scoreinv.conditional.initial_estimate import block_means

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from gaussian import GaussianPrior, write_noise_pictures
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from shell import image
-from small_runs import TINY, Watched, file_limit, tiny_run
+from support.gaussian import GaussianPrior, write_noise_pictures
+from support.shell import image
+from support.small_runs import TINY, Watched, file_limit, tiny_run
 from torch import Tensor, nn
 
 from scoreinv.models.codec import encode

@@ -9,14 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from filelock import FileLock, Timeout
 from PIL import Image
 
 from scoreinv.models.model_file import read_metadata
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.loop import train
-from scoreinv.training.run import claimed
 
 Files = dict[str, bytes]
 
@@ -138,24 +136,6 @@ def test_two_runs_do_not_write_into_one_folder_and_a_killed_one_leaves_no_lock(c
     assert holder.returncode == -signal.SIGKILL
     assert train(config, out).steps == 2
     assert not list(out.glob(".*"))
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs flock")
-def test_a_run_that_never_began_cleans_up_under_its_lock(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the lock is released, the cache may be that of another run."""
-    removed = []
-
-    def remove(path: Path, **_: bool) -> None:
-        with pytest.raises(Timeout):
-            FileLock(out / ".scoreinv.lock", timeout=0).acquire()
-        removed.append(path)
-        path.rmdir()
-
-    with claimed(out) as run:
-        run.cache.mkdir()
-        monkeypatch.setattr(shutil, "rmtree", remove)
-    assert removed == [out / "cache"]
-    assert not out.exists()
 
 
 def test_changed_pictures_are_noticed_by_a_resumed_run(done: TrainingConfig, out: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import socket
 from urllib.parse import urlsplit
 
 import pytest
-from client import OPAQUE, ORIGIN, PORT, client, opened, pixels, png
+from support.client import OPAQUE, ORIGIN, PORT, client, opened, pixels, png
 
 from scoreinv.web.access import TOKEN_HEADER, Access
 

@@ -12,13 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from browser import Visitor, chromium, read
-from client import pixels
-from held import served
 from PIL import Image
-from process import started
-from processes import cpu_seconds, wait_for
-from small_model import save_small
+from support.browser import Visitor, chromium, read
+from support.client import pixels
+from support.held import served
+from support.process import started
+from support.processes import cpu_seconds, wait_for
+from support.small_model import save_small
 
 import scoreinv
 from scoreinv.files.read import read_picture
@@ -615,7 +615,7 @@ def test_cancel_and_what_comes_after(waiting, tmp_path):
     visitor.fill()
 
 
-def test_what_is_cancelled_while_its_result_comes(waiting, tmp_path):
+def test_cancelling_while_the_result_comes(waiting, tmp_path):
     visitor, server = waiting
     hole = visitor.open_painted(photo(tmp_path), 0.3)
     server.model.free.set()
@@ -631,7 +631,7 @@ def test_what_is_cancelled_while_its_result_comes(waiting, tmp_path):
 
 
 @pytest.mark.parametrize(("path", "then"), [("**/layers?*", "cancel"), ("**/fill?*", "open")])
-def test_what_is_cancelled_while_it_is_sent(waiting, tmp_path, path, then):
+def test_cancelling_while_the_request_is_sent(waiting, tmp_path, path, then):
     """The press counts at once, and a job that the server has begun all the same is stopped."""
     visitor, server = waiting
     visitor.open_painted(photo(tmp_path), 0.3)
@@ -676,22 +676,6 @@ def test_two_tabs_wait_for_each_other_and_a_closed_one_does_not_keep_the_other(w
     server.model.free.set()
     visitor.wait("comparing")
     assert [job.state for job in server.jobs] == ["cancelled", "done"]
-
-
-def test_seven_tabs_do_not_keep_each_other(waiting, tmp_path):
-    """A browser has six connections to a server, for all its tabs."""
-    visitor, server = waiting
-    path, first = photo(tmp_path), visitor.page
-    for number in range(6):
-        visitor.page = visitor.tab() if number else first
-        visitor.open(path)
-        visitor.paint((0.2, 0.3), (0.8, 0.3))
-        visitor.page.click("#fill")
-        visitor.until("!document.getElementById('job-text').textContent.startsWith('Sending')")
-    visitor.page = visitor.tab()
-    visitor.open(path)
-    first.click("#cancel")
-    wait_for(lambda: server.jobs[0].should_stop())
 
 
 def test_a_job_that_fails_after_the_page_was_loaded_anew(waiting, tmp_path):
@@ -946,19 +930,18 @@ def test_steps_that_are_asked_for_at_once_are_all_done(visitor, tmp_path):
 
 
 def test_equal_masks_have_equal_fingerprints_and_others_have_not(visitor, tmp_path):
-    """Files of one length that differ in one pixel; a CRC over a file with its own CRC has 16 bits, not 32."""
     visitor.open(photo(tmp_path))
     prints = visitor.page.evaluate("""async () => {
-        const { fingerprint, mask_png } = await import("/static/png.js");
+        const { fingerprint } = await import("/static/jobs.js");
         const { Layer } = await import("/static/layer.js");
         const of = (at) => {
             const layer = new Layer(64, 64);
             layer.begin();
             layer.line(at % 64, Math.floor(at / 64), at % 64, Math.floor(at / 64), 0.5, 1);
             layer.end();
-            return mask_png(layer).then(fingerprint);
+            return fingerprint(JSON.stringify(layer.mask()));
         };
-        return [await of(9), ...(await Promise.all([...Array(2000).keys()].map(of)))];
+        return [of(9), ...[...Array(2000).keys()].map(of)];
     }""")
     assert prints[0] == prints[10]
     assert len({*prints}) == 2000
@@ -995,7 +978,7 @@ def test_many_photographs_are_restored(visitor, tmp_path):
     assert visitor.page.locator("#kept li").count() == 0
 
 
-def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):
+def test_photographs_that_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):
     visitor, _ = waiting
     visitor.open(photo(tmp_path))
     monkeypatch.setattr("scoreinv.web.app.Album.get", gone)
@@ -1038,7 +1021,7 @@ def test_one_click_leaves_out_the_fragments_of_an_object_and_takes_them_in(waiti
     class Fixed:
         """A selection of one object with a tip."""
 
-        def select(self, prompt: Prompt, size: Size | None = None, callback: object = None) -> Selected:
+        def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
             return Selected(body, "middle", 1.0, tip)
 
     visitor, server = waiting
@@ -1065,11 +1048,11 @@ def test_further_clicks_keep_the_size_of_the_first(waiting, tmp_path, monkeypatc
     """The third click was sent without it, so that the selection shrank to the likeliest again."""
 
     class Sizes:
-        def select(self, prompt: Prompt, size: Size | None = None, callback: object = None) -> Selected:
+        def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
             chosen = (size or "middle") if len(prompt.clicks) == 1 else None
             return Selected(np.ones((120, 160), bool), chosen, 1.0, np.zeros((120, 160), bool))
 
-        def next_size(self, prompt: Prompt, size: Size | None, callback: object = None) -> Size:
+        def next_size(self, prompt: Prompt, size: Size | None) -> Size:
             return "large"
 
     visitor, server = waiting

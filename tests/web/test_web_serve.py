@@ -15,10 +15,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from client import OPAQUE, hole, pixels, png
-from process import started
-from processes import wait_for
-from small_model import save_small
+from support.client import OPAQUE, boxed, hole, pixels, png
+from support.process import started
+from support.processes import wait_for
+from support.small_model import save_small
 
 from scoreinv.cli.main import main
 from scoreinv.cli.serve import _end_with_stdin
@@ -80,7 +80,7 @@ def test_a_photograph_is_filled_and_nothing_is_written(served, tmp_path):
     assert os.name != "posix" or stat.S_IMODE(told.stat().st_mode) == 0o600
     assert place.startswith("127.0.0.1:")
     photo = json.loads(ask(place, "POST", "/api/photos?name=a.png", png(pixels()))[1])
-    until(place, begun(place, photo["key"], png(hole())), "done")
+    until(place, begun(place, photo["key"], boxed(hole())), "done")
     ended_by(process, place, "SIGTERM", 143)
     assert [list((tmp_path / name).iterdir()) for name in ("temporary", "here", "runtime")] == [[], [], []]
 
@@ -133,7 +133,7 @@ def ended_by(process: subprocess.Popen[str], place: str, name: str, status: int)
     photo = json.loads(ask(place, "POST", "/api/photos", png(pixels(3, height=600, width=800)))[1])
     large = hole(600, 800)
     large[50:550, 50:750] = True
-    until(place, begun(place, photo["key"], png(large)), "running")
+    until(place, begun(place, photo["key"], boxed(large)), "running")
     process.send_signal(getattr(signal, name))
     assert process.wait(SOON) == status
     _, said = process.communicate()

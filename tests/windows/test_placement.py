@@ -76,35 +76,6 @@ def test_a_grid_covers_a_picture_evenly() -> None:
     assert np.ptp(np.diff([box[1] for box in boxes[:9]])) <= 1
 
 
-def test_a_speck_is_in_the_middle_of_its_window() -> None:
-    needed = np.zeros((200, 300), bool)
-    needed[90:96, 140:150] = True
-    assert windows_around(needed, 64, 8, 16) == [(61, 113, 64, 64)]
-    needed[90:96, 292:299] = True
-    assert windows_around(needed, 64, 8, 16) == [(61, 113, 64, 64), (61, 236, 64, 64)]
-    assert windows_around(np.zeros((200, 300), bool), 64, 8, 16) == []
-
-
-def test_a_scratch_takes_fewer_windows_than_the_grid_has_on_its_way() -> None:
-    scratch = np.zeros((640, 640), bool)
-    for column in range(640):
-        row = int(100 + 0.6 * column)
-        scratch[row : row + 4, column] = True
-    on_its_way = [box for box in grid(640, 640, 64, 8, 16) if scratch[box[0] : box[0] + 64, box[1] : box[1] + 64].any()]
-    assert len(windows_around(scratch, 64, 8, 16)) < 0.8 * len(on_its_way)
-
-
-def test_the_cheapest_windows_of_what_is_needed() -> None:
-    everywhere = np.ones((512, 512), bool)
-    assert cheapest_tile(everywhere, 8, 16, 64, 192) == 176  # three along a side, where 64 takes nine
-    assert cheapest_tile(everywhere[:96, :96], 8, 16, 64, 192) == 96
-    line = np.zeros((512, 512), bool)
-    line[250, :] = True
-    assert cheapest_tile(line, 8, 16, 48, 192) == 48
-    assert cheapest_tile(everywhere[:10, :40], 8, 16, 64, 192) == 64
-    assert cheapest_tile(everywhere[:64, :30], 8, 16, 64, 192) == 64
-
-
 def test_a_single_window_may_have_more_pixels() -> None:
     crossing = np.zeros((112, 112), bool)
     crossing[10] = crossing[:, 20] = True

@@ -76,19 +76,15 @@ class PictureSource:
 
     def images(self, step: int, rows: range) -> Tensor:
         """Return some pictures of the global batch of a step (from 0), (B, C, side, side) in the model's range."""
-        channels = self.pictures.levels[0][0].shape[2]
-        images = np.empty((len(rows), self.side, self.side, channels), np.float32)
-        for image, picture, index in zip(images, self.chosen(step, rows), rows, strict=True):
-            self._draw(picture, self.stream(PICTURE, step, index), image)
-        return torch.from_numpy(images).permute(0, 3, 1, 2)
+        pairs = zip(self.chosen(step, rows), rows, strict=True)
+        images = [self._drawn(picture, self.stream(PICTURE, step, index)) for picture, index in pairs]
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
     def noise(self, step: int, rows: range) -> Tensor:
         """Return standard normal noise, (B, C, image_size, image_size)."""
-        channels, side = self.pictures.levels[0][0].shape[2], self.model.image_size
-        noise = np.empty((len(rows), side, side, channels), np.float32)
-        for values, index in zip(noise, rows, strict=True):
-            self.stream(NOISE, step, index).standard_normal(dtype=np.float32, out=values)
-        return torch.from_numpy(noise).permute(0, 3, 1, 2)
+        shape = self.model.image_size, self.model.image_size, self.pictures.levels[0][0].shape[2]
+        noise = [self.stream(NOISE, step, index).standard_normal(shape, np.float32) for index in rows]
+        return torch.from_numpy(np.stack(noise)).permute(0, 3, 1, 2)
 
     def chosen(self, step: int, rows: range) -> list[int]:
         """Return the indices of the pictures, which come in an endless sequence of shuffled passes."""
@@ -105,8 +101,8 @@ class PictureSource:
         runs = [(share, len(list(run))) for share, run in groupby(each)] or [(1.0, len(self.pictures))]
         return tuple((count, max(1, round(share * count))) for share, count in runs)
 
-    def _draw(self, index: int, generator: np.random.Generator, out: np.ndarray) -> None:
-        """Draw one crop (or whole picture), flipped, in the model's range, into `out` (H, W, C)."""
+    def _drawn(self, index: int, generator: np.random.Generator) -> np.ndarray:
+        """Draw one crop (or whole picture), flipped and shifted, in the model's range, (H, W, C) float32."""
         data, levels, size = self.data, self.pictures.levels[index], self.side
         level = levels[generator.integers(len(levels))]
         if data.mode == "zooms":
@@ -117,18 +113,16 @@ class PictureSource:
         if data.flip and generator.integers(2):
             pixels = pixels[:, ::-1]
         if data.shift:
-            down, right = generator.integers(-data.shift, data.shift + 1, 2)
-            margin = max(abs(down), abs(right))
+            margin = data.shift
+            top, left = margin - generator.integers(-margin, margin + 1, 2)
             padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
-            pixels = padded[margin - down :, margin - right :][:size, :size]
+            pixels = padded[top : top + size, left : left + size]
         low, high = self.model.data_range
         if data.dequantise:
-            generator.random(dtype=np.float32, out=out)
-            out += pixels
-            out *= (high - low) / 256
-        else:
-            np.multiply(pixels, np.float32((high - low) / 255), out=out)
-        out += low
+            return (pixels + generator.random(pixels.shape, np.float32)) * np.float32((high - low) / 256) + np.float32(
+                low
+            )
+        return pixels * np.float32((high - low) / 255) + np.float32(low)
 
 
 @lru_cache(maxsize=4)

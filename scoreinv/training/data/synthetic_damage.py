@@ -302,15 +302,16 @@ def _rips(sheet: Sheet) -> Cover:
         widest = sheet.extent * _log_uniform(rng, 0.04, 0.19)
         half = widest / 2 * taper[rng.choice(3, p=(0.5, 0.3, 0.2))]
         fibre = rng.uniform(0.1, 0.6)
-        sides = []
+        rims, edges = [], []  # of the paper and of the gap, on both sides
         for sign in (-1, 1):
             waves = ndimage.gaussian_filter1d(rng.standard_normal(len(points)), 2)
             rough = half * (1 + 0.5 * waves + 0.12 * rng.standard_normal(len(points))).clip(0.2) + 0.4
             aside = sign * np.array([-along[1], along[0]])
             inner = rough * (1 - fibre * rng.uniform(0.2, 1, len(points)))
-            sides.append((points + rough[:, None] * aside, points + inner[:, None] * aside))
-        for canvas, which in ((whole, 0), (gap, 1)):
-            canvas.area(np.concatenate([sides[0][which], sides[1][which][::-1]]), 255)
+            rims.append(points + rough[:, None] * aside)
+            edges.append(points + inner[:, None] * aside)
+        whole.area(np.concatenate([rims[0], rims[1][::-1]]), 255)
+        gap.area(np.concatenate([edges[0], edges[1][::-1]]), 255)
     paper = np.clip(sheet.medium.paper * np.float32(rng.uniform(0.8, 1.1)), 0, 1)
     below = _bright_or_dark(sheet, 0.55)
     shown = sheet.textured(paper)
@@ -557,7 +558,7 @@ def lines_of_letters(side: int, generator: Generator) -> np.ndarray:
 def brush_strokes(side: int, generator: Generator) -> np.ndarray:
     """Draw brush strokes, 2 to 32 pixels wide, with round ends."""
     canvas, draw = _bitmap(side)
-    width = float(np.exp(generator.uniform(np.log(2), np.log(min(32, side / 2)))))
+    width = float(_log_uniform(generator, 2, min(32, side / 2)))
     for _ in range(generator.integers(1, 3 + int(40 / width))):
         start = generator.uniform(0, side, 2)
         end = start + generator.normal(0, side / 2, 2)

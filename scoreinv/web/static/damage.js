@@ -2,7 +2,7 @@
 
 import { ask, follow } from "./api.js";
 import { values } from "./form.js";
-import { bits, current, handlers, run } from "./jobs.js";
+import { current, found_mask, handlers, run } from "./jobs.js";
 import { attempt, history, on, stage, state, stroke_ended } from "./page.js";
 import { mark } from "./painting.js";
 import { find, show_note } from "./panel.js";
@@ -33,7 +33,7 @@ async function change_sensitivity() {
       const answer = await ask("POST", `/api/photos/${picture.photo.key}/damage?${new URLSearchParams(values("damage"))}`);
       const report = await follow((await answer.json()).job, () => stage.marks === marks);
       if (report?.state === "failed") throw new Error(report.error);
-      const found = report?.photo ? await bits(report.photo.key) : new Uint8Array();
+      const found = report && (await found_mask(report));
       await stroke_ended();
       if (!report || !is_shown()) return;
       replace(found);

@@ -52,9 +52,13 @@ export class Layer {
     }
   }
 
-  // Paints the set bits of packed bits, which cover the picture or a box (left, top, width, height).
+  // Paints a mask, in the form in which masks travel: its box (left, top, width, height), null if it is empty, and the
+  // bits in the box, row by row, in base64.
   // free: another layer; pixels are then painted only if they are empty in both layers.
-  bits(bytes, colour, free = null, [left, top, width, height] = [0, 0, this.width, this.height]) {
+  add({ box, bits }, colour, free = null) {
+    if (!box) return;
+    const [left, top, width, height] = box;
+    const bytes = Uint8Array.from(atob(bits), (letter) => letter.charCodeAt(0));
     const end = width * height;
     for (let at = 0; at < end; ) {
       if (!(at & 7) && !bytes[at >> 3]) {
@@ -72,6 +76,21 @@ export class Layer {
       const last = at - 1 - row * width;
       this.run(top + row, left + first, left + last, colour, free);
     }
+  }
+
+  // Returns the pixels as a mask, see `add`; with a colour, only those of this colour.
+  mask(colour = null) {
+    const [left, top, right, bottom] = this.box();
+    const bytes = new Uint8Array(Math.ceil(((right - left) * (bottom - top)) / 8));
+    for (let y = top, at = 0; y < bottom; y++) {
+      for (const value of this.row(y).subarray(left, right)) {
+        if (colour === null ? value : value === colour) bytes[at >> 3] |= 128 >> (at & 7);
+        at += 1;
+      }
+    }
+    let letters = "";
+    for (const byte of bytes) letters += String.fromCharCode(byte);
+    return { box: [left, top, right - left, bottom - top], bits: btoa(letters) };
   }
 
   // Returns the pixels of all tiles, for storage.
@@ -100,6 +119,11 @@ export class Layer {
       if (!tile.count) made.tiles.delete(number);
     }
     return made;
+  }
+
+  // The colours of the pixels.
+  get colours() {
+    return [...new Set([...this.tiles.values()].flatMap((tile) => [...new Set(tile.pixels)]))].filter(Boolean);
   }
 
   get count() {

@@ -163,4 +163,4 @@ export async function forget() {
   await session.forget(gone);
 }
 
-on("zip", () => attempt(async () => save(`/api/batches/${key}/zip`, "")));
+on("zip", () => attempt(async () => save(`/api/batches/${key}/zip`)));

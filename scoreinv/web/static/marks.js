@@ -82,27 +82,27 @@ export class Marks {
     return this.change(() => this.layers.forEach((layer) => layer.remove(() => true)));
   }
 
-  // Replaces the mask with packed bits.
-  replaceHole(bytes) {
+  // Replaces the mask with another one, see `Layer.add`.
+  replaceHole(mask) {
     return this.change(() => {
       this.hole.remove(() => true);
-      this.hole.bits(bytes, PAINTED);
+      this.hole.add(mask, PAINTED);
     });
   }
 
   // Replaces detected damage; painted and erased pixels stay.
-  replaceFound(bytes) {
+  replaceFound(mask) {
     this.searched = true;
     return this.change(() => {
       this.hole.remove((value) => value === FOUND);
-      this.hole.bits(bytes, FOUND, this.erased);
+      this.hole.add(mask, FOUND, this.erased);
     });
   }
 
-  // Adds the packed bits of a box to the mask, or as strokes of a colour, within a change.
-  paint(bytes, box, colour = null) {
-    if (colour) this.colours.bits(bytes, pixel(colour), null, box);
-    else this.hole.bits(bytes, PAINTED, null, box);
+  // Adds a mask to the hole, or as strokes of a colour, within a change.
+  paint(mask, colour = null) {
+    if (colour) this.colours.add(mask, pixel(colour));
+    else this.hole.add(mask, PAINTED);
   }
 }
 
@@ -129,6 +129,11 @@ export class MarkStep {
     return (this.stored ??= pack(this.patches));
   }
 }
+
+const hex = (colour) => `#${[0, 8, 16].map((at) => ((colour >> at) & 255).toString(16).padStart(2, "0")).join("")}`;
+
+// Returns strokes for the server: a mask for each colour.
+export const strokes = (layer) => Object.fromEntries(layer.colours.map((colour) => [hex(colour), layer.mask(colour)]));
 
 export function pixel(colour) {
   const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));

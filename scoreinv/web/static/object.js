@@ -107,17 +107,12 @@ async function request(what, picture, { clicks, box, size }, more = {}) {
   return (await ask("POST", `/api/photos/${picture.photo.key}/${what}?${query}`)).json();
 }
 
-function bytes({ bits }) {
-  return Uint8Array.from(atob(bits), (letter) => letter.charCodeAt(0));
-}
-
 function show() {
   const { width, height } = stage.picture.photo;
   stage.selection = new Layer(width, height);
-  if (shadow) stage.selection.bits(bytes(shadow), SHADOW, null, shadow.box);
-  if (object.box) stage.selection.bits(bytes(object), SELECTED, null, object.box);
-  const { fragments } = object;
-  if (fragments.box && with_fragments) stage.selection.bits(bytes(fragments), FRAGMENTS, null, fragments.box);
+  if (shadow) stage.selection.add(shadow, SHADOW);
+  stage.selection.add(object, SELECTED);
+  if (with_fragments) stage.selection.add(object.fragments, FRAGMENTS);
   stage.changed("all");
   update();
 }
@@ -150,7 +145,7 @@ export async function add({ colour = null, with_shadow = false } = {}) {
     if (stage.marks !== marks || state() !== "painting" || !selected()) return;
     mark(() =>
       marks.change(() => {
-        for (const part of with_shadow && shadow ? [found, shadow] : [found]) marks.paint(bytes(part), part.box, colour);
+        for (const part of with_shadow && shadow ? [found, shadow] : [found]) marks.paint(part, colour);
       }),
     );
     deselect();

@@ -1,7 +1,7 @@
 // State shared by all modules: stage, history, and the state that selects the visible controls.
 
 import { History } from "./history.js";
-import { find, show_error } from "./panel.js";
+import { find, make, show_error } from "./panel.js";
 import { Stage } from "./stage.js";
 
 export const stage = new Stage(find("stage"));
@@ -44,10 +44,7 @@ export async function stroke_ended() {
   while (stage.marks?.is_changing) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
-export function save(address, name) {
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = name;
-  link.click();
-  if (address.startsWith("blob:")) setTimeout(() => URL.revokeObjectURL(address), 60_000);
+// Saves a file of the server, which names it.
+export function save(href) {
+  make("a", { href, download: "" }).click();
 }

@@ -1,10 +1,9 @@
 // Tools, brush, colours, and mask files.
 
-import { send } from "./api.js";
+import { ask, send } from "./api.js";
 import * as object from "./object.js";
 import { attempt, chosen_of, history, on, save, stage, state, stroke_ended } from "./page.js";
 import { find, show_colour, show_hole, show_tool, SWATCHES } from "./panel.js";
-import { mask_png } from "./png.js";
 import { Pointer } from "./pointer.js";
 
 export const brush = { tool: "object", colour: "#3f7fbf", diameter: 40 };
@@ -93,17 +92,19 @@ async function open_mask(file) {
   if (!file) return;
   const { marks } = stage;
   await attempt(async () => {
-    const answer = await send(`/api/photos/${stage.picture.photo.key}/mask`, file);
-    const bytes = new Uint8Array(await answer.arrayBuffer());
+    const mask = await (await send(`/api/photos/${stage.picture.photo.key}/mask`, file)).json();
     await stroke_ended();
     if (stage.marks !== marks) return; // another photograph was opened meanwhile
     if (state() !== "painting") throw new Error(`${file.name} was loaded during a task: load it again afterwards.`);
-    mark(() => marks.replaceHole(bytes));
+    mark(() => marks.replaceHole(mask));
   });
 }
 
-async function save_mask() {
-  save(URL.createObjectURL(await mask_png(stage.marks.hole)), `${stage.picture.photo.name}_mask.png`);
+function save_mask() {
+  return attempt(async () => {
+    const layer = await (await ask("POST", `/api/photos/${stage.picture.photo.key}/layers`, JSON.stringify(stage.marks.hole.mask()))).json();
+    save(`/api/photos/${layer.key}/file?kind=PNG`);
+  });
 }
 
 // Shows the original instead of the result.

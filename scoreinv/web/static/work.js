@@ -56,7 +56,7 @@ async function download() {
   const { photo } = stage.result ?? stage.picture;
   await attempt(async () => {
     await ask("GET", `/api/photos/${photo.key}`); // reports an error that a failed download would not
-    save(`/api/photos/${photo.key}/file?kind=${find("format").value}`, "");
+    save(`/api/photos/${photo.key}/file?kind=${find("format").value}`);
   });
 }
 

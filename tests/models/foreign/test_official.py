@@ -1,11 +1,9 @@
 """Checkpoints and configurations of the reference implementation: what is read of them, and what is refused."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from scoreinv.models.foreign.official import load_official, read_official_config
 from scoreinv.preconditioning import PaperVP
@@ -22,19 +20,6 @@ def test_networks_that_do_not_run_in_the_reference(name: str, tmp_path: Path) ->
     path.write_text(json.dumps({"model": {"name": name, "nf": 128}, "data": {}, "training": {}}))
     with pytest.raises(CheckpointError, match="only ncsnpp and ddpm are"):
         read_official_config(str(path))
-
-
-def test_an_unconditional_network_has_no_use_for_noise_levels() -> None:
-    """The reference's checkpoint has layers for them in its blocks, which are left; other surplus is refused."""
-    folder = PARITY / "ve_ncsnpp_unconditional"
-    config = read_official_config(str(folder / "config.json"))
-    weights = torch.load(folder / "checkpoint.pth", weights_only=True)["model"]
-    assert sum(".Dense_0." in name for name in weights) > 10
-    prior = load_official(folder / "checkpoint.pth", config, ema=True)
-    assert not any("embed." in name for name in prior.network.state_dict())
-    told = replace(config, network=replace(config.network, noise_conditional=True))
-    with pytest.raises(CheckpointError, match="do not belong together"):
-        load_official(folder / "checkpoint.pth", told, ema=True)
 
 
 NEEDED = {

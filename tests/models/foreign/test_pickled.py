@@ -2,7 +2,6 @@
 
 import io
 import pickle
-import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +48,7 @@ def test_entries_that_unfold(tmp_path: Path) -> None:
         read_pickled(packed)
 
 
-def test_what_memory_does_not_hold(tmp_path: Path, limit: Callable[..., None]) -> None:
+def test_pickles_beyond_the_memory_are_refused(tmp_path: Path, limit: Callable[..., None]) -> None:
     path = tmp_path / "w.bin"
     torch.save({"w": torch.zeros(3)}, path)
     limit(memory=10)
@@ -71,19 +70,6 @@ def test_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(CheckpointError, match=r"bomb\.pth: not a readable checkpoint .*nothing was executed"):
             read_pickled(path)
     assert not (tmp_path / "exploded").exists()
-
-
-def test_torch_has_nothing_to_say(tmp_path: Path) -> None:
-    """Of pickles by another protocol it warns, and then reads them or says why not."""
-    path = tmp_path / "w.bin"
-    with pytest.raises(CheckpointError, match=r"w\.bin: no such checkpoint"):
-        read_pickled(path)
-    path.write_bytes(pickle.dumps({"w": 1}, protocol=4))
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        with pytest.raises(CheckpointError):
-            read_pickled(path)
-    assert not seen
 
 
 @pytest.mark.parametrize(

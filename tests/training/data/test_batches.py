@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from gaussian import write_noise_pictures
 from PIL import Image
-from small_runs import TINY, tiny_run, write_gradient
+from support.gaussian import write_noise_pictures
+from support.small_runs import TINY, tiny_run, write_gradient
 from torch import Tensor
 
 from scoreinv.sdes import VP

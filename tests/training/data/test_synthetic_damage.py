@@ -23,7 +23,6 @@ from scoreinv.training.data.synthetic_damage import (
     VISIBLE,
     DamageDrawing,
     damaged,
-    draw_hints,
     draw_kinds,
     draw_scan,
 )
@@ -111,21 +110,6 @@ def test_every_kind_covers_a_part_of_pictures_of_any_size(kind):
     assert covered > 0.3
 
 
-def test_kinds_are_drawn_as_often_as_asked():
-    assert list(ALL.shares) == list(KINDS)
-    assert sum(ALL.shares.values()) == pytest.approx(1)
-    often = DamageDrawing(undamaged=0.0, often=(("torn", 1000.0), ("dust", 0.5)))
-    assert often.shares["dust"] / often.shares["folds"] == pytest.approx(ALL.shares["dust"] / ALL.shares["folds"] / 2)
-    reaches_the_edge = 0
-    for number in range(20):  # nearly always one of the kinds is what is missing at an edge
-        mask = draw_scan(photograph(64, 64), often, np.random.default_rng(number)).mask
-        reaches_the_edge += max(*mask[[0, -1]].mean(axis=1), *mask[:, [0, -1]].mean(axis=0)) > 0.1
-    assert reaches_the_edge >= 15
-    assert DamageDrawing(often=(("stains", 2.0),)).shares["stains"] == pytest.approx(0.14 / 1.17)
-    with pytest.raises(InputError, match="leaves 0 kinds"):
-        replace(ALL, often=tuple((kind, 0.0) for kind in ALL.shares))
-
-
 def test_batches_hold_scans_and_their_masks(tmp_path):
     Image.fromarray((255 * photograph(48, 48)).astype(np.uint8)).save(tmp_path / "a.png")
     config = replace(small_run(), data=DataConfig(str(tmp_path), scales=(1.0,), flip=False))
@@ -174,40 +158,9 @@ def sheet(height: int = 96, width: int = 96, seed: int = 0, **changes: object) -
     return Sheet(np.full((height, width, 3), 0.5, np.float32), replace(PLAIN, **changes), np.random.default_rng(seed))
 
 
-def test_stamps_and_words_are_written_at_their_place() -> None:
-    """The first draws are the kind, the size and the place of the writing; words turn about the place."""
-    heights, distances = [], []
-    for seed in range(60):
-        rng = np.random.default_rng(seed)
-        kind, size = rng.random(), 10 * ((12 + 0.25 * 150) / 10) ** rng.random()
-        x, y = rng.uniform(0, (0.8 * 200, 0.95 * 150))
-        rows, columns = np.nonzero(KINDS["writing"][1](sheet(150, 200, seed))[0] > 0.3)
-        size = min(size, 30) if kind < 0.25 else size
-        if kind < 0.4 and y + size < 150:
-            distances.append(np.hypot(rows - y, columns - x).min() / size)
-            if kind < 0.25:
-                heights.append(np.ptp(rows) / size)
-                assert (rows.min() > y, columns.min() > x) == (True, True)
-    assert 0.55 < min(heights) <= max(heights) < 0.85
-    assert max(distances) < 0.5
-
-
 def test_a_quarter_of_the_damage_of_colour_films_is_in_one_layer() -> None:
     colours = [KINDS["dust"][1](sheet(24, 24, seed, gray=False))[1] for seed in range(400)]
     assert np.mean([np.ptp(colour) > 1e-3 for colour in colours]) == pytest.approx(0.25, abs=0.05)
-
-
-def test_kinds_are_drawn_once_each_and_at_most_as_many_as_asked() -> None:
-    rng, counts = np.random.default_rng(0), []
-    for _ in range(300):
-        kinds = draw_kinds(replace(ALL, most=3), rng)
-        assert len(set(kinds)) == len(kinds)
-        counts.append(len(kinds))
-    assert set(counts) == {1, 2, 3}
-    assert np.mean(counts) == pytest.approx(2, abs=0.15)
-    shares = [draw_scan(photograph(32, 32), DamageDrawing(undamaged=0.5), np.random.default_rng(n)) for n in range(60)]
-    damaged_ones = np.mean([(scan.mask | scan.faint).any() for scan in shares])
-    assert damaged_ones == pytest.approx(0.5, abs=0.2)
 
 
 # --- holes and hints --------------------------------------------------------------------------------------------------
@@ -238,35 +191,3 @@ def test_holes_of_each_kind() -> None:
         spans.append(64 in (height, width))
     assert 0.4 < np.mean(spans) < 0.75  # halves, and a few more
     assert len({tuple(np.argwhere(window)[0]) for window in windows}) > 20
-
-
-def widest(hole: np.ndarray) -> float:
-    return 2 * float(ndimage.distance_transform_edt(np.pad(hole, 1)).max())
-
-
-def test_lines_strokes_and_letters_are_as_thin_as_they_say() -> None:
-    lines = drawn_holes(damage.bent_lines, 96, 30)
-    assert 0.02 < lines.mean() < 0.5
-    assert lines.any((1, 2)).mean() > 0.9
-    strokes = drawn_holes(damage.brush_strokes, 96, 60)
-    widths = np.array([widest(hole) for hole in strokes])
-    assert widths.min() < 5
-    assert np.quantile(widths, 0.95) > 24
-    letters = drawn_holes(damage.lines_of_letters, 96, 20)
-    assert 0.05 < letters.mean() < 0.5
-    assert max(widest(hole) for hole in letters) < 14
-    thin = [np.asarray(hole)[np.asarray(hole).any(1)].mean() for hole in letters]
-    assert min(thin) > 0.02
-
-
-def test_hints_are_few_dots_and_strokes() -> None:
-    hints = drawn_holes(draw_hints, 96, 150)
-    shares, counts, long = hints.mean((1, 2)), [], []
-    for hint in hints:
-        parts, count = ndimage.label(hint, np.ones((3, 3)))
-        counts.append(count)
-        long += [max(side.stop - side.start for side in part) for part in ndimage.find_objects(parts)]
-    assert 1 <= min(counts) <= max(counts) <= 8
-    assert 3 < np.mean(counts) < 5
-    assert shares.max() < 0.12
-    assert 0.2 < np.mean(np.array(long) > 8) < 0.6  # strokes, of which half are none

@@ -4,9 +4,11 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import picture_bytes
@@ -70,19 +72,19 @@ def tiff(
     return start + data + directory + more
 
 
-def plain(**settings) -> bytes:
+def plain(**settings: Any) -> bytes:
     """A grey TIFF of 5x6 in one strip."""
     at = 16 if settings.get("big") else 8
     return tiff(LAYOUT | {273: (LONG, at), 278: (SHORT, 6), 279: (LONG, 30)}, **settings)
 
 
-def tiled(**settings) -> bytes:
+def tiled(**settings: Any) -> bytes:
     """A grey TIFF of 5x6 in one tile of 16x16."""
     tile = np.pad(PIXELS, ((0, 10), (0, 11))).tobytes()
     return tiff(LAYOUT | {322: (SHORT, 16), 323: (SHORT, 16), 324: (LONG, 8), 325: (LONG, 256)}, tile, **settings)
 
 
-def rare(**settings) -> bytes:
+def rare(**settings: Any) -> bytes:
     """A TIFF of 16-bit grey with alpha, which Pillow does not read."""
     data = np.arange(60, dtype=np.uint16).tobytes()
     tags = {258: (SHORT, 16, 16), 277: (SHORT, 2), 338: (SHORT, 2), 273: (LONG, 8), 278: (SHORT, 6), 279: (LONG, 120)}
@@ -104,7 +106,7 @@ def png_with(kind: bytes, content: bytes, pixels: np.ndarray) -> bytes:
     return data[:at] + chunk + data[at:]
 
 
-def saved(image, kind: str, **options) -> bytes:
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     """A file of a Pillow image."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)

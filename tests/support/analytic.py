@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from scoreinv.prior import ScorePrior
+from scoreinv.prior import Network, ScorePrior
 from scoreinv.sdes import SDE, VE, broadcast
 
 
-class _Network(nn.Module):
+class _Network(Network):
     channels = 3
 
     def __init__(self, stride: int) -> None:

@@ -19,7 +19,7 @@ class GaussianPrior(Prior):
     def __init__(self, sde: SDE, mean: float, variance: float) -> None:
         self.sde, self.mean, self.variance = sde, mean, variance
 
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
+    def noise(self, x: Tensor, t: float | Tensor, *_: Tensor) -> Tensor:
         t = as_time(t)
         alpha, sigma = self.sde.alpha(t), self.sde.sigma(t)
         total = alpha.square() * self.variance + sigma.square()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from processes import default_signals
+from support.processes import default_signals
 
 
 @contextmanager

@@ -1,15 +1,14 @@
 """A client of the application with small models, and pictures to send."""
 
 import io
+import json
 import time
 from typing import Any
 
 import httpx2
 import numpy as np
 import torch
-from analytic import gaussian_colour_prior
 from fastapi.testclient import TestClient
-from formula_detector import FormulaDetector
 from PIL import Image
 
 from scoreinv.files.write import picture_bytes
@@ -20,6 +19,9 @@ from scoreinv.web.access import Access
 from scoreinv.web.app import make_app
 from scoreinv.web.jobs import JobQueue
 from scoreinv.web.objects import Objects
+from scoreinv.web.photo import boxed_bits
+from support.analytic import gaussian_colour_prior
+from support.formula_detector import FormulaDetector
 
 PORT = 8421
 ORIGIN = f"http://127.0.0.1:{PORT}"
@@ -59,7 +61,9 @@ def pixels(channels: int = 3, dtype: type = np.uint8, height: int = 24, width: i
     """A picture without two equal rows or columns; its alpha is nowhere opaque."""
     peak = np.iinfo(dtype).max
     noise = np.random.default_rng(7).random((height, width, channels)) * 0.3
-    array = np.rint((noise + np.linspace(0, 0.7, height * width).reshape(height, width, 1)) * peak * 0.99).astype(dtype)
+    array: np.ndarray = np.rint(
+        (noise + np.linspace(0, 0.7, height * width).reshape(height, width, 1)) * peak * 0.99
+    ).astype(dtype)
     return array[..., 0] if channels == 1 else array
 
 
@@ -78,6 +82,11 @@ def read(content: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content)))
 
 
+def boxed(mask: np.ndarray) -> bytes:
+    """Return a mask as the page sends it."""
+    return json.dumps(boxed_bits(mask)).encode()
+
+
 def opened(browser: TestClient, content: bytes, name: str = "photo.png") -> dict[str, Any]:
     """Send a photograph; return its JSON."""
     answer = browser.post("/api/photos", params={"name": name}, content=content, headers=OPAQUE)
@@ -86,12 +95,12 @@ def opened(browser: TestClient, content: bytes, name: str = "photo.png") -> dict
 
 
 def asked(browser: TestClient, path: str, mask: bytes = b"", strokes: bytes = b"", **query: Any) -> httpx2.Response:
-    """Send a mask and strokes, and request a job with them; return the response."""
+    """Send a mask and strokes, both as PNG, and request a job with them; return the response."""
     beside: dict[str, str] = {}
-    for name, content in {"mask": mask, "strokes": strokes}.items():
+    for name, content in {"mask": mask and boxed(read(mask) > 127), "strokes": strokes}.items():
         if content:
             layers = f"{path.rpartition('/')[0]}/layers"
-            answer = browser.post(layers, content=content, headers=OPAQUE, params=beside or None)
+            answer = browser.post(layers, content=content, headers=OPAQUE, params=beside | {"of": name})
             if answer.status_code != 201:
                 return answer
             query[name] = beside["beside"] = answer.json()["key"]

@@ -25,12 +25,12 @@ class Mixture(Prior):
     data_range = (-1.0, 1.0)
 
     def __init__(self, sde: SDE, weights: Tensor, means: Tensor, variances: Tensor, axes: Tensor | None = None) -> None:
-        self.sde = sde
-        self.weights, self.means, self.variances, self.axes = weights, means, variances, axes
+        self.sde, self.axes = sde, axes
+        self.weights, self.means, self.variances = weights, means, variances
         self.shape = tuple(means.shape[1:])
 
-    def noise(self, x: Tensor, t: float | Tensor) -> Tensor:
-        _, responsibility, gradients = self._components(x, t)
+    def noise(self, x: Tensor, t: float | Tensor, *_: Tensor) -> Tensor:
+        responsibility, gradients = self._components(x, t)[1:]
         score = (responsibility[:, :, None] * gradients).sum(1).reshape(x.shape)
         return -broadcast(self.sde.sigma(as_time(t)), x) * score
 

@@ -3,14 +3,13 @@
 import copy
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from formula_detector import FormulaDetector
 from PIL import Image
-from shell import Outcome, brief_run, hole_array, photo_array
-from small_model import save_small, small_config
 
 from scoreinv.cli.main import main
 from scoreinv.conditional.residual import ResidualPreconditioning
@@ -22,6 +21,9 @@ from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.prior import ScorePrior
 from scoreinv.training.config import DataConfig
 from scoreinv.training.learners import ConditionalLearner
+from support.formula_detector import FormulaDetector
+from support.shell import Outcome, brief_run, hole_array, photo_array
+from support.small_model import save_small, small_config
 
 DRAWING = ("inpaint", "colorize", "sample", "interpolate")
 CLASSICAL = ("telea", "navier-stokes", "biharmonic")
@@ -43,9 +45,9 @@ def loaded(model: Path) -> ScorePrior:
 def conditional(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A conditional model after four steps of training."""
     folder = tmp_path_factory.mktemp("conditional")
-    network: NCSNppConfig = replace(
-        small_config().network, condition_channels=ResidualPreconditioning().condition_channels
-    )
+    plain = small_config().network
+    assert isinstance(plain, NCSNppConfig)
+    network = replace(plain, condition_channels=ResidualPreconditioning().condition_channels)
     run = brief_run(
         DataConfig(),
         model=FillConfig(network, small_config().sde, ResidualPreconditioning(), image_size=16),
@@ -66,11 +68,11 @@ def scoreinv(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
-):
+) -> Callable[..., Outcome]:
     """Runs the console command's entry point in this process, from an empty folder, with the small model."""
     monkeypatch.chdir(tmp_path)
 
-    def read(path, *rest):
+    def read(path: Path, *rest: Any) -> Any:
         return copy.deepcopy(loaded) if (path, *rest) == (model, None, "prior") else read_model(path, *rest)
 
     monkeypatch.setattr("scoreinv.models.model_file.read_model", read)

@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-from small_conditional import SMALL, random_prior
-
 from scoreinv.conditional.colour import ColourPrior
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.models.config import ColourConfig
 from scoreinv.networks.encoder import FEATURES
 from scoreinv.sdes import VE
+from support.small_conditional import SMALL, random_prior
 
 SHOWN = replace(SMALL, patch=2, condition_channels=17, feature_channels=FEATURES[1:])
 CONFIG = ColourConfig(
@@ -18,4 +17,6 @@ CONFIG = ColourConfig(
 
 def chroma_prior(seed: int = 0) -> ColourPrior:
     """A model whose networks of score and chroma have outputs that are not negligible."""
-    return random_prior(CONFIG, seed, std=0.1)
+    prior = random_prior(CONFIG, seed, std=0.1)
+    assert isinstance(prior, ColourPrior)
+    return prior

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
-from processes import default_signals
-from small_model import small_config as small_config
 
 from scoreinv.training.config import DataConfig, TrainingConfig
+from support.processes import default_signals
+from support.small_model import small_config as small_config
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def codes(outcome: Outcome) -> list[str]:
     return [note["code"] for note in record["notes"]]
 
 
-def brief_run(data: DataConfig, **changes: object) -> TrainingConfig:
+def brief_run(data: DataConfig, **changes: Any) -> TrainingConfig:
     """A run of a small model on pictures of 16 pixels, two at a time."""
     run = TrainingConfig(
         replace(small_config(), image_size=16),
@@ -48,7 +49,7 @@ def brief_run(data: DataConfig, **changes: object) -> TrainingConfig:
     return replace(run, **changes)
 
 
-def start_process(*arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:
+def start_process(*arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
     """The command as its own process."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "scoreinv", *map(str, arguments)]
@@ -80,7 +81,7 @@ def photo_array(height: int = 24, width: int = 40, channels: int = 3, dtype: typ
     peak = np.iinfo(dtype).max
     noise = np.random.default_rng(7).random((height, width, channels)) * 0.3
     ramp = np.linspace(0, 0.7, height * width).reshape(height, width, 1)
-    array = np.rint((noise + ramp) * peak).astype(dtype)
+    array: np.ndarray = np.rint((noise + ramp) * peak).astype(dtype)
     return array[..., 0] if channels == 1 else array
 
 

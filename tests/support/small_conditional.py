@@ -14,14 +14,9 @@ from scoreinv.sdes import SDE, VE
 from scoreinv.training.config import DataConfig
 from scoreinv.training.presets import conditional_training
 
-SMALL: NCSNppConfig = replace(
-    conditional_training(VE(), DataConfig()).model.network,
-    width=8,
-    multipliers=(1, 1),
-    blocks=1,
-    attention_levels=(),
-    patch=1,
-)
+_usual = conditional_training(VE(), DataConfig()).model.network
+assert isinstance(_usual, NCSNppConfig)
+SMALL = replace(_usual, width=8, multipliers=(1, 1), blocks=1, attention_levels=(), patch=1)
 
 
 def random_prior(config: FillConfig, seed: int = 0, std: float = 0.3) -> ConditionalPrior:

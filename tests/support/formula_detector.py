@@ -1,6 +1,7 @@
 """Detectors of damage that are formulas."""
 
 from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ class FormulaDetector(DamageDetector):
         nn.Module.__init__(self)
         self.formula, self.asked = formula, 0
 
-    def to(self, *_: object) -> "FormulaDetector":
+    def to(self, *_: object, **__: object) -> Self:
         return self
 
     def logits(self, pictures: Tensor) -> Tensor:

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import uvicorn
-from client import bright_detector
-from small_model import small_prior
 
 from scoreinv.models.loading import Models
 from scoreinv.prior import ScorePrior
@@ -15,6 +13,8 @@ from scoreinv.web.access import LOOPBACK, Access, listen
 from scoreinv.web.app import make_app
 from scoreinv.web.jobs import Job, JobQueue
 from scoreinv.web.objects import Objects
+from support.client import bright_detector
+from support.small_model import small_prior
 
 SOON = 90.0
 """Timeout in seconds, far more than any step needs."""
@@ -65,7 +65,7 @@ def served() -> Iterator[Served]:
     with listen(LOOPBACK, 0) as listener:
         access = Access.to(None, listener.getsockname()[1])
         prior = small_prior()
-        models = HeldModels(bright_detector(), prior, prior, prior, held=model)
+        models = HeldModels(damage=bright_detector(), inpaint=prior, denoise=prior, colorize=prior, held=model)
         app = make_app(models, access, queue, objects)
         server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_config=None))
         server.config.timeout_graceful_shutdown = 1

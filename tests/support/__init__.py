@@ -1,0 +1,1 @@
+"""What tests share: priors, models, pictures, commands, the page and its browser."""
