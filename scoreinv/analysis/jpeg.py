@@ -86,8 +86,8 @@ def without_smears(picture: Picture, hole: np.ndarray) -> tuple[Picture, Picture
         hidden = np.stack([hole[tile.around] for tile in tiles])
         before = np.stack([colours[tile.around] for tile in tiles]) * (255 / picture.peak)
         for test in (partial(_quantised, steps=coding.luma), _object_begins):
-            smeared = test(before, hidden)
-            tiles, hidden, before = list(compress(tiles, smeared)), hidden[smeared], before[smeared]
+            begins = test(before, hidden)
+            tiles, hidden, before = list(compress(tiles, begins)), hidden[begins], before[begins]
         if not tiles:
             continue
         before_ycc = before @ TO_YCC.T
@@ -206,11 +206,11 @@ def _quantised(levels: np.ndarray, hole: np.ndarray, steps: np.ndarray) -> np.nd
         levels: colours NxHxWx3, in levels of 255.
     """
     holes = blocks_of(hole)
-    across = holes.any((3, 4)) & ~holes.all((3, 4))
+    across = np.any(holes, axis=(3, 4)) & ~np.all(holes, axis=(3, 4))
     blocks = blocks_of(np.moveaxis(levels, -1, 0))[:, across]
-    clipped = ((blocks <= 0) | (blocks >= 255)).any(0)
+    clipped = np.any((blocks <= 0) | (blocks >= 255), axis=0)
     ratios = evidence(np.tensordot(TO_YCC[0], blocks, 1) - 128, clipped, steps)
-    exact = ratios * ~clipped.any((1, 2))  # projections do not recover blocks with many clipped pixels
+    exact = ratios * ~np.any(clipped, axis=(1, 2))  # projections do not recover blocks with many clipped pixels
     number = across.nonzero()[0]
     return np.maximum(*(np.bincount(number, each, len(hole)) for each in (ratios, exact))) > 0
 

@@ -140,7 +140,7 @@ def coding_of(picture: Picture) -> Coding | None:
     ycc, clipped, (top, left) = _middle(picture, _MOST_SIDE)
     starts = [(begin - offset) % 8 for begin, offset in zip(first_block, (top, left), strict=True)]
     ycc, clipped = (each[..., starts[0] :, starts[1] :] for each in (ycc, clipped))
-    blocks = _bins(_sizes(blocks_of(ycc[0]))), blocks_of(clipped).any((2, 3))
+    blocks = _bins(_sizes(blocks_of(ycc[0]))), np.any(blocks_of(clipped), axis=(2, 3))
     luma_steps, scale = _steps(_luma_ratios([blocks])[0], _LUMA_TABLE, None)
     best = -math.inf
     for cell in ((1, 1), (1, 2), (2, 1), (2, 2)):
@@ -223,7 +223,8 @@ def _luma_ratios(grids: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
 
 def _any_of_blocks(marked: np.ndarray) -> np.ndarray:
     """Return whether the block that begins at each pixel has a marked one, for HxW bool: (H - 7, W - 7)."""
-    return sliding_window_view(sliding_window_view(marked, 8, axis=0).any(-1), 8, axis=1).any(-1)
+    rows = np.any(sliding_window_view(marked, 8, axis=0), axis=-1)
+    return np.any(sliding_window_view(rows, 8, axis=1), axis=-1)
 
 
 def _counts(bins: np.ndarray) -> np.ndarray:

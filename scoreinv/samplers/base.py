@@ -158,7 +158,7 @@ def constrain(prior: Prior, x: Tensor, t: Tensor, rng: NoiseStream) -> Tensor:
 
 def jump(prior: Prior, x: Tensor, t: Tensor, s: Tensor, rng: NoiseStream) -> Tensor:
     """Return the state at time s > t by the forward process, with fresh noise."""
-    return prior.sde.diffuse(x, t, s, rng.normal(x.shape, x.device, x.dtype))
+    return prior.sde.diffuse(x, t, s, rng.like(x))
 
 
 def last_state(prior: Prior, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:

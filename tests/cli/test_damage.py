@@ -83,7 +83,7 @@ def test_mask_auto_without_a_model_grown_and_as_json(scoreinv, old, tmp_path):
         (("damage", "old.png", "--sensitivity", "nan"), "--sensitivity"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(scoreinv, old, words, said):
+def test_refusals_of_damage(scoreinv, old, words, said):
     outcome = scoreinv(*words)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1

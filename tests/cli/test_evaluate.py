@@ -238,7 +238,7 @@ def test_more_samples_of_a_run_are_added_to_those_drawn(scoreinv, run):
     assert first.stat().st_mtime_ns == before
 
 
-def test_what_does_not_suit_a_run_is_refused(scoreinv, run, classes):
+def test_settings_that_do_not_suit_a_run_are_refused(scoreinv, run, classes):
     for words, said in (
         ((run, "--from", 9), "holds no snapshots of those steps, but of the steps 2, 4, 5"),
         ((run, "--class", "day"), "--class: is for generated pictures"),
@@ -280,7 +280,7 @@ def test_a_reference_of_another_size_is_told_before_the_work(scoreinv, classes, 
         (["train", "--classifier", "--sde", "vp", "--data", "data/day"], "could be classes"),
     ],
 )
-def test_what_does_not_go_together(scoreinv, classes, words, said):
+def test_conflicting_settings_are_refused(scoreinv, classes, words, said):
     torch.save(Path(), classes.parent / "code.pth")  # a pickle of more than tensors: it is not executed
     outcome = scoreinv(*words)
     assert outcome.code == 2

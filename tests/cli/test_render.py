@@ -26,7 +26,7 @@ def test_errors_name_options(error, option):
     assert option in describe(error)
 
 
-def test_what_went_wrong_behind_a_page_is_told_with_its_traceback(capsys):
+def test_errors_behind_a_page_are_logged_with_their_traceback(capsys):
     show_log()
     try:
         raise ZeroDivisionError("by the job")

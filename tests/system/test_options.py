@@ -80,7 +80,7 @@ def test_numbers_of_every_kind_are_taken():
         (lambda: check("f", "no", bool), "f must be True or False, not 'no'"),
     ],
 )
-def test_what_is_wrong_is_a_sentence(call, said):
+def test_errors_of_options_are_sentences(call, said):
     with pytest.raises(SettingError) as caught:
         call()
     assert str(caught.value) == said

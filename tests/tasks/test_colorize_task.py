@@ -115,7 +115,7 @@ def test_a_strip_is_coloured_along_its_length():
     assert np.abs(result.image.astype(float) @ [0.299, 0.587, 0.114] - strip).max() <= 0.5
 
 
-def test_what_a_picture_was_is_said_in_every_form():
+def test_the_kind_is_returned_for_every_form():
     model = prior("rec601")
     gray = np.random.default_rng(5).uniform(0.3, 0.6, (16, 24)).astype(np.float32)
     sepia = (255 * gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.uint8)

@@ -224,7 +224,7 @@ def test_a_callback_stops_the_work_before_the_model_is_loaded():
         deblur_picture(Inputs(Picture(np.zeros((32, 32, 3), np.uint8))), request, Models(denoise="no"))
 
 
-def test_what_a_blur_leaves_open() -> None:
+def test_the_uncertainty_that_a_blur_leaves() -> None:
     """Of no blur the noise; of one that lets the mean through alone all else that photographs have, per component."""
     assert blurred_detail(np.ones((1, 1)), 0.001) == pytest.approx(0.001, rel=1e-3)
     assert blurred_detail(np.ones((1, 1)), 0.02) < 0.02  # what photographs have at all bounds it

@@ -103,7 +103,7 @@ def test_a_grey_picture_of_colour_mode_stays_grey(method):
     ("setting", "value"),
     [("samples", 2), ("steps", 10), ("estimate", "mean"), ("start", 1.0), ("prior", object()), ("prior", "photo")],
 )
-def test_what_belongs_to_a_model_is_refused(setting, value):
+def test_settings_of_models_are_refused(setting, value):
     with pytest.raises(SettingError, match="telea") as caught:
         scoreinv.inpaint(smooth(9, 9), spots(9, 9), method="telea", **{setting: value})
     assert caught.value.setting == setting

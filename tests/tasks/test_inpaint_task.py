@@ -118,7 +118,7 @@ def test_the_noise_at_which_a_fill_starts(monkeypatch, steps, start, level):
 
 
 @pytest.mark.parametrize("estimate", ["sample", "mean", "detail"])
-def test_what_a_hole_hides_does_not_enter(estimate):
+def test_hidden_pixels_do_not_enter(estimate):
     """Nor through the part of a long hole that is filled first."""
     picture, scratch = photo(48, 260) / 2, np.zeros((48, 260), dtype=bool)
     scratch[20:23, 4:256] = True
@@ -177,7 +177,7 @@ def test_masks_are_inverted_and_grown():
     assert not changed[:30, 54:].any()
 
 
-def test_what_is_grey_is_filled_with_grey_whatever_the_mode():
+def test_grey_pictures_are_filled_with_grey_whatever_the_mode():
     """Its luma, as a picture of mode L gets it; and paint in the hole does not count."""
     gray = np.random.default_rng(0).integers(100, 150, (40, 56), dtype=np.uint8)
     colour = np.repeat(gray[..., None], 3, axis=2)

@@ -93,7 +93,7 @@ def test_encoding_reports_its_share():
     assert 0 < min(share for share in told if share) < 0.25
 
 
-def test_what_cannot_be_interpolated():
+def test_unfit_pairs_are_refused():
     a, b = pictures(4, 4, 3)
     model = prior(VE())
     for one, other, options, said in (

@@ -111,7 +111,7 @@ def test_a_piece_that_fits_stays_and_its_rim_is_met() -> None:
     torch.testing.assert_close(flat.fill(), waves, atol=1e-4, rtol=0)
 
 
-def test_what_a_piece_misses_fades_from_known_pixels_and_not_from_the_border() -> None:
+def test_the_mismatch_of_a_piece_fades_from_known_pixels_and_not_from_the_border() -> None:
     """A bright piece in dark surroundings, which has to meet them at the rim alone."""
     picture = torch.full((3, 60, 90), -0.5)
     picture[..., 60:] = 0.3

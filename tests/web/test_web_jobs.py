@@ -198,7 +198,7 @@ def test_a_job_is_dropped_or_has_begun(queue):
     assert (job.state, work.stopped) == ("cancelled", True)
 
 
-def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
+def test_preparation_is_done_once_and_only_when_a_job_is_expected():
     calls = []
 
     def prepare() -> None:

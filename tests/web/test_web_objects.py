@@ -1,7 +1,6 @@
 """Objects that are pointed at on the page: looked at once, selected by clicks and boxes, and what is not installed."""
 
 import asyncio
-import json
 import sys
 import threading
 import time
@@ -62,7 +61,7 @@ def browser() -> Iterator[TestClient]:
 
 def selected(answer: dict[str, Any]) -> np.ndarray:
     """The mask of an answer, for a picture of 24 x 40."""
-    return unboxed(json.dumps(answer).encode(), (24, 40))
+    return unboxed(answer, (24, 40))
 
 
 def asked(browser: TestClient, photo: dict[str, Any], what: str = "select", **query: Any) -> Any:
@@ -130,7 +129,7 @@ def test_the_last_photographs_are_held(browser, monkeypatch):
         ({"box": "1,2,3"}, "Box must b"),
     ],
 )
-def test_what_points_at_nothing(browser, query, error):
+def test_wrong_prompts_are_refused(browser, query, error):
     photo = opened(browser, png(pixels()))
     answer = asked(browser, photo, **query)
     assert (answer.status_code, answer.json()["error"][:10]) == (422, error)
@@ -220,7 +219,7 @@ def test_selections_end_with_the_server(endless):
         held.encode(Photo.read("b.png", png(pixels())))
 
 
-def test_what_is_not_installed_is_said(monkeypatch):
+def test_a_missing_package_has_a_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with client(objects=Objects()) as browser:
         photo = opened(browser, png(pixels()))

@@ -96,6 +96,7 @@ class DataConfig:
 
 
 def _first_frame(content: bytes | Path, name: str) -> Picture:
+    """Return the first frame of a picture file, given its content or its path."""
     return decode(content, 0, name=name if isinstance(content, bytes) else None).picture
 
 

@@ -2,9 +2,9 @@
 
 import { ask, follow, send_last } from "./api.js";
 import { attempt, history, on, stage, state, stroke_ended } from "./page.js";
+import { strokes } from "./marks.js";
 import { find, show_job, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
-import { fingerprint, png } from "./png.js";
 import * as session from "./session.js";
 import { Request } from "./sheet.js";
 import * as views from "./views.js";
@@ -12,7 +12,7 @@ import * as views from "./views.js";
 const LAYERS = {
   mask: (marks) => marks.hole.count && marks.hole.mask(),
   avoid: (marks) => marks.avoid.count && marks.avoid.mask(),
-  strokes: (marks) => marks.colours.count && png(marks.colours),
+  strokes: (marks) => marks.colours.count && strokes(marks.colours),
 };
 
 export const handlers = {}; // by kind of task: functions that process a result, which is then not added to the results
@@ -76,16 +76,23 @@ async function request_of({ kind, sheet, stop }, settings, layers, keys) {
   const box = kind === "fill" ? marks.hole.box() : null;
   const made = new Request({ kind, settings, keys, prints: { ...keys }, box });
   for (const layer of layers) {
-    const sent = await LAYERS[layer](marks);
+    const sent = LAYERS[layer](marks);
     if (!sent) continue;
-    made.layers[layer] = sent;
-    made.prints[layer] = await fingerprint(sent);
+    made.layers[layer] = JSON.stringify(sent);
+    made.prints[layer] = fingerprint(made.layers[layer]);
   }
   const known = sheet.results.find((each) => each.request.id === made.id);
   if (known) return known.request;
   await send_layers(made, picture, stop.signal);
   stop.signal.throwIfAborted();
   return made;
+}
+
+// Returns a hash of a text of 64 bits (FNV-1a, twice), to find equal layers.
+export function fingerprint(text) {
+  const hash = [0x811c9dc5, 0x2f0b4c47];
+  for (let i = 0; i < text.length; i++) for (const half of [0, 1]) hash[half] = Math.imul(hash[half] ^ text.charCodeAt(i), 0x01000193 + 2 * half);
+  return `${text.length}-${hash.map((half) => (half >>> 0).toString(16)).join("-")}`;
 }
 
 async function send_layers({ layers, keys }, { photo }, signal) {

@@ -78,19 +78,19 @@ export class Layer {
     }
   }
 
-  // Returns the pixels as a mask, see `add`, in a file.
-  mask() {
+  // Returns the pixels as a mask, see `add`; with a colour, only those of this colour.
+  mask(colour = null) {
     const [left, top, right, bottom] = this.box();
     const bytes = new Uint8Array(Math.ceil(((right - left) * (bottom - top)) / 8));
     for (let y = top, at = 0; y < bottom; y++) {
       for (const value of this.row(y).subarray(left, right)) {
-        if (value) bytes[at >> 3] |= 128 >> (at & 7);
+        if (colour === null ? value : value === colour) bytes[at >> 3] |= 128 >> (at & 7);
         at += 1;
       }
     }
     let letters = "";
     for (const byte of bytes) letters += String.fromCharCode(byte);
-    return new Blob([JSON.stringify({ box: [left, top, right - left, bottom - top], bits: btoa(letters) })]);
+    return { box: [left, top, right - left, bottom - top], bits: btoa(letters) };
   }
 
   // Returns the pixels of all tiles, for storage.
@@ -119,6 +119,11 @@ export class Layer {
       if (!tile.count) made.tiles.delete(number);
     }
     return made;
+  }
+
+  // The colours of the pixels.
+  get colours() {
+    return [...new Set([...this.tiles.values()].flatMap((tile) => [...new Set(tile.pixels)]))].filter(Boolean);
   }
 
   get count() {

@@ -102,7 +102,7 @@ async function open_mask(file) {
 
 function save_mask() {
   return attempt(async () => {
-    const layer = await (await ask("POST", `/api/photos/${stage.picture.photo.key}/layers`, stage.marks.hole.mask())).json();
+    const layer = await (await ask("POST", `/api/photos/${stage.picture.photo.key}/layers`, JSON.stringify(stage.marks.hole.mask()))).json();
     save(`/api/photos/${layer.key}/file?kind=PNG`);
   });
 }
