@@ -1,7 +1,7 @@
 """Requests: the settings of each task, as a frozen data class that checks them when it is made. Also a task's inputs.
 
-Choices, ranges, defaults and help texts are declared here once, for the command line, the page, Python and worker
-processes. The task decides whatever depends on the picture. Imports no torch.
+Choices, ranges, defaults and help texts are declared here once, for the command line, the page, GIMP, Python and
+worker processes. The page and GIMP show the settings with a label. The task decides whatever depends on the picture. Imports no torch.
 """
 
 from __future__ import annotations

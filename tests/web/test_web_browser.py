@@ -4,6 +4,7 @@ import base64
 import io
 import re
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 from support.browser import Visitor, chromium, read
 from support.client import pixels
-from support.held import served
+from support.held import SOON, served
 from support.process import started
 from support.processes import cpu_seconds, wait_for
 from support.small_model import save_small
@@ -28,7 +29,9 @@ from scoreinv.system.errors import ScoreinvError
 from scoreinv.tasks.select import Prompt, Selected, Size
 from scoreinv.web import jobs
 from scoreinv.web.album import Album
+from scoreinv.web.many import Batch
 from scoreinv.web.photo import GoneError
+from scoreinv.web.sessions import Sessions
 
 CPU = ("--device", "cpu")
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -501,7 +504,7 @@ def test_results_are_kept_and_undo_goes_back_to_any(visitor, tmp_path):
     visitor.until("document.querySelectorAll('#labels .tag').length === 9")  # drawn with the next frame
     seeds = [parse_qs(urlsplit(url).query)["seed"][0] for url in visitor.asked if "/fill?" in url]
     assert seeds == ["0", "1", "2", "3", "4", "5", "6", "0"]
-    assert sum("/layers" in url for url in visitor.asked) == 2
+    assert sum("/layers?of=" in url for url in visitor.asked) == 2  # saving the mask sends it, too
 
 
 def test_before_is_a_key_or_a_button_that_is_held_down(visitor, tmp_path):
@@ -1295,3 +1298,207 @@ def test_an_object_is_removed(browser, bundled, tmp_path, by, suffix):
     assert (after[hole] != pixels[hole]).any(-1).mean() > 0.5
     assert visitor.errors == []
     visitor.context.close()
+
+
+def test_a_format_that_was_chosen_stays(visitor, tmp_path):
+    """Until another photograph is opened, whose own comes first."""
+    path = photo(tmp_path, name="photo.jpg")
+    visitor.open(path)
+    visitor.page.select_option("#format", "PNG")
+    visitor.paint((0.3, 0.5), (0.7, 0.5))
+    visitor.fill()
+    visitor.keep()
+    assert visitor.page.input_value("#format") == "PNG"
+    visitor.page.keyboard.press("Control+z")
+    assert visitor.page.input_value("#format") == "PNG"
+    visitor.open(path)
+    visitor.until("() => document.querySelector('#format').value === 'JPEG'")
+
+
+def test_seven_tabs_do_not_keep_each_other(waiting, tmp_path):
+    """A browser has six connections to a server, for all its tabs."""
+    visitor, server = waiting
+    path, first = photo(tmp_path), visitor.page
+    for number in range(6):
+        visitor.page = visitor.tab() if number else first
+        visitor.open(path)
+        visitor.paint((0.2, 0.3), (0.8, 0.3))
+        visitor.page.click("#fill")
+        visitor.until("!document.getElementById('job-text').textContent.startsWith('Sending')")
+    visitor.page = visitor.tab()
+    visitor.open(path)
+    first.click("#cancel")
+    wait_for(lambda: server.jobs[0].should_stop())
+
+
+def test_a_job_begins_and_the_page_is_loaded_anew_while_an_earlier_state_is_saved(waiting, tmp_path, monkeypatch):
+    """The state with the job is sent after it, and no question is asked."""
+    visitor, _ = waiting
+    came, both, save = [], threading.Event(), Sessions.save
+    in_order = threading.Lock()
+
+    def slowly(self: Sessions, key: str, state: bytes, after: int) -> int:
+        came.append(after)
+        if len(came) == 2:
+            both.set()
+        with in_order:
+            assert both.wait(SOON)
+            return save(self, key, state, after)
+
+    monkeypatch.setattr(Sessions, "save", slowly)
+    visitor.open(photo(tmp_path))
+    wait_for(lambda: came)
+    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    visitor.page.click("#fill")
+    wait_for_the_model(visitor)
+    visitor.page.reload()
+    wait_for_the_model(visitor)
+    assert (came[:2], visitor.questions) == ([0, 1], [])
+
+
+def test_a_page_that_stays_after_its_last_save(waiting, tmp_path, monkeypatch):
+    """States that were sent at once follow each other; after a failure the page saves again."""
+    visitor, _ = waiting
+    came, save = [], Sessions.save
+    visitor.open(photo(tmp_path))
+    visitor.page.evaluate("import('/static/session.js').then(session => session.save())")
+
+    def failing(self: Sessions, key: str, state: bytes, after: int) -> int:
+        came.append(after)
+        if len(came) <= 3:
+            raise OSError("the disk is full")
+        return save(self, key, state, after)
+
+    monkeypatch.setattr(Sessions, "save", failing)
+    ending = "session.changed(), window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    visitor.page.evaluate(f"import('/static/session.js').then(session => {{ for (const _ of '123') {ending}; }})")
+    wait_for(lambda: len(came) == 4)
+    assert [after - came[3] for after in sorted(came[:3])] == [0, 1, 2]
+    assert visitor.page.is_hidden("#error")
+
+
+def test_an_error_of_the_save_before_another_photograph_opens(waiting, tmp_path):
+    visitor, _ = waiting
+    visitor.open(photo(tmp_path))
+    visitor.page.evaluate("import('/static/session.js').then(session => session.save())")
+    visitor.page.route("**/api/sessions/*", lambda route: route.abort())
+    visitor.page.evaluate("import('/static/session.js').then(session => (session.changed(), session.leave()))")
+    assert "does not respond" in visitor.error()
+
+
+def test_a_photograph_changed_in_another_tab_can_be_deleted(visitor, tmp_path):
+    visitor.open(photo(tmp_path))
+    other = visitor.context.new_page()
+    other.goto(visitor.page.url)
+    other.click("text=Continue with photo")
+    saved = "import('/static/session.js').then(session => (session.changed(), session.save()))"
+    other.wait_for_selector("body[data-state=painting]")
+    other.evaluate(saved)
+    other.close()
+    visitor.paint((0.2, 0.8), (0.8, 0.8))
+    assert "another tab" in visitor.error()
+    visitor.page.click("#forget")
+    visitor.wait("empty")
+    visitor.page.reload()
+    visitor.until("document.body.dataset.state === 'empty'")
+    assert visitor.page.is_hidden("#kept")
+
+
+def test_many_photographs_are_opened_while_one_is_sent(visitor, tmp_path):
+    held = held_back(visitor, "**/view")
+    visitor.page.set_input_files("#file", photo(tmp_path, name="slow.png"))
+    wait_for(lambda: visitor.page.evaluate("1") and held)
+    visitor.page.set_input_files("#file", [photo(tmp_path, 60, 80, name=name) for name in ("a.png", "b.png")])
+    visitor.until("document.querySelectorAll('#cards button').length === 2")
+    held[0].continue_()
+    visitor.page.wait_for_timeout(300)  # in which it would be shown
+    assert visitor.page.evaluate("document.body.dataset.state") == "many"
+    assert visitor.page.is_hidden("#busy")
+    assert not visitor.page.evaluate("document.querySelector('main').inert")
+
+
+def test_an_earlier_opacity_does_not_replace_a_later_one(visitor, tmp_path):
+    visitor.open_painted(photo(tmp_path))
+    visitor.fill()
+    held = held_back(visitor, "**/blend?*")
+    for opacity in (0.6, 1):
+        visitor.slide("blend-opacity", opacity, "change")
+    wait_for(lambda: visitor.page.evaluate("1") and held)
+    with visitor.page.expect_response("**/blend?*"):
+        held[0].continue_()
+    visitor.page.wait_for_timeout(300)  # in which it would be shown
+    assert visitor.page.input_value("#blend-opacity") == "1"
+    assert visitor.page.evaluate("import('/static/views.js').then(views => views.result().blend ?? null)") is None
+
+
+def test_a_tool_chosen_during_a_stroke_ends_it(visitor, tmp_path):
+    """A stroke with the brush was continued by the eraser."""
+    visitor.open(photo(tmp_path))
+    mouse = visitor.page.mouse
+    mouse.move(*visitor.place(0.2, 0.5))
+    mouse.down()
+    mouse.move(*visitor.place(0.6, 0.5), steps=5)
+    visitor.page.keyboard.press("o")
+    mouse.move(*visitor.place(0.4, 0.5), steps=5)
+    mouse.up()
+    hole = visitor.mask()
+    assert hole[60, [40, 64, 90]].all()
+    assert visitor.page.evaluate("import('/static/page.js').then(({ history }) => history.done.length)") == 1
+
+
+def test_many_photographs_are_kept_if_the_server_does_not_respond(waiting, tmp_path):
+    visitor, _ = waiting
+    visitor.page.set_input_files("#file", [photo(tmp_path, 60, 80, name=name) for name in ("a.png", "b.png")])
+    visitor.until("sessionStorage.batch !== undefined")
+    visitor.page.route("**/api/batches/*", lambda route: route.abort())
+    visitor.page.reload()
+    assert "does not respond" in visitor.error()
+    visitor.page.unroute("**/api/batches/*")
+    visitor.page.click("text=Continue with 2 photographs")
+    visitor.until("document.querySelectorAll('#cards button').length === 2")
+
+
+def test_photographs_that_are_sent_stay_apart_from_those_opened_meanwhile(waiting, tmp_path, monkeypatch):
+    visitor, _ = waiting
+    first, second = ([photo(tmp_path, name=f"{letter}{n}.png") for n in range(3)] for letter in "ab")
+    stored: list[tuple[Path, str]] = []
+    coming, other = threading.Event(), threading.Event()
+    add = Batch.add
+
+    def held(batch: Batch, name: str, content: bytes) -> str:
+        if name == first[0].name:
+            coming.set()
+            assert other.wait(SOON)
+        stored.append((batch.folder, name))
+        return add(batch, name, content)
+
+    monkeypatch.setattr(Batch, "add", held)
+    visitor.page.set_input_files("#file", first)
+    assert coming.wait(SOON)
+    visitor.page.set_input_files("#file", second)
+    visitor.until("document.querySelectorAll('#cards button').length === 3")
+    with visitor.page.expect_response(lambda answer: first[0].name in answer.url):
+        other.set()
+    visitor.page.evaluate("new Promise((done) => setTimeout(done, 300))")  # the next file would be sent
+    assert visitor.page.locator("#cards button").count() == 3
+    folders = {folder for folder, _ in stored}
+    assert sorted([name for at, name in stored if at == folder] for folder in folders) == [
+        [first[0].name],
+        [path.name for path in second],
+    ]
+
+
+def test_a_phone_on_its_side_shows_the_photograph(browser, link, tmp_path):
+    width, height = 700, 360
+    phone = Visitor(browser, link, viewport={"width": width, "height": height}, has_touch=True, is_mobile=True)
+    assert "Open a photograph" in phone.text("#empty")
+    assert "Drop" not in phone.text("#empty")
+    phone.open(photo(tmp_path))
+    stage, panel, tools = (phone.page.locator(name).bounding_box() for name in ("#stage", "#panel", "#tools"))
+    assert stage["height"] > 200
+    assert stage["x"] <= tools["x"]
+    assert tools["x"] + tools["width"] <= stage["x"] + stage["width"]
+    assert panel["x"] >= stage["x"] + stage["width"] - 1
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert phone.errors == []
+    phone.context.close()

@@ -1,6 +1,6 @@
 // Jobs: the run of a task on a sheet, from its request to its results. The photograph can be edited meanwhile.
 
-import { ask, follow, send_last } from "./api.js";
+import { ask, fetch_json, follow, send_last } from "./api.js";
 import { attempt, history, on, stage, state, stroke_ended } from "./page.js";
 import { strokes } from "./marks.js";
 import { find, show_job, show_note } from "./panel.js";
@@ -98,8 +98,7 @@ export function fingerprint(text) {
 async function send_layers({ layers, keys }, { photo }, signal) {
   let beside = ""; // the previous layer, which the server holds until all are sent
   for (const [layer, sent] of Object.entries(layers)) {
-    const answer = await ask("POST", `/api/photos/${photo.key}/layers?of=${layer}${beside}`, sent, signal);
-    keys[layer] = (await answer.json()).key;
+    keys[layer] = (await fetch_json("POST", `/api/photos/${photo.key}/layers?of=${layer}${beside}`, sent, signal)).key;
     beside = `&beside=${keys[layer]}`;
   }
 }
@@ -111,12 +110,12 @@ async function submit(mine) {
   mine.seed = sheet.seed(request);
   const drawn = ["fill", "colorize", "restore"].includes(kind) && { seed: mine.seed };
   const path = () => `/api/photos/${sheet.picture.photo.key}/${kind}?${new URLSearchParams({ ...settings, ...keys, ...drawn })}`;
-  const answer = await ask("POST", path()).catch(async (error) => {
+  const { job } = await fetch_json("POST", path()).catch(async (error) => {
     if (error.status !== 404 || !Object.keys(layers).length) throw error;
     await send_layers(request, sheet.picture, stop.signal);
-    return ask("POST", path());
+    return fetch_json("POST", path());
   });
-  mine.key = (await answer.json()).job;
+  mine.key = job;
   if (stop.signal.aborted) await ask("DELETE", `/api/jobs/${mine.key}`); // it was cancelled before it had a key
   else session.changed();
 }
@@ -188,7 +187,7 @@ async function next(mine) {
 
 // Returns the mask of detected damage, see `Layer.add`.
 export async function found_mask({ photo }) {
-  return photo ? (await ask("GET", `/api/photos/${photo.key}/bits`)).json() : { box: null };
+  return photo ? fetch_json("GET", `/api/photos/${photo.key}/bits`) : { box: null };
 }
 
 // Adds a result, and shows it unless the marks were changed meanwhile.

@@ -1,6 +1,7 @@
 // A layer over a photograph at full resolution, in tiles created when needed. Edges are hard.
 
 import { capsule } from "./capsule.js";
+import { make } from "./panel.js";
 
 export const TILE = 256;
 
@@ -211,10 +212,7 @@ class Tile {
   }
 
   toCanvas() {
-    if (!this.canvas) {
-      this.canvas = document.createElement("canvas");
-      this.canvas.width = this.canvas.height = TILE;
-    }
+    this.canvas ??= make("canvas", { width: TILE, height: TILE });
     if (this.top < this.bottom) {
       const context = this.canvas.getContext("2d");
       context.putImageData(this.image, 0, 0, 0, this.top, TILE, this.bottom - this.top);
