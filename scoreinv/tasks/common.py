@@ -25,6 +25,7 @@ from scoreinv.tasks.requests import FillEstimate, SolveRequest
 from scoreinv.windows.placement import covering_tile
 
 _Row = TypeVar("_Row")
+_Model = TypeVar("_Model")
 Model = ScorePrior | str | Path
 """A model, or its name or path for `scoreinv.load`."""
 
@@ -34,12 +35,18 @@ def model_of(prior: object, default: str | None = None) -> ScorePrior:
 
     Raises SettingError for anything else, and CheckpointError if there is no such model.
     """
-    prior = default if prior is None else prior
-    if isinstance(prior, str | Path):
-        return load(prior)
-    if not isinstance(prior, ScorePrior):
-        raise SettingError("prior", f"must be a model from scoreinv.load, or its name, not {shown(prior)}")
-    return prior
+    return given_model(default if prior is None else prior, load, ScorePrior, "prior")
+
+
+def given_model(
+    model: object, load: Callable[[str | Path], _Model], kind: type[_Model], setting: str = "model"
+) -> _Model:
+    """Return a model of a kind, or load it from its name or file; raise SettingError for anything else."""
+    if isinstance(model, str | Path):
+        return load(model)
+    if not isinstance(model, kind):
+        raise SettingError(setting, f"must be one from scoreinv.{load.__name__}, or its name, not {shown(model)}")
+    return model
 
 
 def models_of(**given: Model | None) -> Models:

@@ -38,11 +38,10 @@ from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
 from scoreinv.networks.detector import STRIDE
 from scoreinv.operators.luma import luma
-from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.errors import InputError
 from scoreinv.system.options import FOUND_GROW, USUAL_SENSITIVITY
 from scoreinv.system.progress import Callback, part, parts, report, running
-from scoreinv.system.text import shown
-from scoreinv.tasks.common import finite, to_tensor
+from scoreinv.tasks.common import finite, given_model, to_tensor
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import DamageOutcome, ImageLike
 from scoreinv.tasks.requests import SURE_SENSITIVITY, DamageRequest, InpaintRequest, Inputs
@@ -110,7 +109,7 @@ def find_damage(
     """
     request = DamageRequest(sensitivity=sensitivity, grow=grow)
     pictures, form = pictures_from_api(image)
-    models = Models(damage=detector_of(model))
+    models = Models(damage=given_model(model, load_damage_detector, DamageDetector))
     found = []
     with running("looking for damage", callback, progress=progress):
         for number, picture in enumerate(pictures):
@@ -254,15 +253,6 @@ def kind_of(picture: Picture, models: Models, odds: Callable[[], DamageOdds] | N
     grow = FOUND_GROW * oversampling(picture, hole)
     worn = dilate(damage.marked(SURE_SENSITIVITY, 0), grow).mean() > _SCRATCHED
     return kind_by_colours(picture, dilate(hole, grow), worn=bool(worn))
-
-
-def detector_of(model: object) -> DamageDetector:
-    """Return the model, or load the one of a name or file; raise SettingError for anything else."""
-    if isinstance(model, str | Path):
-        return load_damage_detector(model)
-    if not isinstance(model, DamageDetector):
-        raise SettingError("model", f"must be one from scoreinv.load_damage_detector, or its name, not {shown(model)}")
-    return model
 
 
 def working_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 
 from scoreinv.analysis.faces import people_beside
-from scoreinv.analysis.jpeg import RIM, without_smears
 from scoreinv.analysis.nearby_colours import foreign
 from scoreinv.conditional.colour import trained_task
 from scoreinv.conditional.initial_estimate import smooth_estimate
@@ -49,8 +48,8 @@ from scoreinv.tasks.common import (
     to_tensor,
 )
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
-from scoreinv.tasks.holes import mask_notes
-from scoreinv.tasks.notes import Note, info, warning
+from scoreinv.tasks.holes import mask_notes, without_fringe
+from scoreinv.tasks.notes import Note, warning
 from scoreinv.tasks.once import for_each
 from scoreinv.tasks.outcome import ImageLike, InpaintOutcome
 from scoreinv.tasks.posterior import MEAN_WINDOW, Windows, accepts_holes, draw_given
@@ -201,9 +200,7 @@ class PreparedFill:
         sampling = request.sampling(conditional=accepts_holes(prior))
         if avoid is not None and sampling.method == "pc":
             raise SettingError("avoid", "does not go with the method pc, which copies nothing")
-        self.picture, self.kept = (picture, picture) if request.exact else without_smears(picture, hole)
-        if self.kept is not picture:
-            self.notes.append(info("jpeg_rim_redrawn", pixels=RIM))
+        self.picture, self.kept = without_fringe(picture, hole, request, self.notes)
         self.hole, self.unknown, self.nfe = hole, hole, 0
         self.fills: list[list[Fill]] = []
         self.gray = picture.is_gray(~hole)

@@ -30,13 +30,15 @@ from scoreinv.imaging.resizing import touched_blocks
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import as_holes, dilate
+from scoreinv.models.catalogue import load_damage_detector
+from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
 from scoreinv.system.progress import Callback, Part, part, parts
 from scoreinv.tasks.colorize import draw_colors, hints_for
-from scoreinv.tasks.common import Gathered, Model, models_of
-from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of, found_note, kind_of, refuse_all
+from scoreinv.tasks.common import Gathered, Model, given_model, models_of
+from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, found_note, kind_of, refuse_all
 from scoreinv.tasks.denoise import FAINT, denoising_time, remove_noise, white_level
 from scoreinv.tasks.holes import mask_notes
 from scoreinv.tasks.inpaint import PreparedFill
@@ -179,7 +181,9 @@ def restore(
         colorize=colorizer if colorize else None,
     )
     if detector is not None:
-        models = replace(models, damage=detector_of(detector) if inpaint and mask is None else detector)
+        finds = inpaint and mask is None
+        loaded = given_model(detector, load_damage_detector, DamageDetector) if finds else detector
+        models = replace(models, damage=loaded)
 
     outcome = for_each("restore", inputs, request, models, form, callback, progress=progress)
     single = replace(form, dims=3)  # steps are kept per picture, not as a batch

@@ -29,11 +29,9 @@ from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.catalogue import load_upscaler
 from scoreinv.models.loading import Models
 from scoreinv.models.upscaler import Upscaler
-from scoreinv.system.errors import SettingError
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.progress import Callback, part, parts, report
-from scoreinv.system.text import shown
-from scoreinv.tasks.common import Model, finite, models_of, noise_range
+from scoreinv.tasks.common import Model, finite, given_model, models_of, noise_range
 from scoreinv.tasks.denoise import FAINT, photograph, remove_noise, written
 from scoreinv.tasks.noise import LEAST, Noise, given_or_estimated, std_of
 from scoreinv.tasks.notes import info
@@ -115,17 +113,8 @@ def upscale(
     pictures, form = pictures_from_api(image)
     inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)
     if model is not None:
-        models = replace(models, upscale=upscaler_of(model))
+        models = replace(models, upscale=given_model(model, load_upscaler, Upscaler))
     return for_each("upscale", inputs, request, models, form, callback, progress=progress)
-
-
-def upscaler_of(model: object) -> Upscaler:
-    """Return the model, or load it from its name or file; raise SettingError for anything else."""
-    if isinstance(model, str | Path):
-        return load_upscaler(model)
-    if not isinstance(model, Upscaler):
-        raise SettingError("model", f"must be one from scoreinv.load_upscaler, or its name, not {shown(model)}")
-    return model
 
 
 def upscale_picture(inputs: Inputs, request: UpscaleRequest, models: Models) -> UpscaleOutcome[Picture]:

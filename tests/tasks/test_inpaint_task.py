@@ -283,8 +283,7 @@ def test_the_rim_of_a_smeared_jpeg_is_redrawn_unless_it_is_to_be_exact(method, m
     picture, seen, kept = (Picture(np.full((24, 24, 3), level, np.float32)) for level in levels.values())
     mask = np.zeros((24, 24), bool)
     mask[10:13, 10:13] = True
-    for module in ("inpaint", "classical"):
-        monkeypatch.setattr(f"scoreinv.tasks.{module}.without_smears", lambda *_: (seen, kept))
+    monkeypatch.setattr("scoreinv.tasks.holes.without_smears", lambda *_: (seen, kept))
     inputs, models = Inputs(picture, mask), Models(inpaint=prior())
     for exact, outside, inside, notes in (
         (False, 0.5, 0.7, [info("jpeg_rim_redrawn", pixels=8)]),

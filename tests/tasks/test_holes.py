@@ -110,7 +110,7 @@ def test_settings_of_models_are_refused(setting, value):
 
 
 def test_other_methods_need_a_model():
-    with pytest.raises(SettingError, match=r"prior must be a model from scoreinv\.load, or its name, not 5"):
+    with pytest.raises(SettingError, match=r"prior must be one from scoreinv\.load, or its name, not 5"):
         scoreinv.inpaint(smooth(9, 9), spots(9, 9), prior=5, method="pc")
     with pytest.raises(SettingError, match="method must be conditioned, pc, telea, navier-stokes or biharmonic"):
         scoreinv.inpaint(smooth(9, 9), spots(9, 9), method="magic")
