@@ -6,16 +6,15 @@ import inspect
 import re
 from dataclasses import fields
 from importlib import import_module
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import typer
 from mkdocs.structure.files import File, Files
 from typer.cli import get_docs_for_click
 
-from scoreinv.cli import render
 from scoreinv.cli.app import _app as command_line
 from scoreinv.system.options import Setting
-from scoreinv.tasks import notes
+from scoreinv.tasks.notes import NOTES
 from scoreinv.tasks.table import TASKS
 
 MODULES = {
@@ -34,9 +33,8 @@ def commands() -> str:
 
 
 def codes() -> str:
-    """Return a table of the codes of notes, with their values and the sentences of the command line."""
-    values = dict(re.findall(r'"(\w+)",  # (.*)', inspect.getsource(notes)))  # the comment beside a code
-    lines = [f"| `{code}` | {values.get(code, '')} | {render.NOTES[code]} |" for code in get_args(notes.NoteCode)]
+    """Return a table of the codes of notes, with their values and sentences."""
+    lines = [f"| `{code}` | {kind.values} | {kind.sentence} |" for code, kind in NOTES.items()]
     return "\n".join(["# Notes\n", "| code | values | sentence |", "|---|---|---|", *lines])
 
 

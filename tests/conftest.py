@@ -15,6 +15,13 @@ import torch
 from scoreinv.system.limits import limited
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Warnings are errors in quick tests alone: slow ones run Ray and a compiler, which warn of their own matters."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.filterwarnings("default"))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     """The pictures of tests are small: more threads mostly wait for each other, unless somebody asks for them."""

@@ -58,7 +58,7 @@ def test_a_wrapper_moves_the_model_and_maps_its_range() -> None:
     assert wrapper.to_image(torch.tensor([1.0, 2.0])).tolist() == [0.5, 1.0]
 
 
-def test_what_is_no_prior_is_named() -> None:
+def test_wrong_priors_are_named() -> None:
     x = torch.zeros(1, 3, 2, 2)
     for run in (bits_per_dim, encode, decode):
         with pytest.raises(SettingError) as caught:

@@ -12,7 +12,7 @@ SCRIPTS = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_what_a_script_imports_is_there(script: Path) -> None:
+def test_imports_of_scripts_exist(script: Path) -> None:
     for statement in ast.walk(ast.parse(script.read_text())):
         if isinstance(statement, ast.ImportFrom) and (statement.module or "").partition(".")[0] == "scoreinv":
             try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 from scoreinv.batch.plan import Job, Plan, Row
 from scoreinv.batch.work import Work, process
 from scoreinv.files.urls import is_url
 from scoreinv.system.files import STREAM, remove_leftovers
+from scoreinv.system.progress import reporting
 
 Progress = Callable[..., None]
 """Called with the finished fraction of the batch, the seconds left (None: unknown), and the current picture's path:
@@ -48,15 +48,17 @@ def run(plan: Plan, work: Work, progress: Progress = lambda *_: None) -> Generat
             yield row
         elif workers == 1:
             name = job.source if len(wanted) > 1 else ""
-            yield process(job, work, partial(_report_part, progress, done, len(wanted), name))
+
+            def forward(share: float, done: int = done, name: str = name) -> None:
+                progress((done + share) / len(wanted), None, name)
+
+            forward(0.0)
+            with reporting(forward):
+                finished = process(job, work)
+            yield finished
             done += 1
     if workers != 1:
         yield from _run_parallel(wanted, work, workers, progress)
-
-
-def _report_part(progress: Progress, done: int, count: int, name: str, part: float) -> None:
-    """Report the progress of a batch of `count` pictures: `done`, and a fraction of the current one."""
-    progress((done + part) / count, None, name)
 
 
 def _run_parallel(wanted: list[Job], work: Work, workers: int | str, progress: Progress) -> Generator[Row, None, None]:

@@ -24,10 +24,9 @@ from scoreinv.models.loading import Machine, Models, Role
 from scoreinv.system.errors import CheckpointError, ExistsError, InputError
 from scoreinv.system.files import STREAM
 from scoreinv.system.memory import keep_freed
-from scoreinv.system.text import percent, printable
-from scoreinv.tasks.callbacks import Callback
+from scoreinv.system.text import printable
 from scoreinv.tasks.holes import MOSTLY_HOLE
-from scoreinv.tasks.notes import Note, info, warning
+from scoreinv.tasks.notes import Note, command_line_text, info, warning
 from scoreinv.tasks.once import once
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.provenance import changes_of, with_provenance
@@ -128,8 +127,7 @@ def prepare(job: Job, work: Work) -> tuple[Inputs, list[Note]]:
             may_be_black=Path(job.mask).stem.endswith(DAMAGE_SUFFIX),
         )
         if (share := float(hole.mean())) > MOSTLY_HOLE:  # before the fill, which would take long and be useless
-            words = "of it is in the mask; white is filled, black is kept (--invert-mask)"
-            _log.warning("%s: %s %s", job.source, percent(share), words)
+            _log.warning("%s: %s", job.source, command_line_text(warning("mask_mostly_hole", share=share).row()))
     if job.avoid is not None:
         threshold = masks.mask_threshold
         avoid = inputs.read_mask(job.avoid, picture.size, threshold=threshold, invert=None, may_be_black=True)
@@ -143,7 +141,7 @@ def _read_references(paths: tuple[str, ...]) -> list[imaging.Picture]:
     return inputs.read_references(paths)
 
 
-def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
+def process(job: Job, work: Work) -> Row:
     """Read a picture, run the task, write the results, and return the row.
 
     A batch keeps existing samples and writes the missing ones, since a sample does not depend on the number of samples.
@@ -165,7 +163,7 @@ def process(job: Job, work: Work, callback: Callback | None = None) -> Row:
         if work.roles or "torch" in sys.modules:  # some tasks compute without a model
             work.models.machine.start_torch()
         started = time.monotonic()
-        outcome = once(work.task, given, work.request, work.models, callback, timed=work.options.record_time)
+        outcome = once(work.task, given, work.request, work.models, timed=work.options.record_time)
         if not work.options.provenance and job.changes is None:
             outcome = replace(outcome, provenance=None)
         notes += outcome.notes

@@ -23,6 +23,7 @@ from scoreinv.models.catalogue import HUB_PREFIX, load_classifier
 from scoreinv.system.devices import device_of
 from scoreinv.system.errors import CheckpointError, InputError, SettingError
 from scoreinv.system.options import Setting
+from scoreinv.system.progress import reported_to
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.threads import set_threads
 from scoreinv.tasks.sampling_settings import RunEvaluationSettings
@@ -183,8 +184,8 @@ def evaluate_run(
             started = time.monotonic()
             if settings.samples and not real:  # before the work, since there may be none
                 real = evaluation.write_real(reference)
-            with progress_bar(path.name, quiet=common.quiet) as show:
-                record = key | evaluation.measure(snapshot, show)
+            with progress_bar(path.name, quiet=common.quiet) as show, reported_to(show):
+                record = key | evaluation.measure(snapshot)
             drawn = sorted(map(str, evaluation.samples_of(snapshot).glob("*.png")))[: settings.samples]
             if len(drawn) > 1:
                 record |= _by_classifier(drawn, real, judge, None, common) if side == judged else {}

@@ -17,6 +17,7 @@ from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import STREAM
 from scoreinv.system.options import Number, Setting, Whole
+from scoreinv.system.progress import reported_to
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.terminal import duration
 from scoreinv.tasks.sampling_settings import FIXED_STEPS, GENERATIVE_MODEL
@@ -83,8 +84,8 @@ def interpolate(
     prior = source.load()
     warn_of_completing(source, "the result is a cross-fade (--model cifar10 interpolates pictures of 32x32 pixels)")
     started = time.monotonic()
-    with progress_bar("interpolating", quiet=common.quiet) as show:
-        result = tasks.interpolate_pictures(a, b, prior, count, temperature=temperature, steps=steps, callback=show)
+    with progress_bar("interpolating", quiet=common.quiet) as show, reported_to(show):
+        result = tasks.interpolate_pictures(a, b, prior, count, temperature=temperature, steps=steps)
     gallery.write(result.images)
     record = {"input": first, "inputs": [first, second]} | gallery.record(started, result.nfe)
     emit(common, record | provenance(source, "ode", common))

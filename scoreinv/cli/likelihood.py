@@ -18,6 +18,7 @@ from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import STREAM, check_writable
 from scoreinv.system.options import Setting
+from scoreinv.system.progress import reported_to
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.tasks.sampling_settings import LikelihoodSettings
 
@@ -138,8 +139,8 @@ class _Evaluation:
             if isinstance(pictures[0], Exception):
                 raise pictures[0]
             title = first if len(group) == 1 else f"{first} and {len(group) - 1} more"
-            with progress_bar(title, quiet=self.common.quiet) as show:
-                densities = tasks.pictures_bits_per_dim(pictures, self.model.load(), self.estimate, show)
+            with progress_bar(title, quiet=self.common.quiet) as show, reported_to(show):
+                densities = tasks.pictures_bits_per_dim(pictures, self.model.load(), self.estimate)
         except Exception as error:
             if len(group) == 1:
                 self.fail(first, error)

@@ -12,86 +12,15 @@ from typing import TYPE_CHECKING, Any
 from scoreinv.system.errors import ExistsError, MaskError, ScoreinvError, SettingError
 from scoreinv.system.memory import is_out_of_memory
 from scoreinv.system.terminal import duration, say
-from scoreinv.system.text import percent, printable
+from scoreinv.system.text import printable
 
 if TYPE_CHECKING:
     from scoreinv.batch.plan import Plan
     from scoreinv.cli.options import Common
     from scoreinv.models.loading import ModelSource
-    from scoreinv.tasks.notes import NoteCode
-
-NOTES: dict[NoteCode, str] = {
-    "file_converted": "{change}",
-    "noise_estimated": "it has {kind} of level {level:.1f} (--noise sets it)",
-    "noise_low": "its noise, of level {level:.1f}, is faint; the photo is unchanged (--noise removes it)",
-    "samples_equal": "its samples are equal",
-    "model_other_task": "the model was trained to {task}",
-    "object_selected": "{share} of it is selected{shadow}{size}",
-    "fragments_selected": "gaps and tips that resemble the object were added, {share} of it (--no-fragments)",
-    "shadow_none": "it shows no clear shadow of the object; the mask has none",
-    "mask_mostly_hole": "{share} of it is in the mask; white is filled, black is kept (--invert-mask)",
-    "mask_empty": "its mask has no damage; nothing is filled",
-    "damage_found": "{share} of it is damaged (--sensitivity)",
-    "damage_none": "no damage was found (a higher --sensitivity finds more)",
-    "damage_given": "damage: the mask has {share} of the photo",
-    "damage_uncertain": "{share} of it may be damage and was left (--sensitivity 0.5 fills it)",
-    "damage_implausible": "{share} of it looks damaged, which is implausible; it was left (--sensitivity, or --mask)",
-    "object_left": "a rim of the object is outside the mask: grow it by {grow} pixels more (--grow)",
-    "fragments_left": "small parts of the object seem to be left outside the mask, at {places} (add them to the mask)",
-    "jpeg_rim_redrawn": "the JPEG smeared the object beyond the mask; pixels beside it were redrawn (inpaint --exact)",
-    "avoid_unused": "the holes are too small to be filled by copying, so --avoid has no effect",
-    "filled": "the damage was filled",
-    "kind_gray": "it is grey",
-    "kind_color": "it is in colour (--recolor replaces its colours)",
-    "colors_replaced": "it is in colour; its colours were replaced",
-    "tint_removed": "its tint was removed",
-    "tint_kept": "its tint was kept",
-    "gray_weights_unknown": "the model was not trained for {given} grey weights: the method pc is used",
-    "hints_unused": "the hints were not used: no colours were added",
-    "colors_kept": "its colours were kept",
-    "colors_not_drawn": "no colours were added, since the tint is kept",
-    "colors_drawn": "colours were added",
-    "border_kept": "its border was kept; {width}x{height} pixels are inside it (--crop-border cuts it off)",
-    "border_cropped": "its border was cut off; {width}x{height} pixels are left",
-    "tone_too_small": "it is too small to tell whether it is faded (--tone 1 if it is)",
-    "tone_not_faded": "its tones were kept: it is not surely faded (--tone 1 if it is)",
-    "tone_corrected": "its fading was corrected{changes} (--tone 0 keeps its tones)",
-    "noise_none": "its noise, of level {level:.1f}, is faint and was left (--noise removes it)",
-    "noise_removed": "{kind} of level {level:.1f} was removed (--keep-grain 0.5 keeps half)",
-    "enlarged": "the result was enlarged {factor} times",
-    "blur_found": "its blur was estimated (--kernel {kernel})",
-    "shake_found": "the camera shook: its path of {size} pixels was estimated (--kernel)",
-    "light_found": "its values are light, without a tone curve (--no-light if not)",
-    "looks_sharp": "it looks sharp: a wrong kernel causes ringing (--kernel)",
-    "kernel_misfit": "its blur does not look like the given kernel; {better} fits better (--kernel)",
-}
-"""A sentence about a picture for each code, with the remedy in parentheses."""
 
 OPTIONS = {"noise_std": "--noise"}
 """Options whose names differ from the settings in Python, for errors of pictures in a batch."""
-
-
-SIZES = {"small": "smallest", "middle": "middle one", "large": "largest"}
-
-
-def note_text(note: dict[str, Any]) -> str:
-    """Return the sentence for a note of a row, such as {"code": "noise_removed", "level": 8.2}."""
-    values = dict(note)
-    if "share" in values:
-        values["share"] = percent(values["share"])
-    code: NoteCode = values.pop("code")
-    if code == "model_other_task":
-        values["task"] = {"fill": "fill holes", "colour": "add colour"}[values["task"]]
-    if code == "tone_corrected":
-        contrast = f"contrast {values['contrast']:+.0%}" if values["contrast"] else ""
-        cast = f"{values['cast']} cast removed" if values["cast"] else ""
-        values["changes"] = "".join(f", {change}" for change in (contrast, cast) if change)
-    if code == "kernel_misfit" and values["better"] == "mirrored":
-        values["better"] = "its mirror image"
-    if code == "object_selected":
-        values["shadow"] = ", with its shadow" if values["shadow"] else ""
-        values["size"] = f": the {SIZES[values['size']]} of three possible objects (--size)" if values["size"] else ""
-    return NOTES[code].format(**values)
 
 
 def put(text: str) -> None:
@@ -235,6 +164,7 @@ class Report:
     def add(self, row: dict[str, Any]) -> None:
         """Print a row."""
         from scoreinv.batch.plan import BY_ANOTHER, EXISTS
+        from scoreinv.tasks.notes import command_line_text
 
         if "error" in row:
             self.counts["failed"] += 1
@@ -252,7 +182,7 @@ class Report:
             return
         self.counts["done"] += 1
         for note in row["notes"]:
-            text = f"{row['input']}: {note_text(note)}"
+            text = f"{row['input']}: {command_line_text(note)}"
             if note["severity"] != "warning":
                 notice(self.common, text)
             elif note["code"] != "mask_mostly_hole":  # `batch.work` has warned before the fill

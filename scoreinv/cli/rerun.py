@@ -18,6 +18,7 @@ from scoreinv.inputs.mask_options import MaskOptions
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Precision, Setting, check
+from scoreinv.system.progress import reported_to
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.terminal import duration
 from scoreinv.tasks.table import HINTS
@@ -91,8 +92,8 @@ def rerun(
     if "torch" in record.software:
         models.machine.start_torch()
     started = time.monotonic()
-    with progress_bar(source, quiet=common.quiet or common.json) as show:
-        outcome = run_again(record, given, models, lambda done: show(done, None, ""))
+    with progress_bar(source, quiet=common.quiet or common.json) as show, reported_to(show):
+        outcome = run_again(record, given, models)
     made = with_provenance(outcome, repeated(outcome, record))
     files.write_picture(target, made, overwrite=common.overwrite, quality=output.quality)
     now = history_of(made.metadata.xmp)[-1]

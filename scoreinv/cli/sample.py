@@ -17,6 +17,7 @@ from scoreinv.models.catalogue import HUB_PREFIX, bundled_names, load_classifier
 from scoreinv.models.loading import ModelSource
 from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.system.options import GUIDANCE, Setting, Whole
+from scoreinv.system.progress import parts, reported_to
 from scoreinv.system.progress_bar import progress_bar
 from scoreinv.system.terminal import duration
 from scoreinv.tasks.sampling_settings import GENERATIVE_MODEL, SamplerSettings
@@ -117,21 +118,21 @@ def sample(
     started = time.monotonic()
     ranges = _ranges(gallery, prior.image_size)
     nfe = 0  # of all pictures
-    with progress_bar("sampling", quiet=common.quiet) as show:
-        for part, report in zip(ranges, tasks.split(show, map(len, ranges)), strict=True):
-            result = generate(
-                prior,
-                len(part),
-                **asdict(replace(sampler, sampler=method)),
-                seed=common.seed or 0,
-                classifier=guide,
-                label=label,
-                guidance=wanted.guidance,
-                first=part.start,
-                callback=report,
-            )
-            gallery.write(result.images, part.start)
-            nfe += len(part) * result.nfe
+    with progress_bar("sampling", quiet=common.quiet) as show, reported_to(show):
+        for numbers, part in zip(ranges, parts(map(len, ranges)), strict=True):
+            with part:
+                result = generate(
+                    prior,
+                    len(numbers),
+                    **asdict(replace(sampler, sampler=method)),
+                    seed=common.seed or 0,
+                    classifier=guide,
+                    label=label,
+                    guidance=wanted.guidance,
+                    first=numbers.start,
+                )
+            gallery.write(result.images, numbers.start)
+            nfe += len(numbers) * result.nfe
     record = gallery.record(started, round(nfe / count)) | provenance(source, method, common)
     if guide is not None and label is not None:
         guidance = guide.guidance if wanted.guidance is None else wanted.guidance

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.operators.linalg import conjugate_gradients
-from scoreinv.system.part_progress import part
+from scoreinv.system.progress import part
 
 TENSION = 0.1
 """Tension of the plate in 1/pixel^2, fitted on held-out photographs; it dominates beyond 3 pixels."""

@@ -6,7 +6,7 @@ converted to floats box by box. So twelve megapixels take 36 MB, and untouched p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
@@ -22,6 +22,7 @@ from scoreinv.operators.luma import luma
 from scoreinv.operators.tones import ToneCurve
 from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.limits import limits
+from scoreinv.system.progress import Reporter, report
 from scoreinv.windows.boxes import Box, crop
 
 _Item = TypeVar("_Item")
@@ -193,15 +194,12 @@ class Picture:
         """
         return self._recoloured(((top, rgb[top : top + rows]) for top, rows in self._strips()), weights)
 
-    def with_chroma(
-        self, low_rgb: np.ndarray, weights: str = "rec601", callback: Callable[[float], object] | None = None
-    ) -> Picture:
-        """Return `colorized` with the chroma of a small picture, upsampled by `guided_filter`.
+    def with_chroma(self, low_rgb: np.ndarray, weights: str = "rec601") -> Picture:
+        """Return `colorized` with the chroma of a small picture, upsampled by `guided_filter`; report the progress.
 
         Args:
             low_rgb: hxwx3 float in [0, 1], the whole picture at any smaller size.
             weights: name of the luma weights.
-            callback: called with the completed fraction of the rows, in (0, 1].
         """
         height, width = low_rgb.shape[:2]
         small = self.resized_rgb(height, width)
@@ -214,7 +212,7 @@ class Picture:
                 box = (top, 0, rows, self.width)
                 yield top, guided_values(fit, self.luma(box, weights)[..., None], box, self.size)
 
-        return self._recoloured(strips(), weights, callback)
+        return self._recoloured(strips(), weights, report)
 
     def blank_enlarged(self, factor: int) -> Picture:
         """Return a black picture of `factor` times the size and resolution, with interpolated alpha.
@@ -290,9 +288,12 @@ class Picture:
         return quantize_keeping_luma(gray * self.peak, coloured, self.pixels.dtype, weights)
 
     def _recoloured(
-        self, strips: Iterator[tuple[int, np.ndarray]], weights: str, callback: Callable[[float], object] | None = None
+        self, strips: Iterator[tuple[int, np.ndarray]], weights: str, finished: Reporter = lambda _: None
     ) -> Picture:
-        """Return `colorized` with the colours of strips, each its first row and nxWx3 float."""
+        """Return `colorized` with the colours of strips, each its first row and nxWx3 float.
+
+        finished: takes the completed fraction of the rows, in (0, 1].
+        """
         pixels = np.empty((*self.size, 4 if self.has_alpha else 3), dtype=self.pixels.dtype)
         for top, rgb in _prefetch(strips):
             rows = slice(top, top + rgb.shape[0])
@@ -300,8 +301,7 @@ class Picture:
             pixels[rows, :, :3] = self._samples(gray, rgb.astype(np.float32, copy=False), weights)
             if self.has_alpha:
                 pixels[rows, :, 3] = self.pixels[rows, :, -1]
-            if callback is not None:
-                callback(rows.stop / self.height)
+            finished(rows.stop / self.height)
         metadata = replace(self.metadata, icc=None) if self.is_gray_mode else self.metadata
         return Picture(pixels, metadata)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from scoreinv.networks.noise_estimator import CELL, PATCH, NoiseEstimatorNetwork
 from scoreinv.prior import Model
-from scoreinv.system.part_progress import part
+from scoreinv.system.progress import part
 from scoreinv.windows.placement import grid
 from scoreinv.windows.tiled import blended
 from scoreinv.windows.transforms import crop

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from scoreinv.networks.blocks import Layers, conv, inner_dtype
 from scoreinv.prior import Network
 from scoreinv.system.options import Checked, Whole
-from scoreinv.system.part_progress import report
+from scoreinv.system.progress import report
 
 CONDITIONS = 2
 """Number of conditions: the noise level, and whether the pixels are block means."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scoreinv.operators.linalg import conjugate_gradients
 from scoreinv.system.errors import InputError
-from scoreinv.system.part_progress import report
+from scoreinv.system.progress import report
 from scoreinv.system.text import one_line
 
 RANK_TOLERANCE = 1e-6

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scoreinv.system.part_progress import report
+from scoreinv.system.progress import report
 
 
 def conjugate_gradients(

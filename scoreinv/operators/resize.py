@@ -13,7 +13,7 @@ from torch import Tensor
 from scoreinv.operators.base import RANK_TOLERANCE, SpectralOperator
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import Whole, check
-from scoreinv.system.part_progress import report
+from scoreinv.system.progress import report
 
 
 @dataclass(frozen=True, eq=False, repr=False)

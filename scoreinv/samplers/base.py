@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from scoreinv.samplers.rng import NoiseStream
 from scoreinv.samplers.times import Spacing, Steps, Times, time_grid
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.options import Checked, check_callback, require, says_stop
-from scoreinv.system.part_progress import reporting
+from scoreinv.system.progress import reporter, reporting
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class Progress:
 
 
 Callback = Callable[[Progress], bool | None]
-"""Called after each step and each window; returning False stops the work with `Cancelled`."""
+"""Called after each step and each window; returning False stops the work with `Cancelled`. The fraction is
+also reported to the work around the sampler (`system.progress`)."""
 
 
 class Sampler(Checked, ABC):
@@ -193,7 +194,7 @@ Report = Callable[..., None]
 
 @contextmanager
 def reported(callback: Callback | None, steps: int | None, t: float, x: Tensor) -> Iterator[Report]:
-    """Yield a function that reports the end of each step to the callback; forward reports from within evaluations too.
+    """Yield a function that reports the end of each step, to the callback and as progress; so do evaluations within.
 
     Args:
         steps: total number of steps. None if it is unknown: reports from within evaluations then repeat the fraction.
@@ -201,13 +202,14 @@ def reported(callback: Callback | None, steps: int | None, t: float, x: Tensor) 
 
     Both kinds of reports raise Cancelled if the callback returns False.
     """
-    progress = Progress(0.0, 0, steps, t, x, 0)
+    progress, outer = Progress(0.0, 0, steps, t, x, 0), reporter()
 
     def send(**changes: Any) -> None:
         nonlocal progress
         progress = replace(progress, **changes)
         if callback is not None and says_stop(callback(progress)):
             raise Cancelled(f"stopped after step {progress.step}")
+        outer(progress.fraction)
 
     def report_evaluation(share: float) -> None:
         # Each evaluation of a step, and a backward pass, counts from 0 again, but the fraction must not fall.
@@ -218,5 +220,5 @@ def reported(callback: Callback | None, steps: int | None, t: float, x: Tensor) 
         step = progress.step + 1
         send(step=step, fraction=fraction if steps is None else step / steps, t=t, x=x, nfe=nfe)
 
-    with nullcontext() if callback is None else reporting(report_evaluation):
+    with reporting(report_evaluation):
         yield report

@@ -3,7 +3,6 @@ from .bits_per_dim import check_picture as check_picture
 from .bits_per_dim import pictures_at_once as pictures_at_once
 from .bits_per_dim import pictures_bits_per_dim as pictures_bits_per_dim
 from .bits_per_dim import standard_error as standard_error
-from .callbacks import split as split
 from .colorize import colorize_picture as colorize_picture
 from .common import SizedModel as SizedModel
 from .common import check_sides as check_sides

@@ -21,7 +21,6 @@ from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.limits import limits
 from scoreinv.system.memory import shortage
 from scoreinv.system.options import ODE_RTOL
-from scoreinv.tasks.callbacks import Callback, for_sampler
 from scoreinv.tasks.common import SizedModel, check_sides, colours_for, in_batches, to_tensor
 from scoreinv.tasks.sampling_settings import LikelihoodSettings
 
@@ -48,7 +47,6 @@ def pictures_bits_per_dim(
     pictures: Sequence[Picture],
     prior: ScorePrior,
     settings: LikelihoodSettings = _DEFAULT,
-    callback: Callback | None = None,
 ) -> list[PictureDensity]:
     """Return the bits per dimension of pictures, uniformly dequantised from k to (k + u) / 256; alpha is ignored.
 
@@ -57,11 +55,9 @@ def pictures_bits_per_dim(
 
     Args:
         pictures: pictures of one size, which `check_picture` accepts.
-        callback: called with the fraction of work done; stops the work by returning False.
 
     Raises:
         InputError: a size that does not fit in memory.
-        Cancelled: the callback stopped the work.
         ScoreinvError: the likelihood is not finite.
     """
     height, width = pictures[0].size
@@ -76,20 +72,14 @@ def pictures_bits_per_dim(
     draws = [(item, repeat) for item in range(len(pictures)) for repeat in range(settings.repeats)]
     rtol = ODE_RTOL if settings.rtol is None else settings.rtol
     bits, nfe = [], []
-    for some, part in in_batches(draws, height * width, callback):
+    for some, part in in_batches(draws, height * width):
         keys = [(settings.seed, repeat, int.from_bytes(hashes[item])) for item, repeat in some]
         u = np.stack([generator(*key, _DEQUANTISATION).random(levels.shape[1:], np.float32) for key in keys])
         x = prior.to_model((levels[[item for item, _ in some]] + torch.from_numpy(u).to(levels)) / 256)
         noise = NoiseStream.keyed([(*key, _PROBE) for key in keys], prior.device)
-        result = flow_likelihood(
-            prior,
-            x,
-            probe=noise.rademacher(x.shape) if settings.probe == "rademacher" else noise.normal(x.shape),
-            steps=settings.steps,
-            rtol=rtol,
-            atol=rtol,
-            callback=for_sampler(part),
-        )
+        probe = noise.rademacher(x.shape) if settings.probe == "rademacher" else noise.normal(x.shape)
+        with part:
+            result = flow_likelihood(prior, x, probe=probe, steps=settings.steps, rtol=rtol, atol=rtol, callback=None)
         bits += result.bits_per_dim.tolist()
         nfe += result.nfe.tolist()
     if not np.isfinite(bits).all():

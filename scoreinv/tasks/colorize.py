@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from typing import Any, TypeGuard
 from weakref import WeakKeyDictionary
 
@@ -38,13 +38,12 @@ from scoreinv.operators import gray, gray_and_hints
 from scoreinv.operators.luma import luma
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
-from scoreinv.tasks.callbacks import Callback, notify, split
+from scoreinv.system.progress import Callback, Part, part, parts
 from scoreinv.tasks.common import (
+    Gathered,
     Model,
-    check_samples,
     in_batches,
     models_of,
-    spread,
     to_arrays,
     to_tensor,
 )
@@ -155,27 +154,20 @@ def _references_from_api(like: Any) -> list[Picture]:
     return references_of(zip(names, pictures, strict=True))
 
 
-def colorize_picture(
-    inputs: Inputs, request: ColorizeRequest, models: Models, callback: Callback | None = None
-) -> ColorizeOutcome[Picture]:
+def colorize_picture(inputs: Inputs, request: ColorizeRequest, models: Models) -> ColorizeOutcome[Picture]:
     """Colour a photograph; see `colorize`."""
-    return _colorize_all([inputs], request, models, callback)[0]
+    return _colorize_all([inputs], request, models)[0]
 
 
-def _colorize_all(
-    inputs: Sequence[Inputs], request: ColorizeRequest, models: Models, callback: Callback | None
-) -> list[ColorizeOutcome[Picture]]:
+def _colorize_all(inputs: Sequence[Inputs], request: ColorizeRequest, models: Models) -> list[ColorizeOutcome[Picture]]:
     """Colour photographs of one size with the same references; the outcome of one does not depend on the others."""
     prior = models.colorizer()
     notes = _model_notes(prior, request)
-    for one in inputs:
-        check_samples(request.samples, (3 if one.picture.is_gray_mode else 1) * one.picture.pixels.nbytes)
-        if one.hints is not None:
-            one.hints.check_size(one.picture.size, "the hints")
-    kinds = [kind_of(one.picture, models) for one in inputs]
+    with Part(0, 0):  # the time of the detector does not count: few photographs need it
+        kinds = [kind_of(one.picture, models) for one in inputs]
     references = [_places(picture, prior) for picture in inputs[0].references]
     pictures, hints = [one.picture for one in inputs], [one.hints for one in inputs]
-    outcomes = draw_colors(pictures, kinds, prior, request, hints, callback, references=references)
+    outcomes = draw_colors(pictures, kinds, prior, request, hints, references=references)
     return [
         replace(outcome, notes=[*notes, *color_notes(outcome.kind, request)])  # type: ignore[arg-type]
         for outcome in outcomes
@@ -244,7 +236,6 @@ def draw_colors(
     prior: ScorePrior,
     request: ColorizeRequest,
     hints: Sequence[KnownColours | None],
-    callback: Callback | None = None,
     *,
     references: Sequence[ColourPlaces] = (),
     first: int = 0,
@@ -265,22 +256,25 @@ def draw_colors(
         for picture, kind, own_hints in zip(pictures, kinds, hints, strict=True)
     ]
     if all(one.is_finished for one in grays):
-        notify(callback, 1.0)
         return [one.unchanged(sampling.samples) for one in grays]
     averaged = request.estimate == "mean" and sampling.samples > 1
     evaluations = sum(map(_evaluations, _with_mean(sampling)))
     draw_work = evaluations * sum(one.luma.size * (1 if one.hints is None else 2) for one in grays)
     upsample_work = [(sampling.samples + averaged) * math.prod(one.picture.size) / _UPSAMPLED_PIXELS for one in grays]
-    draw_part, *upsample_parts = split(callback, [draw_work, *upsample_work])
-    drawn, nfe = _draw_hinted(grays, prior, request, sampling, draw_part)
+    drawing, *upsampling = parts([draw_work, *upsample_work])
+    with drawing:
+        drawn, nfe = _draw_hinted(grays, prior, request, sampling)
     outcomes = []
-    for one, samples, part in zip(grays, drawn, upsample_parts, strict=True):
-        results = _upsampled([*samples, np.mean(samples, axis=0)] if averaged else samples, one, part)
-        image, std = results.pop() if averaged else results[0], None
-        if len(samples) > 1:
-            small = spread(np.stack(samples), ddof_of_pairs(len(samples)))
-            std = resized(small, one.picture.size, Image.Resampling.BILINEAR)
-        outcomes.append(ColorizeOutcome(image, results, std, nfe, sampling.method, one.kind))
+    for one, samples, share in zip(grays, drawn, upsampling, strict=True):
+        gathered, count = Gathered(one.upsampled, len(samples)), len(samples) + averaged
+        with share:
+            for number, sample in enumerate(samples):
+                with part(number, count):
+                    gathered.add(sample)
+            with part(len(samples), count):
+                found = gathered.outcome(request.estimate, nfe, sampling.method, ddof_of_pairs(len(samples)))
+        std = None if found.std is None else resized(found.std, one.picture.size, Image.Resampling.BILINEAR)
+        outcomes.append(ColorizeOutcome(**vars(found) | {"std": std}, kind=one.kind))
     return outcomes
 
 
@@ -413,6 +407,27 @@ class _Gray:
         paleness = resized_like(paleness_of(self.view.encoder_luma, prior), torch.empty(1, 1, *self.luma.shape))
         return paleness[0].permute(1, 2, 0).clamp(max=most).numpy()
 
+    @cached_property
+    def edges(self) -> ChromaAlongEdges | None:
+        """The edges along which chroma becomes finer; None if the picture is too small, or the working size large."""
+        picture, (height, width) = self.picture, self.luma.shape
+        most = min(FINER, math.isqrt(_FINE_PIXELS // (height * width)))
+        scale = min(most, picture.height // height, picture.width // width)
+        if scale < 2:
+            return None
+        return ChromaAlongEdges.fit(luma(picture.resized_rgb(scale * height, scale * width), self.weights), scale)
+
+    def upsampled(self, drawn: np.ndarray) -> Picture:
+        """Return the picture in drawn colours, hxwx3, with its kept colours and hints."""
+        picture, chroma = self.picture, drawn - luma(drawn, self.weights)[..., None]
+        finer = chroma if self.edges is None else self.edges.finer(chroma)
+        coloured = picture.with_chroma(finer, self.weights)
+        if self.kept is not None:
+            coloured = coloured.with_pixels(np.where(self.kept.known[..., None], picture.pixels, coloured.pixels))
+        if self.hints is not None:
+            coloured = coloured.with_colours_at(self.hints.rgb, self.hints.known, picture, self.weights)
+        return coloured
+
     def with_references(self, drawn: np.ndarray) -> np.ndarray:
         """Return drawn colours, hxwx3, blended with those of the references."""
         if self.references is None:
@@ -430,7 +445,7 @@ def _compares_places(prior: ScorePrior) -> TypeGuard[ColourPrior]:
 
 
 def _draw_hinted(
-    grays: list[_Gray], prior: ScorePrior, request: ColorizeRequest, sampling: Sampling, callback: Callback
+    grays: list[_Gray], prior: ScorePrior, request: ColorizeRequest, sampling: Sampling
 ) -> tuple[list[list[np.ndarray]], int]:
     """Draw colours, and limit the effect of colour hints to their reach. All pictures have hints, or none has.
 
@@ -441,13 +456,14 @@ def _draw_hinted(
         The samples of each picture, hxwx3, and the evaluations for each.
     """
     hints = [one.hints for one in grays if one.hints is not None]
-    part, *rest = split(callback, [1, 1] if hints else [1])
-    drawn, nfe = _draw_tempered(grays, prior, request, sampling, part)
+    with part(0, 2 if hints else 1):
+        drawn, nfe = _draw_tempered(grays, prior, request, sampling)
     without = [list(map(one.with_references, samples)) for one, samples in zip(grays, drawn, strict=True)]
     if not hints:
         return without, nfe
     hinted = [one.given(own_hints) for one, own_hints in zip(grays, hints, strict=True)]
-    with_hints, more = _draw_tempered(hinted, prior, request, sampling, *rest)
+    with part(1, 2):
+        with_hints, more = _draw_tempered(hinted, prior, request, sampling)
     blended = []
     for one, own_hints, befores, afters in zip(grays, hints, without, with_hints, strict=True):
         weight = one.reach_of(own_hints)[..., None]
@@ -456,17 +472,19 @@ def _draw_hinted(
 
 
 def _draw_tempered(
-    grays: list[_Gray], prior: ScorePrior, request: ColorizeRequest, sampling: Sampling, callback: Callback
+    grays: list[_Gray], prior: ScorePrior, request: ColorizeRequest, sampling: Sampling
 ) -> tuple[list[list[np.ndarray]], int]:
     """Draw colours, pull samples of a conditional model towards their mean, and apply the requested saturation.
 
     Returns as `_draw_hinted`.
     """
     samplings = _with_mean(sampling)
-    part, *rest = split(callback, map(_evaluations, samplings))
-    drawn, nfe = _draw(grays, prior, sampling, part)
-    for mean_sampling in samplings[1:]:
-        means, more = _draw(grays, prior, mean_sampling, *rest)
+    first, *rest = parts(map(_evaluations, samplings))
+    with first:
+        drawn, nfe = _draw(grays, prior, sampling)
+    for mean_sampling, share in zip(samplings[1:], rest, strict=True):
+        with share:
+            means, more = _draw(grays, prior, mean_sampling)
         nfe += more
         drawn = [
             [mean + COLOR_TEMPERATURE * (sample - mean) for sample in samples]
@@ -491,9 +509,7 @@ def _evaluations(sampling: Sampling) -> int:
     return sampling.samples * sampling.steps * per_step
 
 
-def _draw(
-    grays: list[_Gray], prior: ScorePrior, sampling: Sampling, callback: Callback
-) -> tuple[list[list[np.ndarray]], int]:
+def _draw(grays: list[_Gray], prior: ScorePrior, sampling: Sampling) -> tuple[list[list[np.ndarray]], int]:
     """Draw samples hxwx3 of pictures of one size, or their posterior mean; return them with the evaluations for each.
 
     All pictures have hints, or none has.
@@ -506,7 +522,7 @@ def _draw(
     rows = [(one, number) for one in grays for number in numbers]
     drawn: list[np.ndarray] = []
     nfe = 0
-    for batch, part in in_batches(rows, grays[0].luma.size, callback):
+    for batch, share in in_batches(rows, grays[0].luma.size):
         some = [one for one, _ in batch]
         known = torch.from_numpy(np.stack([one.known for one in some]))[:, None].to(prior.device, torch.float32)
         operator = gray_and_hints(some[0].weights, known)
@@ -523,29 +539,10 @@ def _draw(
         tile = prior.image_size * (MEAN_WINDOW if sampling.mean else 1)
         windows = Windows(tile, prior.image_size // 2, orientations=MIRRORED)
         stream = PictureNoise(sampling.seed, [number for _, number in batch], weights, prior.device)
-        x, nfe = draw_given(sampling, prior, observation, windows, stream, part, initial=initial)
+        with share:
+            x, nfe = draw_given(sampling, prior, observation, windows, stream, initial=initial)
         drawn += to_arrays(x)
     pictures = [drawn[begin : begin + len(numbers)] for begin in range(0, len(drawn), len(numbers))]
     if sampling.mean:
         return [[np.mean(draws, axis=0)] for draws in pictures], nfe * len(numbers)
     return pictures, nfe
-
-
-def _upsampled(drawn: list[np.ndarray], one: _Gray, callback: Callback) -> list[Picture]:
-    """Return the picture in each of the drawn colours (hxwx3, upsampled), with its kept colours and hints."""
-    picture, (height, width), edges = one.picture, one.luma.shape, None
-    scale = min(FINER, math.isqrt(_FINE_PIXELS // (height * width)), picture.height // height, picture.width // width)
-    if scale >= 2:
-        fine = luma(picture.resized_rgb(scale * height, scale * width), one.weights)
-        edges = ChromaAlongEdges.fit(fine, scale)
-    coloured_pictures = []
-    for small, part in zip(drawn, split(callback, [1] * len(drawn)), strict=True):
-        chroma = small - luma(small, one.weights)[..., None]
-        finer = chroma if edges is None else edges.finer(chroma)
-        coloured = picture.with_chroma(finer, one.weights, callback=partial(notify, part))
-        if one.kept is not None:
-            coloured = coloured.with_pixels(np.where(one.kept.known[..., None], picture.pixels, coloured.pixels))
-        if one.hints is not None:
-            coloured = coloured.with_colours_at(one.hints.rgb, one.hints.known, picture, one.weights)
-        coloured_pictures.append(coloured)
-    return coloured_pictures

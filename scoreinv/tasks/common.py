@@ -18,14 +18,14 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.limits import limits
-from scoreinv.system.memory import shortage
+from scoreinv.system.progress import Part, parts
 from scoreinv.system.text import shown
-from scoreinv.tasks.callbacks import Callback, split
 from scoreinv.tasks.outcome import AnyMethod, Outcome
-from scoreinv.tasks.requests import SolveRequest
+from scoreinv.tasks.requests import FillEstimate, SolveRequest
 from scoreinv.windows.placement import covering_tile
 
 _Row = TypeVar("_Row")
+_Model = TypeVar("_Model")
 Model = ScorePrior | str | Path
 """A model, or its name or path for `scoreinv.load`."""
 
@@ -35,12 +35,18 @@ def model_of(prior: object, default: str | None = None) -> ScorePrior:
 
     Raises SettingError for anything else, and CheckpointError if there is no such model.
     """
-    prior = default if prior is None else prior
-    if isinstance(prior, str | Path):
-        return load(prior)
-    if not isinstance(prior, ScorePrior):
-        raise SettingError("prior", f"must be a model from scoreinv.load, or its name, not {shown(prior)}")
-    return prior
+    return given_model(default if prior is None else prior, load, ScorePrior, "prior")
+
+
+def given_model(
+    model: object, load: Callable[[str | Path], _Model], kind: type[_Model], setting: str = "model"
+) -> _Model:
+    """Return a model of a kind, or load it from its name or file; raise SettingError for anything else."""
+    if isinstance(model, str | Path):
+        return load(model)
+    if not isinstance(model, kind):
+        raise SettingError(setting, f"must be one from scoreinv.{load.__name__}, or its name, not {shown(model)}")
+    return model
 
 
 def models_of(**given: Model | None) -> Models:
@@ -81,24 +87,16 @@ def check_sides(picture: Picture, model: SizedModel) -> None:
         )
 
 
-def check_samples(count: int, picture_bytes: int) -> None:
-    """Raise InputError if `count` results of a picture do not fit in memory."""
-    if lacking := shortage(count * picture_bytes):
-        raise SettingError("samples", f"{count}: drawing {count} pictures of this size {lacking}: ask for fewer")
-
-
-def in_batches(
-    rows: Sequence[_Row], pixels: int, callback: Callback | None, most: int | None = None
-) -> Iterator[tuple[Sequence[_Row], Callback]]:
-    """Yield rows in parts that fit memory, each with its part of the callback.
+def in_batches(rows: Sequence[_Row], pixels: int, most: int | None = None) -> Iterator[tuple[Sequence[_Row], Part]]:
+    """Yield rows in batches that fit memory, each with its part of the work.
 
     Args:
         pixels: number of pixels of a row.
-        most: maximum number of pixels of a part; None: see `Limits`.
+        most: maximum number of pixels of a batch; None: see `Limits`.
     """
     at_once = max(1, (most or limits().pixels_at_once) // pixels)
-    parts = [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
-    yield from zip(parts, split(callback, map(len, parts)), strict=True)
+    batches = [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
+    yield from zip(batches, parts(map(len, batches)), strict=True)
 
 
 def wide_tile(prior: ScorePrior, height: int, width: int) -> tuple[int, int]:
@@ -139,14 +137,6 @@ def to_arrays(batch: Tensor) -> list[np.ndarray]:
     return list(batch.clamp(0, 1).permute(0, 2, 3, 1).float().cpu().numpy())
 
 
-def spread(samples: np.ndarray, ddof: float = 1) -> np.ndarray:
-    """Return the standard deviation of samples, as rms over channels: (S, ..., C) to (...).
-
-    ddof: the divisor is S - ddof; see `ddof_of_pairs` for antithetic samples.
-    """
-    return np.sqrt(samples.var(axis=0, ddof=ddof).mean(axis=-1)).astype(np.float32)
-
-
 def finite(x: Tensor) -> Tensor:
     """Return x. Raise ScoreinvError unless every value is finite."""
     if not x.isfinite().all():
@@ -157,43 +147,57 @@ def finite(x: Tensor) -> Tensor:
     return x
 
 
-class RunningSpread:
-    """Running mean and standard deviation of pictures, HxWxC float32 (Welford 1962).
+class Gathered:
+    """The samples of a picture as they are drawn, with their mean and standard deviation (Welford 1962).
 
     Sums are float32, which suffices for 8-bit levels and saves memory for large pictures.
+
+    Args:
+        finish: converts the values of a sample, or of the mean of all, (..., C) in [0, 1], to a picture.
+        samples: how many there will be.
     """
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean = self._squares = np.zeros((), np.float32)
+    def __init__(self, finish: Callable[[np.ndarray], Picture], samples: int) -> None:
+        self.finish, self.samples = finish, samples
+        self.pictures: list[Picture] = []
+        self._mean = self._squares = np.zeros((), np.float32)
 
-    def add(self, rgb: np.ndarray) -> None:
-        self.count += 1
-        if self.count == 1:
-            self.mean, self._squares = rgb.copy(), np.zeros_like(rgb)
-            return
-        gap = rgb - self.mean
-        self.mean += gap / self.count
-        gap *= rgb - self.mean
-        self._squares += gap
+    def add(self, values: np.ndarray, picture: Picture | None = None) -> None:
+        """Add the values of a sample; its picture, if it is made already."""
+        self.pictures.append(self.finish(values) if picture is None else picture)
+        if len(self.pictures) == 1 and self.samples > 1:
+            self._mean, self._squares = values.copy(), np.zeros_like(values)
+        elif self.samples > 1:
+            gap = values - self._mean
+            self._mean += gap / len(self.pictures)
+            gap *= values - self._mean
+            self._squares += gap
 
     def std(self, ddof: float = 1) -> np.ndarray:
-        """Return the `spread` of the pictures so far, HxW."""
-        return np.sqrt(self._squares.mean(axis=-1) / (self.count - ddof))
+        """Return the standard deviation of the samples, (...), as rms over channels.
+
+        ddof: the divisor is their number - ddof; see `ddof_of_pairs` for antithetic samples.
+        """
+        return np.sqrt(self._squares.mean(axis=-1) / (self.samples - ddof))
+
+    def outcome(self, estimate: FillEstimate | None, nfe: int, method: AnyMethod, ddof: float = 1) -> Outcome[Picture]:
+        """Return the outcome: the image is the mean of several samples if that is the estimate, else the first."""
+        several = self.samples > 1
+        image = self.finish(self._mean) if several and estimate == "mean" else self.pictures[0]
+        return Outcome(image, self.pictures, self.std(ddof) if several else None, nfe, method)
 
 
 def draw_outcome(
-    draw: Callable[[NoiseStream, Callback], tuple[Tensor, int]],
+    draw: Callable[[NoiseStream], tuple[Tensor, int]],
     size: tuple[int, int],
     prior: ScorePrior,
     request: SolveRequest,
     finish: Callable[[np.ndarray], Picture],
-    callback: Callback | None,
     *,
     gray: bool,
     method: AnyMethod,
 ) -> Outcome[Picture]:
-    """Draw all samples of a picture, in batches that fit memory; return their outcome with mean and std.
+    """Draw all samples of a picture, in batches that fit memory; return their outcome.
 
     Args:
         draw: returns samples (B, 3, H, W) in the model's range for a stream of B, and the evaluations for each.
@@ -201,15 +205,11 @@ def draw_outcome(
         finish: converts colours HxWx3 in [0, 1] to a picture.
         gray: the pictures are grey.
     """
-    pictures: list[Picture] = []
-    running, nfe = RunningSpread(), 0
-    for numbers, part in in_batches(range(request.samples), size[0] * size[1], callback):
-        x0, nfe = draw(NoiseStream(request.seed, len(numbers), len(pictures), prior.device), part)
+    gathered, nfe = Gathered(finish, request.samples), 0
+    for numbers, part in in_batches(range(request.samples), size[0] * size[1]):
+        with part:
+            x0, nfe = draw(NoiseStream(request.seed, len(numbers), numbers[0], prior.device))
         x0 = prior.to_image(finite(x0))
         for rgb in to_arrays(x0.mean(1, keepdim=True).expand_as(x0) if gray else x0):
-            pictures.append(finish(rgb))
-            if request.samples > 1:
-                running.add(rgb)
-    several = request.samples > 1
-    image = finish(running.mean) if several and request.estimate == "mean" else pictures[0]
-    return Outcome(image, pictures, running.std() if several else None, nfe, method)
+            gathered.add(rgb)
+    return gathered.outcome(request.estimate, nfe, method)

@@ -38,11 +38,10 @@ from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
 from scoreinv.networks.detector import STRIDE
 from scoreinv.operators.luma import luma
-from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.errors import InputError
 from scoreinv.system.options import FOUND_GROW, USUAL_SENSITIVITY
-from scoreinv.system.text import shown
-from scoreinv.tasks.callbacks import Callback, notify, running, split
-from scoreinv.tasks.common import finite, to_tensor
+from scoreinv.system.progress import Callback, part, parts, report, running
+from scoreinv.tasks.common import finite, given_model, to_tensor
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import DamageOutcome, ImageLike
 from scoreinv.tasks.requests import SURE_SENSITIVITY, DamageRequest, InpaintRequest, Inputs
@@ -110,19 +109,18 @@ def find_damage(
     """
     request = DamageRequest(sensitivity=sensitivity, grow=grow)
     pictures, form = pictures_from_api(image)
-    models = Models(damage=detector_of(model))
-    with running("looking for damage", callback, progress=progress) as forward:
-        parts = split(forward, [1] * len(pictures))
-        each = zip(pictures, parts, strict=True)
-        found = [damage_picture(Inputs(picture), request, models, part).damage for picture, part in each]
+    models = Models(damage=given_model(model, load_damage_detector, DamageDetector))
+    found = []
+    with running("looking for damage", callback, progress=progress):
+        for number, picture in enumerate(pictures):
+            with part(number, len(pictures)):
+                found.append(damage_picture(Inputs(picture), request, models).damage)
     return form.holes(found)
 
 
-def damage_picture(
-    inputs: Inputs, request: DamageRequest, models: Models, callback: Callback | None = None
-) -> DamageOutcome[Picture]:
+def damage_picture(inputs: Inputs, request: DamageRequest, models: Models) -> DamageOutcome[Picture]:
     """Find the damage of a photograph; the image of the outcome is its mask."""
-    return DamageOdds.of(inputs.picture, models.detector(), callback).outcome(request)
+    return DamageOdds.of(inputs.picture, models.detector()).outcome(request)
 
 
 def damage_note(hole: np.ndarray, sensitivity: float) -> Note:
@@ -144,15 +142,13 @@ def refuse_all(hole: np.ndarray) -> None:
         raise InputError("all of it is detected as damage: lower the sensitivity, or grow the damage less")
 
 
-def detect(
-    picture: Picture, request: InpaintRequest, models: Models, callback: Callback | None = None
-) -> tuple[np.ndarray, list[Note]]:
+def detect(picture: Picture, request: InpaintRequest, models: Models) -> tuple[np.ndarray, list[Note]]:
     """Return the damage to inpaint in a photograph, HxW bool, and the note about it.
 
     Raises InputError if all of the photograph is damage.
     """
     sensitivity = USUAL_SENSITIVITY if request.sensitivity is None else request.sensitivity
-    hole = DamageOdds.of(picture, models.detector(), callback).marked(sensitivity, request.grow)
+    hole = DamageOdds.of(picture, models.detector()).marked(sensitivity, request.grow)
     refuse_all(hole)
     return hole, [damage_note(hole, sensitivity)]
 
@@ -172,13 +168,14 @@ class DamageOdds:
     logits: list[np.ndarray]
 
     @classmethod
-    def of(cls, picture: Picture, detector: DamageDetector, callback: Callback | None = None) -> DamageOdds:
+    def of(cls, picture: Picture, detector: DamageDetector) -> DamageOdds:
         """Evaluate the detector on a picture."""
         sizes = working_sizes(picture.size)[::-1]
         logits = []
-        for size, part in zip(sizes, split(callback, map(math.prod, sizes)), strict=True):
+        for size, share in zip(sizes, parts(map(math.prod, sizes)), strict=True):
             rgb = picture.rgb() if size == picture.size else picture.resized_rgb(*size)
-            logits.append(damage_logits(rgb, detector, part))
+            with share:
+                logits.append(damage_logits(rgb, detector))
             if size != sizes[-1]:
                 logits[-1] -= math.log(_SURER)
         return cls(picture.size, luma(rgb), logits)
@@ -258,15 +255,6 @@ def kind_of(picture: Picture, models: Models, odds: Callable[[], DamageOdds] | N
     return kind_by_colours(picture, dilate(hole, grow), worn=bool(worn))
 
 
-def detector_of(model: object) -> DamageDetector:
-    """Return the model, or load the one of a name or file; raise SettingError for anything else."""
-    if isinstance(model, str | Path):
-        return load_damage_detector(model)
-    if not isinstance(model, DamageDetector):
-        raise SettingError("model", f"must be one from scoreinv.load_damage_detector, or its name, not {shown(model)}")
-    return model
-
-
 def working_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
     """Return the working sizes (height, width) of a picture, from the largest, each half the one before."""
     sizes = [scaled(size, min(1.0, WORKING_SIDE / max(size)))]
@@ -276,7 +264,7 @@ def working_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 @torch.no_grad()
-def damage_logits(rgb: np.ndarray, detector: DamageDetector, callback: Callback | None = None) -> np.ndarray:
+def damage_logits(rgb: np.ndarray, detector: DamageDetector) -> np.ndarray:
     """Return the log odds of damage, HxW float32, of colours HxWx3 in [0, 1], window by window."""
     height, width = rgb.shape[:2]
     found = np.empty((height, width), np.float32)
@@ -287,7 +275,7 @@ def damage_logits(rgb: np.ndarray, detector: DamageDetector, callback: Callback 
         logits = finite(_logits(to_tensor([window], detector.device), detector))[0, 0]
         kept = logits[top - first_row :, left - first_column :][:_CORE, :_CORE]
         found[top : top + _CORE, left : left + _CORE] = kept.cpu().numpy()
-        notify(callback, number / len(corners))
+        report(number / len(corners))
     return found
 
 

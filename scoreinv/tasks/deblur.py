@@ -39,8 +39,8 @@ from scoreinv.operators.tones import linear
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import GRAY_LEVELS
-from scoreinv.tasks.callbacks import Callback, notify
-from scoreinv.tasks.common import Model, check_samples, models_of
+from scoreinv.system.progress import Callback, report
+from scoreinv.tasks.common import Model, models_of
 from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.noise import estimate_noise
 from scoreinv.tasks.notes import Note, info, warning
@@ -165,21 +165,18 @@ def deblur(
     return for_each("deblur", inputs, request, models, form, callback, progress=progress)
 
 
-def deblur_picture(
-    inputs: Inputs, request: DeblurRequest, models: Models, callback: Callback | None = None
-) -> DeblurOutcome[Picture]:
+def deblur_picture(inputs: Inputs, request: DeblurRequest, models: Models) -> DeblurOutcome[Picture]:
     """Remove the blur of a photograph, and check its kernel.
 
     Raises InputError as `deblur` does.
     """
     picture, light = inputs.picture, replace(inputs.picture, curve=linear())
-    check_samples(request.samples, picture.pixels.nbytes)
     # Cameras and profiles name a tone curve; other files of light exist.
     undecided = request.light is None and picture.metadata.icc is None and picture.metadata.exif is None
     candidates = [picture, light] if undecided else [light if request.light else picture]
     found = found_blurs(candidates) if request.kernel is None else []
     kernels = [each.kernel for each in found] or [kernel_array(request.kernel)] * len(candidates)
-    notify(callback, 0.0)
+    report()
     notes: list[Note] = []
     if request.noise_std is not None:
         noise_std = own = request.noise_std
@@ -206,7 +203,7 @@ def deblur_picture(
         notes.insert(0, info("shake_found", size=max(blur.shape)))
     else:
         notes[:0] = kernel_notes(picture, request.kernel)
-    drawn = remove_blur(picture, values, noise_std, models.denoiser(), request, callback, deviations)
+    drawn = remove_blur(picture, values, noise_std, models.denoiser(), request, deviations)
     if blur is not None:
         check_detail(picture, drawn.image, values, own)
     named = request.kernel if blur is None else blur
@@ -267,7 +264,6 @@ def remove_blur(
     noise_std: float,
     prior: ScorePrior,
     request: SolveRequest,
-    callback: Callback | None = None,
     deviations: np.ndarray | None = None,
 ) -> Outcome[Picture]:
     """Remove the blur of a kernel from a photograph.
@@ -301,7 +297,7 @@ def remove_blur(
         missing=blurred_detail(kernel, noise_std),
         stored=noise_std >= _LEAST_CLIPPED_NOISE,
     )
-    return solve_problem(problem, prior, request, callback)
+    return solve_problem(problem, prior, request)
 
 
 def _observation_weights(

@@ -40,8 +40,8 @@ from scoreinv.operators import mask
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import PC, Ancestral, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import VE, as_time
+from scoreinv.system.progress import Part, parts, report
 from scoreinv.system.threads import limit_threads
-from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
 from scoreinv.tasks.common import finite, start_time
 from scoreinv.tasks.posterior import MEAN_WINDOW, Windows, sampled
 from scoreinv.tasks.requests import Sampling
@@ -93,7 +93,6 @@ def draw_in_scales(
     halvings: int,
     typical: Tensor,
     noise: Callable[[int], NoiseStream],
-    callback: Callback | None,
 ) -> tuple[Tensor, int]:
     """Return samples of pictures given their known pixels, and the evaluations per pixel over all scales.
 
@@ -111,10 +110,10 @@ def draw_in_scales(
         scales.append(_halved(scales[-1]))
     # If the hole covers most of the picture, more patches are entirely known at the next finer scale.
     if not any(PatchPrior.enough(scale.observed) for scale in scales[_first_copying_scale(halvings) :]):
-        return _drawn_by_network(sampling, prior, scales, noise, callback)
+        return _drawn_by_network(sampling, prior, scales, noise)
     while len(scales) > 2 and not PatchPrior.enough(scales[-1].sources):
         scales.pop()
-    drawn, nfe = _drawn_by_patches(prior, scales, typical, noise, callback)
+    drawn, nfe = _drawn_by_patches(prior, scales, typical, noise)
     return _three_channels(drawn), nfe
 
 
@@ -142,7 +141,6 @@ def _drawn_by_patches(
     scales: list[Scale],
     typical: Tensor,
     noise: Callable[[int], NoiseStream],
-    callback: Callback | None,
 ) -> tuple[Tensor, int]:
     """As `draw_in_scales`, by patches: from the last scale and, if that may help, also from the next coarser one."""
     first = len(scales) - 1
@@ -152,15 +150,16 @@ def _drawn_by_patches(
     estimates, nfe = {}, 0
     for number in range(first, len(scales)):
         windows = _windows(scales[number], MEAN_WINDOW * prior.image_size)
-        conditioned = given(windows.around(prior), _observation(prior, scales[number]))
         z = noise(len(scales) + number - first).normal(_three_channels(scales[number].values).shape)
-        with torch.no_grad(), limit_threads(1):  # the sum's order, and so the choice of patches, is then fixed
-            mean = conditioned.finish(conditioned.denoise(z * prior.sde.prior_std, 1.0))
+        with Part(0, 0):  # its time does not count: most is that of the sweeps
+            conditioned = given(windows.around(prior), _observation(prior, scales[number]))
+            with torch.no_grad(), limit_threads(1):  # the sum's order, and so the choice of patches, is then fixed
+                mean = conditioned.finish(conditioned.denoise(z * prior.sde.prior_std, 1.0))
         estimates[number] = prior.to_image(finite(mean))
         nfe += conditioned.evaluations_per_noise
     elsewhere = drawn_elsewhere(observed, noise(len(scales) + len(estimates)))
     elsewhere[typical] = 0
-    return continue_surroundings(scales, estimates, elsewhere, noise, callback), nfe
+    return continue_surroundings(scales, estimates, elsewhere, noise), nfe
 
 
 def _drawn_by_network(
@@ -168,7 +167,6 @@ def _drawn_by_network(
     prior: ScorePrior,
     scales: list[Scale],
     noise: Callable[[int], NoiseStream],
-    callback: Callback | None,
 ) -> tuple[Tensor, int]:
     """As `draw_in_scales`: draw the last scale by the method of `sampling`, then each finer one given it."""
     # If no pixel of a scale is entirely known, partly known ones count. Otherwise a known band narrower than a pixel,
@@ -182,8 +180,8 @@ def _drawn_by_network(
             coarser = coarser._replace(values=values, observed=(share_known > 0).to(values))
         found.append(coarser)
     drawn, nfe = None, 0
-    callbacks = split(callback, [scale.observed.numel() for scale in reversed(found)])
-    for (number, scale), part in zip(reversed(list(enumerate(found))), callbacks, strict=True):
+    shares = parts(scale.observed.numel() for scale in reversed(found))
+    for (number, scale), share in zip(reversed(list(enumerate(found))), shares, strict=True):
         conditioned = given(_windows(scale, prior.image_size).around(prior), _observation(prior, scale, drawn))
         stream, start, steps, shape = noise(number), None, sampling.steps, _three_channels(scale.values).shape
         if drawn is not None:
@@ -191,7 +189,8 @@ def _drawn_by_network(
             z = stream.normal(shape)
             initial = conditioned.initial_picture()
             start = None if time is None else State(prior.sde.perturb(initial, as_time(time), z), time)
-        drawn, evaluations = sampled(DPMpp2M(eta=1.0, steps=steps), conditioned, prior, shape, stream, part, start)
+        with share:
+            drawn, evaluations = sampled(DPMpp2M(eta=1.0, steps=steps), conditioned, prior, shape, stream, start)
         nfe += evaluations
     assert drawn is not None
     return drawn, nfe
@@ -214,7 +213,6 @@ def continue_surroundings(
     estimates: Mapping[int, Tensor],
     elsewhere: Tensor,
     noise: Callable[[int], NoiseStream],
-    callback: Callback | None,
 ) -> Tensor:
     """Return samples (B, C, H, W) in [0, 1] whose holes continue their surroundings.
 
@@ -226,7 +224,7 @@ def continue_surroundings(
         noise: returns the noise of each scale, 0 the finest.
     """
     coarsest = max(estimates)
-    callbacks = iter(split(callback, _work(scales, estimates)))  # taken in the order of `_work`
+    shares = iter(parts(_work(scales, estimates)))  # taken in the order of `_work`
     fields: list[NearestNeighbourField] = []
     for number in reversed(range(coarsest + 1)):
         pictures, observed, sources = scales[number]
@@ -238,26 +236,25 @@ def continue_surroundings(
             starts.append(doubled[..., : observed.shape[2], : observed.shape[3]])
         if number in estimates:
             steps = _at(_FIRST_STEPS, number)
-            part = next(callbacks)
-            starts.append(_initial_displacements(scales[number], estimates[number], offset, steps, noise(number), part))
+            with next(shares):
+                starts.append(_initial_displacements(scales[number], estimates[number], offset, steps, noise(number)))
         fields = []
         for displacements in starts:
             rows = zip(2 * pictures - 1, observed, displacements, sources, offset[:, 0].tolist(), strict=True)
             drawn = [NearestNeighbourField(*row, reach=REACH[0] * 2 ** (coarsest - number)) for row in rows]
-            generators, part, sweeps = noise(number).generators(), next(callbacks), _at(_SWEEPS, number)
-            for sweep in range(sweeps):
-                for field, generator in zip(drawn, generators, strict=True):
-                    field.sweep(generator)
-                notify(part, (sweep + 1) / sweeps)
+            generators, sweeps = noise(number).generators(), _at(_SWEEPS, number)
+            with next(shares):
+                for sweep in range(1, sweeps + 1):
+                    for field, generator in zip(drawn, generators, strict=True):
+                        field.sweep(generator)
+                    report(sweep / sweeps)
             for kept, field in zip(fields, drawn, strict=False):
                 kept.take_lower_energy(field)
             fields = fields or drawn
     return (torch.stack([field.fill() for field in fields]) + 1) / 2
 
 
-def _initial_displacements(
-    scale: Scale, initial: Tensor, elsewhere: Tensor, steps: int, noise: NoiseStream, callback: Callback
-) -> Tensor:
+def _initial_displacements(scale: Scale, initial: Tensor, elsewhere: Tensor, steps: int, noise: NoiseStream) -> Tensor:
     """Return displacements (B, 2, H, W) of the most likely patches of samples drawn around an initial estimate."""
     pictures, observed, sources = scale
     last, first = (of_channels(sigma, pictures.shape[1]) for sigma in _FIRST)
@@ -268,7 +265,7 @@ def _initial_displacements(
     noisy = 2 * initial.double() - 1 + sde.prior_std * noise.normal(initial.shape, dtype=torch.float64)
     start = State(_START_ROUNDING * (noisy / _START_ROUNDING).round(), 1.0)
     sampler = PC(Ancestral(), corrector_steps=0, steps=steps)
-    result = sampler.sample(patches, tuple(initial.shape), rng=noise, callback=for_sampler(callback), start=start)
+    result = sampler.sample(patches, tuple(initial.shape), rng=noise, start=start)
     return patches.displacements(result.x0)
 
 

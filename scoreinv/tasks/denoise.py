@@ -43,9 +43,8 @@ from scoreinv.sdes import as_time, broadcast
 from scoreinv.system.errors import InputError
 from scoreinv.system.limits import limits
 from scoreinv.system.options import GRAY_LEVELS
-from scoreinv.system.part_progress import part, report, reporting
-from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
-from scoreinv.tasks.common import Model, check_samples, draw_outcome, models_of, noise_range, start_time, wide_tile
+from scoreinv.system.progress import Callback, part, parts, report
+from scoreinv.tasks.common import Model, draw_outcome, models_of, noise_range, start_time, wide_tile
 from scoreinv.tasks.noise import LEAST, Noise, given_or_estimated, std_of
 from scoreinv.tasks.notes import info, warning
 from scoreinv.tasks.once import for_each
@@ -129,13 +128,10 @@ def denoise(
     return for_each("denoise", inputs, request, models, form, callback, progress=progress)
 
 
-def denoise_picture(
-    inputs: Inputs, request: DenoiseRequest, models: Models, callback: Callback | None = None
-) -> DenoiseOutcome[Picture]:
+def denoise_picture(inputs: Inputs, request: DenoiseRequest, models: Models) -> DenoiseOutcome[Picture]:
     """Remove the noise of a photograph, unless its estimate is below `noise.LEAST` or the model's range."""
     picture, notes = inputs.picture, []
-    check_samples(request.samples, picture.pixels.nbytes)
-    notify(callback, 0.0)
+    report()
     noise = given_or_estimated(request.noise_std, picture, models)
     noise_std = std_of(noise)
     if isinstance(noise, Noise):
@@ -145,12 +141,12 @@ def denoise_picture(
             return DenoiseOutcome(picture, [picture] * request.samples, std, 0, "exact", noise_std, notes=[low])
         notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS, kind=noise.words))
     prior = models.denoiser(exact=noise_std < FAINT)
-    drawn = remove_noise(picture, noise, prior, request, callback)
+    drawn = remove_noise(picture, noise, prior, request)
     return DenoiseOutcome(**vars(drawn) | {"notes": notes}, noise_std=noise_std)
 
 
 def remove_noise(
-    picture: Picture, noise: Noise | float, prior: ScorePrior, request: DenoiseRequest, callback: Callback | None = None
+    picture: Picture, noise: Noise | float, prior: ScorePrior, request: DenoiseRequest
 ) -> Outcome[Picture]:
     """Remove noise from a photograph: estimated noise, or white noise of a standard deviation in [0, 1].
 
@@ -161,8 +157,8 @@ def remove_noise(
     values, gray = photograph(picture)
     finish = partial(written, picture)
     if isinstance(noise, Noise) and isinstance(prior.network, FFDNet) and prior.network.config.adapters:
-        return _drawn(_PictureWithLevels(values, noise, prior), prior, request, finish, callback, gray=gray)
-    return denoise_values(values, std_of(noise), prior, request, finish, callback, gray=gray, stored=True)
+        return _drawn(_PictureWithLevels(values, noise, prior), prior, request, finish, gray=gray)
+    return denoise_values(values, std_of(noise), prior, request, finish, gray=gray, stored=True)
 
 
 def photograph(picture: Picture) -> tuple[Tensor, bool]:
@@ -187,7 +183,6 @@ def denoise_values(
     prior: ScorePrior,
     request: SolveRequest,
     finish: Callable[[np.ndarray], Picture],
-    callback: Callback | None,
     *,
     gray: bool,
     stored: bool,
@@ -203,7 +198,7 @@ def denoise_values(
         stored: y was clipped at black and white, as files are; the mean then takes up to twice the evaluations.
     """
     picture = _NoisyPicture(y, noise_std, prior, gray=gray, stored=stored)
-    return _drawn(picture, prior, request, finish, callback, gray=gray)
+    return _drawn(picture, prior, request, finish, gray=gray)
 
 
 def _drawn(
@@ -211,7 +206,6 @@ def _drawn(
     prior: ScorePrior,
     request: SolveRequest,
     finish: Callable[[np.ndarray], Picture],
-    callback: Callback | None,
     *,
     gray: bool,
 ) -> Outcome[Picture]:
@@ -220,20 +214,23 @@ def _drawn(
     kept = request.keep_grain if isinstance(request, DenoiseRequest) else 0.0
     steps = DENOISING_STEPS if request.steps is None else request.steps
     mean, mean_nfe = None, 0
-    if picture.needs_mean and not request.mean:
-        part, callback = split(callback, [picture.passes, steps * request.samples])
-        mean, mean_nfe = picture.mean(1, part)
+    needs_mean = picture.needs_mean and not request.mean
+    averaging, drawing = parts([picture.passes * needs_mean, steps * request.samples])
+    if needs_mean:
+        with averaging:
+            mean, mean_nfe = picture.mean(1)
 
-    def draw(noise: NoiseStream, part: Callback) -> tuple[Tensor, int]:
+    def draw(noise: NoiseStream) -> tuple[Tensor, int]:
         if request.mean:
-            x0, nfe = picture.mean(request.orientations, part)
+            x0, nfe = picture.mean(request.orientations)
             x0 = prior.to_model(x0)
         else:
-            x0, nfe = picture.sample(steps, mean, noise, part)
+            x0, nfe = picture.sample(steps, mean, noise)
             nfe += mean_nfe
         return torch.lerp(x0, prior.to_model(y), kept), nfe
 
-    return draw_outcome(draw, (y.shape[-2], y.shape[-1]), prior, request, finish, callback, gray=gray, method="exact")
+    with drawing:
+        return draw_outcome(draw, (y.shape[-2], y.shape[-1]), prior, request, finish, gray=gray, method="exact")
 
 
 class _NoisyPicture:
@@ -257,27 +254,26 @@ class _NoisyPicture:
         self.needs_mean = bool(self.clipped)
 
     @torch.no_grad()
-    def mean(self, orientations: int, callback: Callback | None) -> tuple[Tensor, int]:
+    def mean(self, orientations: int) -> tuple[Tensor, int]:
         """Return the posterior mean (1, 3, H, W) in [0, 1], averaged over orientations, and its evaluations."""
-        first, *second = split(callback, [1] * self.passes)
+        with part(0, self.passes):
+            completed = expected_around(self.y, self.noise_std) if self.clipped else self.y
+            x = self._denoised(completed, orientations)
         if not self.clipped:
-            return self._denoised(self.y, orientations, first), orientations
-        completed = expected_around(self.y, self.noise_std)
-        x = self._denoised(completed, orientations, first)
+            return x, orientations
         refined = expected(self.y, x, self.noise_std)
-        x = self._denoised(refined, orientations, *second) if second else x + local_mean(refined - completed, _MIXED)
-        return x, self.passes * orientations
+        if self.passes == 1:
+            return x + local_mean(refined - completed, _MIXED), orientations
+        with part(1, 2):
+            return self._denoised(refined, orientations), 2 * orientations
 
-    def _denoised(self, y: Tensor, orientations: int, callback: Callback) -> Tensor:
+    def _denoised(self, y: Tensor, orientations: int) -> Tensor:
         """Return the mean given y without clipped values, in [0, 1], by one evaluation in each orientation."""
         windows = wide_tile(self.prior, *y.shape[-2:])
         tiled = Tiled(self.prior, *windows, limits().pixels_at_once, orientations=ALL[:orientations])
-        with reporting(partial(notify, callback)):
-            x = self.prior.to_image(tiled.denoise(self.alpha * self.prior.to_model(y), self.time))
-        notify(callback, 1.0)
-        return x
+        return self.prior.to_image(tiled.denoise(self.alpha * self.prior.to_model(y), self.time))
 
-    def sample(self, steps: int, mean: Tensor | None, noise: NoiseStream, callback: Callback) -> tuple[Tensor, int]:
+    def sample(self, steps: int, mean: Tensor | None, noise: NoiseStream) -> tuple[Tensor, int]:
         """Return samples (B, 3, H, W) in the model's range, one per stream of `noise`, and the evaluations for each.
 
         Args:
@@ -292,7 +288,7 @@ class _NoisyPicture:
         tiled = Tiled(prior, prior.image_size, prior.image_size // 8, limits().pixels_at_once)
         sampler = DPMpp2M(eta=1.0, steps=steps, s_noise=prior.s_noise)
         start = State(x, self.time)
-        result = sampler.sample(tiled, tuple(x.shape), rng=noise, callback=for_sampler(callback), start=start)
+        result = sampler.sample(tiled, tuple(x.shape), rng=noise, start=start)
         return result.x0, int(result.nfe[0])
 
     def _noisy(self, mean: Tensor, noise: NoiseStream) -> Tensor:
@@ -318,16 +314,14 @@ class _PictureWithLevels(_NoisyPicture):
         self.levels = noise.levels.to(prior.device)
         self.needs_mean = True
 
-    def _denoised(self, y: Tensor, orientations: int, callback: Callback) -> Tensor:
+    def _denoised(self, y: Tensor, orientations: int) -> Tensor:
         height, width = y.shape[-2:]
         even = F.pad(self.prior.to_model(y), (0, width % PATCH, 0, height % PATCH), mode="replicate")
         u, estimates = centre(even, self.prior.data_range), []
-        with reporting(partial(notify, callback)):
-            for number, orientation in enumerate(ALL[:orientations]):
-                with part(number, orientations):
-                    output = self._output(turn(u, orientation), turn(self.levels, orientation))
-                    estimates.append(turn_back(output, orientation))
-        notify(callback, 1.0)
+        for number, orientation in enumerate(ALL[:orientations]):
+            with part(number, orientations):
+                output = self._output(turn(u, orientation), turn(self.levels, orientation))
+                estimates.append(turn_back(output, orientation))
         variance = (2 * self.levels).square().mean(1, keepdim=True)
         variance = F.interpolate(variance, scale_factor=float(PATCH))
         x = self.preconditioning.estimate(u, torch.stack(estimates).mean(0), variance)

@@ -17,8 +17,8 @@ from scoreinv.models.model_file import read_metadata, read_model
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.files import remove_leftovers
+from scoreinv.system.progress import part, parts
 from scoreinv.tasks.bits_per_dim import pictures_bits_per_dim, standard_error
-from scoreinv.tasks.callbacks import Callback, split
 from scoreinv.tasks.generate import generate
 from scoreinv.tasks.sampling_settings import LikelihoodSettings, RunEvaluationSettings
 from scoreinv.training.config import TrainingConfig, read_config
@@ -92,19 +92,18 @@ class RunEvaluation:
         pictures = load_pictures(config.data, config.drawn_side, config.model.network.channels, cache=self.run.cache)
         return split_pictures(pictures, config.data)[1]
 
-    def measure(self, snapshot: Snapshot, callback: Callback) -> dict[str, Any]:
+    def measure(self, snapshot: Snapshot) -> dict[str, Any]:
         """Return held-out loss and bits/dim of a snapshot, and draw its missing samples to `samples_of`.
 
         A figure is missing if the run holds out no pictures, or if the model is no prior.
 
         Raises:
             InputError: the snapshot or the run's pictures cannot be read.
-            Cancelled: the callback stopped the work.
         """
         config, settings = self.config, self.settings
         model = read_model(snapshot.path).to(torch.device(self.device))
         found: dict[str, Any] = {}
-        bits, samples = split(callback, [max(1, settings.likelihood), max(1, settings.samples)])
+        measuring, drawing = parts([max(1, settings.likelihood), max(1, settings.samples)])
         if len(self.held_out) and config.validation_images:
             batch = held_out_batch(config, self.held_out, config.validation_images)
             measures = partial(config.learner.measures, model)
@@ -115,10 +114,12 @@ class RunEvaluation:
         if len(self.held_out) and settings.likelihood:
             likelihood = LikelihoodSettings(steps=None if settings.exact else _FAST_STEPS)
             pictures = list(self.real(self.held_out, settings.likelihood))
-            densities = pictures_bits_per_dim(pictures, model, likelihood, bits)
+            with measuring:
+                densities = pictures_bits_per_dim(pictures, model, likelihood)
             values = [density.bits_per_dim for density in densities]
             found |= {"bits_per_dim": float(np.mean(values)), "standard_error": standard_error(values)}
-        self._draw(model, self.samples_of(snapshot), samples)
+        with drawing:
+            self._draw(model, self.samples_of(snapshot))
         return found
 
     def samples_of(self, snapshot: Snapshot) -> Path:
@@ -158,13 +159,14 @@ class RunEvaluation:
             raise SettingError("reference", f"is needed: {self.run.path} holds out no pictures to compare samples with")
         return _write(self.run.evaluation / "real", self.real(pictures, count), 0)
 
-    def _draw(self, prior: ScorePrior, folder: Path, callback: Callback) -> None:
+    def _draw(self, prior: ScorePrior, folder: Path) -> None:
         count = self.settings.samples
         remove_leftovers(folder)
         done = len(list(folder.glob("*.png")))
         starts = range(done, count, _AT_ONCE)
-        for first, part in zip(starts, split(callback, [1] * len(starts)), strict=True):
-            images = generate(prior, min(_AT_ONCE, count - first), first=first, callback=part).images
+        for number, first in enumerate(starts):
+            with part(number, len(starts)):
+                images = generate(prior, min(_AT_ONCE, count - first), first=first).images
             pixels = (images * 255).round().astype(np.uint8)
             _write(folder, map(_picture, pixels), first)
 

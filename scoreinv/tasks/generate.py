@@ -19,8 +19,8 @@ from scoreinv.sdes import DDPM, VE
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.memory import pixels_at_once
 from scoreinv.system.options import GUIDANCE, SEED, Whole, check
+from scoreinv.system.progress import Callback, running
 from scoreinv.system.text import shown
-from scoreinv.tasks.callbacks import Callback, for_sampler, running
 from scoreinv.tasks.common import Model, finite, in_batches, model_of, to_arrays
 from scoreinv.tasks.outcome import Drawn
 from scoreinv.tasks.sampling_settings import (
@@ -109,11 +109,12 @@ def generate(
     if isinstance(solver, PC) and recommended(model).clip:
         target = Clipped(target)
     side, images, evaluations = model.image_size, list[np.ndarray](), 0
-    with running("sampling", callback, progress=progress) as forward:
-        for numbers, part in in_batches(range(first, first + count), side**2, forward, pixels_at_once(model.device)):
+    with running("sampling", callback, progress=progress):
+        for numbers, part in in_batches(range(first, first + count), side**2, pixels_at_once(model.device)):
             noise = samplers.NoiseStream(seed, len(numbers), numbers[0], device=model.device)
             shape = (len(numbers), model.channels, side, side)
-            result = solver.sample(target, shape, rng=noise, callback=for_sampler(part))
+            with part:
+                result = solver.sample(target, shape, rng=noise)
             images += to_arrays(model.to_image(finite(result.x0)))
             evaluations += int(result.nfe.sum())
     return Drawn(np.stack(images), round(evaluations / count))

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 
 from scoreinv.analysis.faces import people_beside
-from scoreinv.analysis.jpeg import RIM, without_smears
 from scoreinv.analysis.nearby_colours import foreign
 from scoreinv.conditional.colour import trained_task
 from scoreinv.conditional.initial_estimate import smooth_estimate
@@ -39,19 +38,18 @@ from scoreinv.samplers import NoiseStream
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.limits import limits
 from scoreinv.system.options import MASK_THRESHOLD
-from scoreinv.tasks.callbacks import Callback, split
+from scoreinv.system.progress import Callback, Part, parts
 from scoreinv.tasks.common import (
+    Gathered,
     Model,
-    check_samples,
     in_batches,
     models_of,
-    spread,
     to_arrays,
     to_tensor,
 )
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
-from scoreinv.tasks.holes import mask_notes
-from scoreinv.tasks.notes import Note, info, warning
+from scoreinv.tasks.holes import mask_notes, without_fringe
+from scoreinv.tasks.notes import Note, warning
 from scoreinv.tasks.once import for_each
 from scoreinv.tasks.outcome import ImageLike, InpaintOutcome
 from scoreinv.tasks.posterior import MEAN_WINDOW, Windows, accepts_holes, draw_given
@@ -133,15 +131,11 @@ def inpaint(
     return for_each("inpaint", inputs, request, models, form, callback, progress=progress, together=together)
 
 
-def _filled(
-    inputs: Sequence[Inputs], request: InpaintRequest, models: Models, callback: Callback
-) -> list[InpaintOutcome[Picture]]:
-    return draw_fills([PreparedFill(each, request, models) for each in inputs], request, callback)
+def _filled(inputs: Sequence[Inputs], request: InpaintRequest, models: Models) -> list[InpaintOutcome[Picture]]:
+    return draw_fills([PreparedFill(each, request, models) for each in inputs], request)
 
 
-def draw_fills(
-    prepared: list[PreparedFill], request: InpaintRequest, callback: Callback | None = None
-) -> list[InpaintOutcome[Picture]]:
+def draw_fills(prepared: list[PreparedFill], request: InpaintRequest) -> list[InpaintOutcome[Picture]]:
     """Fill pictures that were prepared for one prior and this request; seed and samples may differ.
 
     A fill does not depend on the other pictures.
@@ -153,10 +147,12 @@ def draw_fills(
         fill.fills = [[] for _ in range(sampling.samples)]
     row_groups = list(_row_groups(prepared, sampling.samples))
     sizes = [sum(region.hole.size for _, _, region in rows) for rows in row_groups]
-    for rows, part in zip(row_groups, split(callback, sizes), strict=True):
+    for rows, share in zip(row_groups, parts(sizes), strict=True):
         drawn: list[np.ndarray] = []
-        for batch, forward in in_batches(rows, rows[0][2].hole.size, part):
-            drawn += _draw(batch, prior, sampling, forward)
+        with share:
+            for batch, part in in_batches(rows, rows[0][2].hole.size):
+                with part:
+                    drawn += _draw(batch, prior, sampling)
         for (fill, sample, region), rgb in zip(rows, drawn, strict=True):
             # Only the hole is kept: with its surroundings, specks would take as much memory as the whole picture.
             down, across = extent(region.hole)
@@ -198,16 +194,13 @@ class PreparedFill:
         picture, hole, avoid = inputs.picture, inputs.hole, inputs.avoid
         assert hole is not None
         self.prior = prior = models.filler()
-        check_samples(request.samples, picture.pixels.nbytes)
         self.notes = mask_notes(hole, picture) if notes is None else list(notes)
         if trained_task(prior) == "colour":
             self.notes.append(warning("model_other_task", task="colour"))
         sampling = request.sampling(conditional=accepts_holes(prior))
         if avoid is not None and sampling.method == "pc":
             raise SettingError("avoid", "does not go with the method pc, which copies nothing")
-        self.picture, self.kept = (picture, picture) if request.exact else without_smears(picture, hole)
-        if self.kept is not picture:
-            self.notes.append(info("jpeg_rim_redrawn", pixels=RIM))
+        self.picture, self.kept = without_fringe(picture, hole, request, self.notes)
         self.hole, self.unknown, self.nfe = hole, hole, 0
         self.fills: list[list[Fill]] = []
         self.gray = picture.is_gray(~hole)
@@ -218,9 +211,9 @@ class PreparedFill:
         if avoid is not None and not any(region.halvings for group in groups for region in group):
             self.notes.append(warning("avoid_unused"))
 
-    def draw(self, request: InpaintRequest, callback: Callback | None = None) -> InpaintOutcome[Picture]:
+    def draw(self, request: InpaintRequest) -> InpaintOutcome[Picture]:
         """Fill the picture; seed and samples of the request may differ from those it was prepared for."""
-        return draw_fills([self], request, callback)[0]
+        return draw_fills([self], request)[0]
 
     def _with_sources(self, region: Region, prior: ScorePrior, avoid: np.ndarray | None) -> Region:
         """Return a region; if it is deep, with the pixels that it must not copy, and enlarged to have enough others.
@@ -276,19 +269,23 @@ class PreparedFill:
 
     def outcome(self, request: InpaintRequest, sampling: Sampling) -> InpaintOutcome[Picture]:
         """Return the filled picture, its samples, and their standard deviation, 0 outside the holes."""
-        filled = [self.kept.with_fills(fills) for fills in self.fills]
-        image, std = filled[0], None
-        if len(filled) > 1:
+        first = self.fills[0]
+        ends = np.cumsum([fill.hole.size for fill in first])[:-1]  # of the fills in the colours of all
+
+        def filled(colours: np.ndarray) -> Picture:
+            pieces = zip(first, np.split(colours, ends), strict=True) if first else ()
+            return self.kept.with_fills(replace(fill, rgb=rgb.reshape(fill.rgb.shape)) for fill, rgb in pieces)
+
+        gathered = Gathered(filled, len(self.fills))
+        for fills in self.fills:
+            colours = [np.zeros((0, 3), np.float32), *(fill.rgb.reshape(-1, 3) for fill in fills)]
+            gathered.add(np.concatenate(colours), self.kept.with_fills(fills))
+        drawn, std = gathered.outcome(request.estimate, self.nfe, sampling.method), None
+        if drawn.std is not None:
             std = np.zeros(self.kept.size, dtype=np.float32)
-            means = []
-            for same in zip(*self.fills, strict=True):
-                values, hole = np.stack([fill.rgb for fill in same]), same[0].hole
-                crop(std, same[0].box)[hole] = spread(values)[hole]
-                means.append(replace(same[0], rgb=values.mean(axis=0)))
-            if request.estimate == "mean":
-                image = self.kept.with_fills(means)
-        notes = list(self.notes)
-        return InpaintOutcome(image, filled, std, self.nfe, sampling.method, notes=notes, generated=self.hole)
+            for fill, values in zip(first, np.split(drawn.std, ends), strict=False):
+                crop(std, fill.box)[fill.hole] = values.reshape(fill.hole.shape)[fill.hole]
+        return InpaintOutcome(**vars(drawn) | {"std": std, "notes": list(self.notes), "generated": self.hole})
 
 
 _Row = tuple[PreparedFill, int, Region]
@@ -309,7 +306,7 @@ def _row_groups(prepared: list[PreparedFill], samples: int) -> Iterator[list[_Ro
         yield from alike.values()
 
 
-def _draw(rows: Sequence[_Row], prior: ScorePrior, sampling: Sampling, callback: Callback) -> list[np.ndarray]:
+def _draw(rows: Sequence[_Row], prior: ScorePrior, sampling: Sampling) -> list[np.ndarray]:
     """Draw the regions of the rows, which are alike; return the colours of each box, hxwx3 in [0, 1]."""
     keys = [(sampling.seed, sample, *region.box[:2]) for _, sample, region in rows]
     values = to_tensor([fill.known(sample, region.box) for fill, sample, region in rows], prior.device)
@@ -325,14 +322,15 @@ def _draw(rows: Sequence[_Row], prior: ScorePrior, sampling: Sampling, callback:
         typical = torch.tensor([sample == 0 for _, sample, _ in rows], device=prior.device)
         pictures = values.mean(1, keepdim=True) if rows[0][0].gray else values
         finest = Scale(pictures, observed, sources)
-        drawn, nfe = draw_in_scales(sampling, prior, finest, region.halvings, typical, noise, callback)
+        drawn, nfe = draw_in_scales(sampling, prior, finest, region.halvings, typical, noise)
     else:
         operator, stream = ObservedComponents(observed), NoiseStream.keyed(keys, prior.device)
         observation = Observation(operator, operator(prior.to_model(values)))
         needed = None if region.in_one_window else torch.from_numpy(region.hole)
         windows = Windows(region.window, rows[0][0].window // 8, needed, ALL)
-        initial = 0.5 + smooth_estimate(values - 0.5, observed).mean if sampling.method == "pc" else None
-        context = (prior, observation, windows, stream, callback)
+        with Part(0, 0):  # its time does not count: it is short
+            initial = 0.5 + smooth_estimate(values - 0.5, observed).mean if sampling.method == "pc" else None
+        context = (prior, observation, windows, stream)
         drawn, nfe = draw_given(sampling, *context, initial=initial, known=observed, narrow=region.narrow)
     for fill, _, _ in rows:
         fill.nfe = max(fill.nfe, nfe)

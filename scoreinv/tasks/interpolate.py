@@ -16,7 +16,7 @@ from scoreinv.samplers.ode import decode, encode
 from scoreinv.sdes import TRAINING_START
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import GRAY_LEVELS, Number, Whole, check
-from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
+from scoreinv.system.progress import Callback, parts, running
 from scoreinv.tasks.common import Model, check_sides, colours_for, finite, in_batches, model_of, to_arrays, to_tensor
 from scoreinv.tasks.denoise import written
 from scoreinv.tasks.outcome import Drawn, ImageLike
@@ -69,10 +69,8 @@ def interpolate(
     if len(starts) != 1 or len(ends) != 1:
         raise InputError(f"interpolation is between two single pictures, not between {len(starts)} and {len(ends)}")
     first: Picture = starts[0]
-    with running("interpolating", callback, progress=progress) as forward:
-        result = interpolate_pictures(
-            first, ends[0], model, count, temperature=temperature, steps=steps, rtol=rtol, callback=forward
-        )
+    with running("interpolating", callback, progress=progress):
+        result = interpolate_pictures(first, ends[0], model, count, temperature=temperature, steps=steps, rtol=rtol)
     # A picture of mode L cannot hold the colours of the other one.
     frame = first.colorized(first.rgb()) if first.is_gray_mode and not ends[0].is_gray_mode else first
     colours = [np.broadcast_to(image, (*first.size, 3)) for image in result.images]
@@ -88,7 +86,6 @@ def interpolate_pictures(
     temperature: float = 1.0,
     steps: int | None = None,
     rtol: float = 1e-5,
-    callback: Callback | None = None,
 ) -> Drawn[np.ndarray]:
     """Interpolate two `Picture`s; see `interpolate`."""
     check("count", count, Whole(2))
@@ -99,23 +96,20 @@ def interpolate_pictures(
         )
     check_sides(first, prior)
     x = prior.to_model(to_tensor([colours_for(end, prior.channels) for end in (first, second)], prior.device))
-    encoding, decoding = split(callback, [2, count])
-    ends = encode(prior, x, steps=steps, rtol=rtol, atol=rtol, callback=for_sampler(encoding))
+    encoding, decoding = parts([2, count])
+    with encoding:
+        ends = encode(prior, x, steps=steps, rtol=rtol, atol=rtol)
     images: list[np.ndarray] = []
     evaluations = int(ends.nfe.sum())
-    for batch, part in in_batches(np.linspace(0, 1, count).tolist(), first.height * first.width, decoding):
-        result = decode(
-            prior,
-            slerp(ends.z[0], ends.z[1], batch),
-            temperature=temperature,
-            end=TRAINING_START,
-            steps=steps,
-            rtol=rtol,
-            atol=rtol,
-            callback=for_sampler(part),
-        )
-        images += to_arrays(prior.to_image(finite(result.x0)))
-        evaluations += int(result.nfe.sum())
+    with decoding:
+        for batch, part in in_batches(np.linspace(0, 1, count).tolist(), first.height * first.width):
+            z = slerp(ends.z[0], ends.z[1], batch)
+            with part:
+                result = decode(
+                    prior, z, temperature=temperature, end=TRAINING_START, steps=steps, rtol=rtol, atol=rtol
+                )
+            images += to_arrays(prior.to_image(finite(result.x0)))
+            evaluations += int(result.nfe.sum())
     error = np.abs([images[0], images[-1]] - np.stack(to_arrays(prior.to_image(x)))).mean() * GRAY_LEVELS
     if temperature == 1 and error > _MOST_ERROR:
         _log.warning("the ends differ from their pictures by %.0f grey levels: 16 steps suffice", error)

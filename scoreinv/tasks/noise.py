@@ -13,6 +13,7 @@ from torch import Tensor
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.networks.noise_levels import level_of_values, of_gray
+from scoreinv.system.progress import Part
 from scoreinv.tasks.common import to_tensor
 
 LEAST = 2.5 / 255
@@ -45,7 +46,9 @@ class Noise:
 
 def estimate_noise(picture: Picture, models: Models) -> Noise:
     """Estimate the noise of a photograph by the models' estimator."""
-    levels, gray = models.noise_estimator().levels(to_tensor([picture.rgb()], torch.device("cpu"))), picture.is_gray()
+    estimator, gray = models.noise_estimator(), picture.is_gray()
+    with Part(0, 0):  # its time does not count: it is short
+        levels = estimator.levels(to_tensor([picture.rgb()], torch.device("cpu")))
     if gray:
         levels = of_gray(levels)
     return Noise(levels, gray, _described(levels, gray, picture))

@@ -1,63 +1,183 @@
-"""Notes of tasks about a picture, as codes with values. Front ends have a sentence for each code.
+"""Notes of tasks about a picture: codes with values, and what people read and can do about each.
 
 Imports no torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-NoteCode = Literal[
-    "file_converted",  # change: the change of mode or the choice of a frame, in words
-    "noise_estimated",  # level: standard deviation in grey levels; kind: the noise in words
-    "noise_low",  # level: faint; the picture is unchanged
-    "samples_equal",  # nothing was drawn, so all samples are the same picture
-    "model_other_task",  # model task: "fill" or "colour"
+from scoreinv.system.options import USUAL_SENSITIVITY
+from scoreinv.system.text import percent
+
+
+class NoteKind(NamedTuple):
+    """What a code of notes means.
+
+    Attributes:
+        sentence: what was found or done, without its subject, which is the picture.
+        values: the names of the note's values, and their meaning if it is not obvious.
+        option: what to do about it on the command line.
+        page: sentences about what to do on the page.
+        button: label of the page's button that does the step of a restoration anyway.
+        sets: the settings of `restore` for that, by their names on the page.
+    """
+
+    sentence: str
+    values: str = ""
+    option: str = ""
+    page: str = ""
+    button: str = ""
+    sets: Mapping[str, float | bool] = {}
+
+
+NOTES = {
+    "file_converted": NoteKind("{change}", "change: the change of mode or the choice of a frame"),
+    "noise_estimated": NoteKind(
+        "it has {kind} of level {level:.2g}",
+        "level: standard deviation in grey levels; kind: the noise in words",
+        option="--noise sets it",
+    ),
+    "noise_low": NoteKind(
+        "its noise, of level {level:.2g}, is faint; the photograph is unchanged",
+        "level",
+        option="--noise removes it",
+        page="Enter a higher level to smooth it.",
+    ),
+    "samples_equal": NoteKind("its samples are equal, since nothing was drawn"),
+    "model_other_task": NoteKind(
+        "the model was trained to {task}: expect poor results", "task: of the model, fill or colour"
+    ),
     # masks and fills
-    "object_selected",  # share; size: of the object at a single point, else ""; shadow: whether it is included
-    "fragments_selected",  # share of the object in gaps and tips that were added to it
-    "shadow_none",  # no cast shadow is clear enough
-    "mask_mostly_hole",  # share of the picture in the mask
-    "mask_empty",  # a detected mask without damage
-    "damage_found",  # share; corners: how many corners of the picture are marked; sensitivity, but not in `restore`
-    "damage_none",  # sensitivity, but not in `restore`
-    "damage_given",  # share
-    "damage_uncertain",  # share: left unless a sensitivity is given
-    "damage_implausible",  # share: more than half of the picture
-    "object_left",  # grow: pixels by which to grow the mask; share of the hole's rim
-    "fragments_left",  # count, places: up to five points "x,y" in small parts of the object outside the mask
-    "jpeg_rim_redrawn",  # pixels beside the mask redrawn, since the JPEG had smeared the object over them
-    "avoid_unused",  # no hole is deep enough to copy from elsewhere
-    "filled",
+    "object_selected": NoteKind(
+        "{share} of it is selected{with_shadow}{chosen_size}",
+        "share; size: of the object at a single point, else empty; shadow: whether it is included",
+        option="{size_option}",
+    ),
+    "fragments_selected": NoteKind(
+        "gaps and tips that resemble the object were added, {share} of it", "share", option="--no-fragments"
+    ),
+    "shadow_none": NoteKind("it shows no clear shadow of the object; the mask has none"),
+    "mask_mostly_hole": NoteKind(
+        "{share} of it is in the mask; white is filled, black is kept", "share", option="--invert-mask"
+    ),
+    "mask_empty": NoteKind("the mask has no damage; nothing was filled"),
+    "damage_found": NoteKind(
+        "{share} of it is damaged",
+        "share; corners: how many corners are damaged; sensitivity, but not in restore",
+        option="--sensitivity",
+    ),
+    "damage_none": NoteKind(
+        "no damage was found",
+        "sensitivity, but not in restore",
+        option="a higher --sensitivity finds more",
+        page="A higher sensitivity finds more.",
+    ),
+    "damage_given": NoteKind("the mask has {share} of it", "share"),
+    "damage_uncertain": NoteKind(
+        "{share} of it may be damage and was left",
+        "share",
+        option="--sensitivity 0.5 fills it",
+        page="Move the sensitivity slider to fill it.",
+        button="Fill it anyway",
+        sets={"sensitivity": USUAL_SENSITIVITY},
+    ),
+    "damage_implausible": NoteKind(
+        "{share} of it looks damaged, which is implausible; it was left", "share", option="--sensitivity, or --mask"
+    ),
+    "object_left": NoteKind(
+        "a rim of the object seems to be outside the mask",
+        "grow: pixels by which to grow the mask; share of the hole's rim",
+        option="grow it by {grow} pixels more: --grow",
+        page="Go back to the mask and extend it by about {grow} pixels.",
+    ),
+    "fragments_left": NoteKind(
+        "small parts of the object seem to be left outside the mask, at {places}",
+        "count; places: up to five points x,y",
+        option="add them to the mask",
+        page="Go back and add them to the mask.",
+    ),
+    "jpeg_rim_redrawn": NoteKind(
+        "the JPEG smeared the object beyond the mask; pixels beside it were redrawn",
+        "pixels: width of the redrawn rim",
+        option="inpaint --exact",
+    ),
+    "avoid_unused": NoteKind("the holes are too small to be filled by copying, so the mask to avoid has no effect"),
+    "filled": NoteKind("the damage was filled"),
     # kind and colour
-    "kind_gray",
-    "kind_color",
-    "colors_replaced",
-    "tint_removed",  # whiten: whether the lightest tone became white; in `restore` it always does, without this value
-    "tint_kept",
-    "gray_weights_unknown",  # given, known: names of grey weights; the method is pc
-    "hints_unused",  # no colours were added
-    "colors_kept",
-    "colors_not_drawn",  # since the tint is kept
-    "colors_drawn",
+    "kind_gray": NoteKind("it is grey and has no tint"),
+    "kind_color": NoteKind("it is in colour", option="--recolor replaces its colours"),
+    "colors_replaced": NoteKind("it was in colour; its colours were replaced"),
+    "tint_removed": NoteKind(
+        "its tint was removed",
+        "whiten: whether the lightest tone became white; in restore it always does, without this value",
+    ),
+    "tint_kept": NoteKind("its tint was kept"),
+    "gray_weights_unknown": NoteKind(
+        "the model was not trained for {given} grey weights: the method pc was used",
+        "given, known: names of grey weights",
+    ),
+    "hints_unused": NoteKind("the colour hints had no effect: no colours were added"),
+    "colors_kept": NoteKind("its colours were kept", button="Replace the colours", sets={"recolor": True}),
+    "colors_not_drawn": NoteKind("no colours were added, since the tint is kept"),
+    "colors_drawn": NoteKind("colours were added"),
     # steps of a restoration
-    "border_kept",  # width, height inside it
-    "border_cropped",  # width, height that are left
-    "tone_too_small",
-    "tone_not_faded",
-    "tone_corrected",  # contrast: its relative change; cast: hue of the removed colour cast, or ""
-    "noise_none",  # level: faint, and left
-    "noise_removed",  # level, kind as in noise_estimated
-    "enlarged",  # factor
+    "border_kept": NoteKind(
+        "its border was kept; {width}x{height} pixels are inside it",
+        "width, height",
+        option="--crop-border cuts it off",
+    ),
+    "border_cropped": NoteKind("its border was cut off; {width}x{height} pixels are left", "width, height"),
+    "tone_too_small": NoteKind(
+        "it is too small to tell whether it is faded",
+        option="--tone 1 if it is",
+        button="Correct fading anyway",
+        sets={"tone": 1.0},
+    ),
+    "tone_not_faded": NoteKind(
+        "its tones were kept: it is not surely faded",
+        option="--tone 1 if it is",
+        button="Correct fading anyway",
+        sets={"tone": 1.0},
+    ),
+    "tone_corrected": NoteKind(
+        "its fading was corrected{changes}",
+        "contrast: its relative change; cast: hue of the removed colour cast, or empty",
+        option="--tone 0 keeps its tones",
+    ),
+    "noise_none": NoteKind(
+        "its noise, of level {level:.2g}, is faint and was left",
+        "level",
+        option="--noise removes it",
+        button="Remove a little noise anyway",
+        sets={"noise": 5},
+    ),
+    "noise_removed": NoteKind(
+        "{kind} of level {level:.2g} was removed",
+        "level, kind as in noise_estimated",
+        option="--keep-grain 0.5 keeps half",
+    ),
+    "enlarged": NoteKind("the result was enlarged {factor} times", "factor"),
     # blur
-    "blur_found",  # kernel, kind, size, angle
-    "shake_found",  # size: side of its kernel in pixels
-    "light_found",  # its values are light, without a tone curve
-    "looks_sharp",  # a given kernel may ring
-    "kernel_misfit",  # better: the kernel that fits the spectrum better, or "mirrored"
-]
-"""Codes of all notes; the comments name their values."""
+    "blur_found": NoteKind("its blur was estimated: {blur}", "kernel, kind, size, angle", option="--kernel {kernel}"),
+    "shake_found": NoteKind(
+        "the camera shook: its path was estimated", "size: side of its kernel in pixels", option="--kernel"
+    ),
+    "light_found": NoteKind("its values are light, without a tone curve", option="--no-light if not"),
+    "looks_sharp": NoteKind("it looks sharp: a wrong kernel causes rings at edges", option="--kernel"),
+    "kernel_misfit": NoteKind(
+        "its blur does not look like the given kernel; {blur} fits better",
+        "better: the kernel that fits the spectrum better, or mirrored",
+        option="--kernel {better}",
+    ),
+}
+"""All notes, by their codes."""
+
+_SIZES = {"small": "smallest", "middle": "middle one", "large": "largest"}
+BLURS = {"disk": "out of focus", "motion": "motion", "gaussian": "soft"}
+"""Words for the kinds of blur."""
 
 
 @dataclass(frozen=True)
@@ -65,25 +185,72 @@ class Note:
     """A finding or event of a task.
 
     Attributes:
-        code: the kind of note.
+        code: the kind of note, in `NOTES`.
         level: `warning` if the result may differ from the user's expectation.
-        values: figures and names, listed in the comment beside the code.
+        values: figures and names, see `NoteKind.values`.
     """
 
-    code: NoteCode
+    code: str
     level: Literal["info", "warning"] = "info"
     values: dict[str, str | float | int | bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        assert self.code in NOTES, self.code
 
     def row(self) -> dict[str, Any]:
         """Return the note as JSON lines and manifests have it."""
         return {"code": self.code, "severity": self.level, **self.values}
 
 
-def info(code: NoteCode, **values: str | float | int | bool) -> Note:
+def info(code: str, **values: str | float | int | bool) -> Note:
     """Return a note for information."""
     return Note(code, "info", values)
 
 
-def warning(code: NoteCode, **values: str | float | int | bool) -> Note:
+def warning(code: str, **values: str | float | int | bool) -> Note:
     """Return a note that warns."""
     return Note(code, "warning", values)
+
+
+def command_line_text(row: Mapping[str, Any]) -> str:
+    """Return what the command line prints about a picture for the row of a note, after the picture's name."""
+    kind, words = NOTES[row["code"]], _words(row)
+    text, option = kind.sentence.format_map(words), kind.option.format_map(words).strip()
+    return f"{text} ({option})" if option else text
+
+
+def page_text(row: Mapping[str, Any]) -> str:
+    """Return the sentences of the page for the row of a note."""
+    kind, words = NOTES[row["code"]], _words(row)
+    text = kind.sentence.format_map(words)
+    return f"{text[:1].upper()}{text[1:]}. {kind.page.format_map(words)}".rstrip()
+
+
+def _words(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a note as sentences show them."""
+    words = dict(row)
+    if "share" in row:
+        words["share"] = percent(row["share"])
+    match row["code"]:
+        case "model_other_task":
+            words["task"] = {"fill": "fill holes", "colour": "add colour"}[row["task"]]
+        case "object_selected":
+            words["with_shadow"] = ", with its shadow" if row["shadow"] else ""
+            words["chosen_size"] = f": the {_SIZES[row['size']]} of three possible objects" if row["size"] else ""
+            words["size_option"] = "--size" if row["size"] else ""
+        case "tone_corrected":
+            contrast = f", contrast {row['contrast']:+.0%}" if row["contrast"] else ""
+            words["changes"] = contrast + (f", {row['cast']} cast removed" if row["cast"] else "")
+        case "blur_found":
+            words["blur"] = _blur(row["kernel"])
+        case "kernel_misfit":
+            mirrored = row["better"] == "mirrored"
+            words |= {"blur": "its mirror image", "better": ""} if mirrored else {"blur": _blur(row["better"])}
+    return words
+
+
+def _blur(kernel: str) -> str:
+    """Return a kernel, such as `motion:15,30`, in words."""
+    kind, _, numbers = kernel.partition(":")
+    size, _, angle = numbers.partition(",")
+    return f"{BLURS[kind]}, {size} pixels" + (f", {angle}°" if angle else "")

@@ -9,7 +9,7 @@ from typing import Any
 from scoreinv.imaging.records import pixel_hash
 from scoreinv.inputs.arrays import Form
 from scoreinv.models.loading import Models
-from scoreinv.tasks.callbacks import Callback, running, split
+from scoreinv.system.progress import Callback, part, running
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.provenance import recorded
 from scoreinv.tasks.requests import Inputs, Request
@@ -24,7 +24,6 @@ def once(
     inputs: Inputs,
     request: Request,
     models: Models,
-    callback: Callback | None = None,
     *,
     timed: bool = False,
 ) -> Any:
@@ -33,10 +32,10 @@ def once(
     Args:
         timed: record the time.
 
-    Raises SettingError if the inputs do not fit the request, and the errors of the task.
+    Raises InputError if the inputs do not fit the request, and the errors of the task.
     """
-    request.check_given(inputs.given)
-    return recorded(task, task.load()(inputs, request, models, callback), inputs, request, models, timed=timed)
+    request.check(inputs)
+    return recorded(task, task.load()(inputs, request, models), inputs, request, models, timed=timed)
 
 
 def for_each(
@@ -48,7 +47,7 @@ def for_each(
     callback: Callback | None,
     *,
     progress: bool,
-    together: Callable[[Sequence[Inputs], Any, Models, Callback], list[Any]] | None = None,
+    together: Callable[[Sequence[Inputs], Any, Models], list[Any]] | None = None,
 ) -> Any:
     """Run a task on the pictures of a call from Python; return their outcomes as one, in the caller's form.
 
@@ -57,13 +56,13 @@ def for_each(
         together: runs it on all pictures; None: one after the other.
     """
     task = BY_NAME[name]
-    request.check_given(inputs[0].given)
-    with running(task.name, callback, progress=progress) as forward:
-        if together is not None:
-            outcomes = together(inputs, request, models, forward)
-        else:
-            parts = split(forward, [1] * len(inputs))
-            outcomes = [task.load()(one, request, models, part) for one, part in zip(inputs, parts, strict=True)]
+    for one in inputs:
+        request.check(one)
+    with running(task.name, callback, progress=progress):
+        outcomes = [] if together is None else together(inputs, request, models)
+        for number, one in enumerate(inputs if together is None else ()):
+            with part(number, len(inputs)):
+                outcomes.append(task.load()(one, request, models))
         made = [recorded(task, each, one, request, models) for each, one in zip(outcomes, inputs, strict=True)]
         hashed = [replace(each.provenance, result=pixel_hash(each.image)) for each in made]
         return in_form([replace(each, provenance=record) for each, record in zip(made, hashed, strict=True)], form)

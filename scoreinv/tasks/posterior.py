@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +19,7 @@ from scoreinv.prior import Prior, ScorePrior
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, DPMpp2M, NoiseStream, ReverseDiffusion, Sampler, State
 from scoreinv.sdes import VE, VP, as_time
 from scoreinv.system.memory import pixels_at_once
-from scoreinv.system.part_progress import reporting
-from scoreinv.tasks.callbacks import Callback, for_sampler, notify, split
+from scoreinv.system.progress import parts
 from scoreinv.tasks.common import finite, start_time
 from scoreinv.tasks.detail import with_detail
 from scoreinv.tasks.requests import NARROW_FILL_STEPS, START_LEVEL, Sampling
@@ -90,7 +88,6 @@ def draw_given(
     observation: Observation,
     windows: Windows,
     noise: NoiseStream,
-    callback: Callback | None,
     *,
     initial: Tensor | None = None,
     known: Tensor | None = None,
@@ -113,33 +110,33 @@ def draw_given(
         assert initial is not None
         start = _pc_start(sampling, prior, initial, noise)
         constrained = ConstrainedPC(upright.around(prior), observation)
-        return sampled(pc_sampler(prior, sampling.steps), constrained, prior, shape, noise, callback, start)
-    preparing, callback = split(callback, [1, _DRAWING])
-    with reporting(partial(notify, preparing)):
+        return sampled(pc_sampler(prior, sampling.steps), constrained, prior, shape, noise, start)
+    preparing, drawing = parts([1, _DRAWING])
+    with preparing:
         conditioned = given(windows.around(prior), observation)
-    if sampling.mean:
-        return posterior_mean(prior, conditioned, shape, noise, callback)
-    conditioned = Conditioned(upright.around(prior), observation, conditioned.maps)
-    sampler = _sampler(sampling, prior, conditioned, narrow)
-    if sampling.estimate == "sample":
-        return sampled(sampler, conditioned, prior, shape, noise, callback)
-    first, rest = split(callback, [1, NARROW_FILL_STEPS if narrow else sampling.steps])
-    mean, once = posterior_mean(prior, conditioned, shape, noise, first)
-    assert known is not None
-    if isinstance(sampler, PosteriorFlow):
-        sampler = _detail_sampler(sampler, mean, known, prior, conditioned, upright)
-    sample, nfe = sampled(sampler, conditioned, prior, shape, noise, rest)
-    return with_detail(mean, sample, known), once + nfe
+    with drawing:
+        if sampling.mean:
+            return posterior_mean(prior, conditioned, shape, noise)
+        conditioned = Conditioned(upright.around(prior), observation, conditioned.maps)
+        sampler = _sampler(sampling, prior, conditioned, narrow)
+        if sampling.estimate == "sample":
+            return sampled(sampler, conditioned, prior, shape, noise)
+        first, rest = parts([1, NARROW_FILL_STEPS if narrow else sampling.steps])
+        with first:
+            mean, once = posterior_mean(prior, conditioned, shape, noise)
+        assert known is not None
+        if isinstance(sampler, PosteriorFlow):
+            sampler = _detail_sampler(sampler, mean, known, prior, conditioned, upright)
+        with rest:
+            sample, nfe = sampled(sampler, conditioned, prior, shape, noise)
+        return with_detail(mean, sample, known), once + nfe
 
 
-def posterior_mean(
-    prior: ScorePrior, conditioned: Conditioned, shape: Sequence[int], noise: NoiseStream, callback: Callback | None
-) -> Sampled:
+def posterior_mean(prior: ScorePrior, conditioned: Conditioned, shape: Sequence[int], noise: NoiseStream) -> Sampled:
     """Return the posterior mean: the prediction at the largest noise, by one evaluation in each orientation."""
     z = noise.normal(tuple(shape))
-    with torch.no_grad(), reporting(partial(notify, callback)):
+    with torch.no_grad():
         x0 = conditioned.finish(conditioned.denoise(z * prior.sde.prior_std, 1.0))
-    notify(callback, 1.0)
     return prior.to_image(finite(x0)), conditioned.evaluations_per_noise
 
 
@@ -183,11 +180,10 @@ def sampled(
     prior: ScorePrior,
     shape: Sequence[int],
     noise: NoiseStream,
-    callback: Callback | None,
     start: State | None = None,
 ) -> Sampled:
     """Draw samples of the prior given an observation (`given`); raise ScoreinvError for values that are not finite."""
-    result = sampler.sample(given, tuple(shape), rng=noise, callback=for_sampler(callback), start=start)
+    result = sampler.sample(given, tuple(shape), rng=noise, start=start)
     return prior.to_image(finite(result.x0)), int(result.nfe[0])
 
 

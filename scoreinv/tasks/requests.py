@@ -1,7 +1,8 @@
 """Requests: the settings of each task, as a frozen data class that checks them when it is made. Also a task's inputs.
 
-Choices, ranges, defaults and help texts are declared here once, for the command line, the page, Python and worker
-processes. The task decides whatever depends on the picture. Imports no torch.
+Choices, ranges, defaults and help texts are declared here once, for the command line, the page, GIMP, Python and
+worker processes. The page and GIMP show the settings with a label. The task decides whatever depends on the picture.
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from scoreinv.system.errors import InputError, SettingError
+from scoreinv.system.memory import shortage
 from scoreinv.system.options import (
     FOUND_GROW,
     GRAY_LEVELS,
@@ -200,6 +202,27 @@ class Request:
 
     def check_given(self, given: Collection[Given]) -> None:
         """Raise SettingError if these inputs do not fit the request."""
+
+    def check(self, inputs: Inputs) -> None:
+        """Raise InputError if these inputs do not fit the request, or the memory does not suffice for the results."""
+        from scoreinv.imaging.picture import check_megapixels
+
+        picture, factor = inputs.picture, self.enlargement
+        self.check_given(inputs.given)
+        if inputs.hints is not None:
+            inputs.hints.check_size(picture.size, "the hints")
+        if factor == 1:
+            self.result_of(picture)
+        else:  # without making it: an enlarged alpha channel takes long
+            check_megapixels(factor * picture.width, factor * picture.height, f"the picture, enlarged {factor} times")
+        planes = 3 if picture.is_gray_mode and "colorize" in self.roles(inputs.given) else 1
+        lacking = shortage(self.samples * planes * factor**2 * picture.pixels.nbytes)
+        if lacking and self.samples > 1:
+            raise SettingError(
+                "samples", f"{self.samples}: drawing {self.samples} pictures of this size {lacking}: ask for fewer"
+            )
+        if lacking:
+            raise InputError(f"a result of this size {lacking}: reduce the picture")
 
     def check_libraries(self) -> None:
         """Raise ScoreinvError if an optional library that the request needs is absent."""

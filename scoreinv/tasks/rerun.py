@@ -8,7 +8,6 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.imaging.records import Record, pixel_hash
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError, SettingError
-from scoreinv.tasks.callbacks import Callback
 from scoreinv.tasks.once import once
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.provenance import hashes, request_of
@@ -16,7 +15,7 @@ from scoreinv.tasks.requests import Inputs
 from scoreinv.tasks.table import BY_NAME
 
 
-def rerun(record: Record, inputs: Inputs, models: Models, callback: Callback | None = None) -> Outcome[Picture]:
+def rerun(record: Record, inputs: Inputs, models: Models) -> Outcome[Picture]:
     """Run the task of a record again; the outcome has its own record.
 
     Raises InputError if an input is missing or is not that of the record, or if this version cannot run it.
@@ -30,7 +29,7 @@ def rerun(record: Record, inputs: Inputs, models: Models, callback: Callback | N
             raise SettingError(setting, "is missing: give the same as for the run")
         if record.inputs.get(name) != given[name]:
             raise SettingError(setting, "is not that of the run, which had another or none")
-    return once(BY_NAME[record.task], inputs, request, models, callback)  # type: ignore[no-any-return]
+    return once(BY_NAME[record.task], inputs, request, models)  # type: ignore[no-any-return]
 
 
 def repeated(outcome: Outcome[Picture], record: Record) -> Picture:

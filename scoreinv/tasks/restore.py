@@ -30,13 +30,15 @@ from scoreinv.imaging.resizing import touched_blocks
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.hints import KnownColours
 from scoreinv.inputs.masks import as_holes, dilate
+from scoreinv.models.catalogue import load_damage_detector
+from scoreinv.models.damage_detector import DamageDetector
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import FOUND_GROW, GRAY_LEVELS, USUAL_SENSITIVITY
-from scoreinv.tasks.callbacks import Callback, notify, split
+from scoreinv.system.progress import Callback, Part, part, parts
 from scoreinv.tasks.colorize import draw_colors, hints_for
-from scoreinv.tasks.common import Model, RunningSpread, check_samples, models_of
-from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, detector_of, found_note, kind_of, refuse_all
+from scoreinv.tasks.common import Gathered, Model, given_model, models_of
+from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, found_note, kind_of, refuse_all
 from scoreinv.tasks.denoise import FAINT, denoising_time, remove_noise, white_level
 from scoreinv.tasks.holes import mask_notes
 from scoreinv.tasks.inpaint import PreparedFill
@@ -179,7 +181,9 @@ def restore(
         colorize=colorizer if colorize else None,
     )
     if detector is not None:
-        models = replace(models, damage=detector_of(detector) if inpaint and mask is None else detector)
+        finds = inpaint and mask is None
+        loaded = given_model(detector, load_damage_detector, DamageDetector) if finds else detector
+        models = replace(models, damage=loaded)
 
     outcome = for_each("restore", inputs, request, models, form, callback, progress=progress)
     single = replace(form, dims=3)  # steps are kept per picture, not as a batch
@@ -191,34 +195,29 @@ def restore(
     return replace(outcome, steps=form.values([in_form(steps) for steps in pictures_steps]))
 
 
-def restore_picture(
-    inputs: Inputs, request: RestoreRequest, models: Models, callback: Callback | None = None
-) -> RestoreOutcome[Picture]:
+def restore_picture(inputs: Inputs, request: RestoreRequest, models: Models) -> RestoreOutcome[Picture]:
     """Restore a photograph; see `restore`.
 
     Models of steps that are off are not loaded, except the detector, by which a photograph in colour is classified.
     """
     picture, hole, hints = inputs.picture, inputs.hole, inputs.hints
-    channels = 3 if request.colorize and picture.is_gray_mode else 1
-    check_samples(request.samples, channels * request.result_of(picture).pixels.nbytes)
-    if hints is not None:
-        hints.check_size(picture.size, "the hints")
     if request.noise_std is not None:
         denoising_time(models.denoiser(), white_level(request.noise_std, gray=picture.is_gray()))  # checks the range
     durations = _DURATIONS if request.enlarge is None else {**_DURATIONS, "enlarge": _ENLARGING}
-    parts = dict(zip(durations, split(callback, durations.values()), strict=True))
-    work = _Restoration([picture], request, models, parts)
+    work = _Restoration([picture], request, models, dict(zip(durations, parts(durations.values()), strict=True)))
     if hole is not None:
         work.notes += mask_notes(hole)
-    find_odds = cache(lambda: DamageOdds.of(picture, models.detector(), parts["damage"]))  # once, if at all
-    work.kind = kind_of(picture, models, find_odds)
-    if request.inpaint and hole is None:
-        work.detect_damage(find_odds())
-    elif request.inpaint:
+    find_odds = cache(lambda: DamageOdds.of(picture, models.detector()))  # once, if at all
+    with work.parts["damage"]:
+        work.kind = kind_of(picture, models, find_odds)
+        if request.inpaint and hole is None:
+            work.detect_damage(find_odds())
+    if request.inpaint and hole is not None:
         work.take_damage(hole)
     inside = work.find_border()
     if inside is not None:
-        work.kind = kind_of(work.pictures[0], models)
+        with Part(0, 0):
+            work.kind = kind_of(work.pictures[0], models)
         hints = None if hints is None else hints.part(inside)
     undamaged = work.remove_tint()
     if request.tone != 0:
@@ -233,7 +232,6 @@ def restore_picture(
         work.enlarge(request.enlarge)
     if hints is not None and not any(step.name == "colorize" and step.changed for step in work.steps):
         work.notes.append(warning("hints_unused"))
-    notify(callback, 1.0)
     return work.outcome()
 
 
@@ -243,7 +241,7 @@ class _Restoration:
 
     Attributes:
         pictures: the picture; after a step that draws samples, all samples.
-        callbacks: the callback of each step.
+        parts: the part of the work of each step.
         kind: kind of the photograph, without its damage.
         damage: HxW bool, detected or given; None if that step is off.
         inside: box inside a border that was cut off.
@@ -255,7 +253,7 @@ class _Restoration:
     pictures: list[Picture]
     request: RestoreRequest
     models: Models
-    callbacks: dict[StepName, Callback]
+    parts: dict[StepName, Part]
     kind: Kind = "grey"
     damage: np.ndarray | None = None
     inside: Box | None = None
@@ -265,9 +263,8 @@ class _Restoration:
     nfe: int = 0
     method: AnyMethod = "exact"
 
-    def take_damage(self, hole: np.ndarray | None) -> None:
+    def take_damage(self, hole: np.ndarray) -> None:
         """Use the user's mask, HxW bool, as the damage."""
-        assert hole is not None
         self.damage = hole
         self._finish_step("damage", info("damage_given", share=float(hole.mean())), mask=hole)
 
@@ -330,8 +327,8 @@ class _Restoration:
             return
         (picture,) = self.pictures
         worn = self.damage is not None and bool(self.damage.mean() > _WORN)
-        toned, note = tone_picture(picture, strength=self.request.tone, tones=undamaged, worn=worn)
-        notify(self.callbacks["tone"], 1.0)
+        with self.parts["tone"]:
+            toned, note = tone_picture(picture, strength=self.request.tone, tones=undamaged, worn=worn)
         self._finish_step("tone", note, None if toned is picture else [toned])
 
     def fill(self) -> None:
@@ -345,7 +342,8 @@ class _Restoration:
         inputs = Inputs(picture, hole)
         if factor > 1:
             inputs = Inputs(reduced(picture, factor), touched_blocks(hole, factor))
-        filled = PreparedFill(inputs, request, self.models, notes=[]).draw(request, self.callbacks["inpaint"])
+        with self.parts["inpaint"]:
+            filled = PreparedFill(inputs, request, self.models, notes=[]).draw(request)
         samples = filled.samples
         if factor > 1:
             samples = [picture.with_fills(enlarged_fills(small, picture, hole, factor)) for small in samples]
@@ -364,9 +362,9 @@ class _Restoration:
             return
         clean, prior = [], self.models.denoiser(exact=self.noise_std < FAINT)
         request = DenoiseRequest(keep_grain=self.request.keep_grain)
-        parts = split(self.callbacks["denoise"], [1] * len(self.pictures))
-        for picture, part in zip(self.pictures, parts, strict=True):
-            denoised = remove_noise(picture, noise, prior, request, part)
+        for number, picture in enumerate(self.pictures):
+            with self.parts["denoise"], part(number, len(self.pictures)):
+                denoised = remove_noise(picture, noise, prior, request)
             clean.append(denoised.image)
         self.nfe += denoised.nfe
         kind = noise.words if isinstance(noise, Noise) else "noise"
@@ -387,11 +385,10 @@ class _Restoration:
         inside = within_border(samples[0], certain=True) if hints is None else None
         grays = samples if inside is None else [sample.part(inside) for sample in samples]
         weights = noise_weights_of(grays[0])  # the same for all samples, so that pairs have opposite noise
-        parts, colored = split(self.callbacks["colorize"], [1] * len(samples)), []
-        for number, (sample, part) in enumerate(zip(grays, parts, strict=True)):
-            (drawn,) = draw_colors(
-                [sample], ["grey"], prior, request, [hints], part, first=number, noise_weights=weights
-            )
+        colored = []
+        for number, sample in enumerate(grays):
+            with self.parts["colorize"], part(number, len(grays)):
+                (drawn,) = draw_colors([sample], ["grey"], prior, request, [hints], first=number, noise_weights=weights)
             colored.append(drawn.image if inside is None else samples[number].with_coloured_part(drawn.image, inside))
         self.nfe, self.method = self.nfe + drawn.nfe, drawn.method
         self._finish_step("colorize", info("colors_replaced" if self.kind == "coloured" else "colors_drawn"), colored)
@@ -400,10 +397,9 @@ class _Restoration:
         """Enlarge the restored pictures, with the noise that the request keeps."""
         keeps = not self.request.denoise or self.request.keep_grain > 0
         request, enlarged = UpscaleRequest(factor=factor, noise_std=0.0 if keeps else None), []
-        for picture, part in zip(
-            self.pictures, split(self.callbacks["enlarge"], [1] * len(self.pictures)), strict=True
-        ):
-            outcome = upscale_picture(Inputs(picture), request, self.models, part)
+        for number, picture in enumerate(self.pictures):
+            with self.parts["enlarge"], part(number, len(self.pictures)):
+                outcome = upscale_picture(Inputs(picture), request, self.models)
             enlarged.append(outcome.image)
         self.nfe += outcome.nfe
         self._finish_step("enlarge", info("enlarged", factor=factor), enlarged)
@@ -415,36 +411,32 @@ class _Restoration:
 
     def outcome(self) -> RestoreOutcome[Picture]:
         """Return the restored photograph with its samples' standard deviation."""
-        samples, std = self.samples(), None
-        image = samples[0]
-        if len(samples) > 1:
-            running_spread = RunningSpread()
-            for sample in samples:
-                running_spread.add(sample.rgb())
-            std = running_spread.std()
-            if any(step.name == "colorize" and step.changed for step in self.steps):
-                # Colours come in antithetic pairs. Fills do not, and in the damage they differ more than colours.
-                pairs = running_spread.std(ddof_of_pairs(len(samples)))
-                std = pairs if self.damage is None else np.where(self._enlarged_damage(), std, pairs)
-            if self.request.estimate == "mean":
-                image = image.with_pixels(image.pixels.copy())
-                planes = colour_planes(image.pixels)
-                planes[:] = to_samples(running_spread.mean[..., : planes.shape[2]], planes.dtype)
-        notes = [*self.notes, *(step.note for step in self.steps)]
+        samples = self.samples()
+
+        def averaged(rgb: np.ndarray) -> Picture:
+            image = samples[0].with_pixels(samples[0].pixels.copy())
+            planes = colour_planes(image.pixels)
+            planes[:] = to_samples(rgb[..., : planes.shape[2]], planes.dtype)
+            return image
+
+        gathered = Gathered(averaged, len(samples))
+        for sample in samples:
+            gathered.add(sample.rgb() if len(samples) > 1 else sample.pixels, sample)
+        drawn = gathered.outcome(self.request.estimate, self.nfe, self.method)
+        std = drawn.std
+        if std is not None and any(step.name == "colorize" and step.changed for step in self.steps):
+            # Colours come in antithetic pairs. Fills do not, and in the damage they differ more than colours.
+            pairs = gathered.std(ddof_of_pairs(len(samples)))
+            std = pairs if self.damage is None else np.where(self._enlarged_damage(), std, pairs)
+        own = {"std": std, "notes": [*self.notes, *(step.note for step in self.steps)], "box": self.inside}
+        own["generated"] = self.damage if any(step.name == "inpaint" for step in self.steps) else None
         return RestoreOutcome(
-            image=image,
-            samples=samples,
-            std=std,
-            nfe=self.nfe,
-            method=self.method,
+            **vars(drawn) | own,
             kind=self.kind,
             damage=self.damage,
             noise_std=self.noise_std,
             steps=self.steps,
             wanted=self.request.steps,
-            notes=notes,
-            generated=self.damage if any(step.name == "inpaint" for step in self.steps) else None,
-            box=self.inside,
         )
 
     def _enlarged_damage(self) -> np.ndarray:

@@ -43,8 +43,8 @@ from scoreinv.models.segment_anything import (
     SegmentAnything,
 )
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
+from scoreinv.system.progress import report
 from scoreinv.system.text import shown
-from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.tasks.notes import info
 from scoreinv.tasks.outcome import ImageLike, SelectOutcome
 from scoreinv.tasks.requests import Inputs, SelectRequest
@@ -194,13 +194,11 @@ def select(
     return form.holes([select_picture(Inputs(pictures[0]), request, Models(machine=LIBRARY)).mask])
 
 
-def select_picture(
-    inputs: Inputs, request: SelectRequest, models: Models, callback: Callback | None = None
-) -> SelectOutcome[Picture]:
+def select_picture(inputs: Inputs, request: SelectRequest, models: Models) -> SelectOutcome[Picture]:
     """Select an object of a photograph; the image of the outcome is its mask."""
     picture = inputs.picture
     prompt = Prompt.of(request.at, request.not_at, request.box)
-    found = Selection(picture, SegmentAnything(models.machine.threads)).select(prompt, request.size, callback)
+    found = Selection(picture, SegmentAnything(models.machine.threads)).select(prompt, request.size)
     fragments = found.fragments & request.fragments
     mask = with_rim(found.mask | fragments, request.grow)
     shadow = propose_shadow(picture, found.mask) if request.shadow else None
@@ -255,35 +253,34 @@ class Selection:
         self._colours = Picture(rgb).resized_rgb(*self._low)  # from `rgb`, since reducing a large picture is slow
         self._masks: dict[tuple[Prompt, Size | None], tuple[np.ndarray, np.ndarray]] = {}
 
-    def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
+    def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
         """Return the selected object.
 
         Args:
             size: meaning of the first click; None: the most likely one.
-            callback: called at every further click.
 
         Raises:
             InputError: the prompt is empty, or outside the picture.
             ScoreinvError: no object was found.
         """
-        logits, iou, chosen = self._answer(prompt, size, callback)
+        logits, iou, chosen = self._answer(prompt, size)
         low = self._cleaned(expit(logits), prompt)
         mask = upsampled_mask(self.picture, self._colours, low)
         if not mask.any():
             raise ScoreinvError("no object was found: point at the middle of an object, or give a box around it")
         return Selected(mask, chosen, iou, self._fragments(low > 0.5, logits, prompt) & ~mask)
 
-    def next_size(self, prompt: Prompt, size: Size | None, callback: Callback | None = None) -> Size | None:
+    def next_size(self, prompt: Prompt, size: Size | None) -> Size | None:
         """Return the next larger size with a visibly different mask, starting again after `large`.
 
         A repeated click on the same place selects it.
         """
         if size is None:
             return None
-        now = self._answer(prompt, size, callback)[0] > 0
+        now = self._answer(prompt, size)[0] > 0
         for step in range(1, len(SIZES)):
             other = SIZES[(SIZES.index(size) + step) % len(SIZES)]
-            found = self._answer(prompt, other, callback)[0] > 0
+            found = self._answer(prompt, other)[0] > 0
             if _iou(found, now) < _ALIKE:
                 return other
         return size
@@ -322,9 +319,7 @@ class Selection:
         """Return values in the encoder's square input at the picture's low resolution."""
         return resized(square, self._low, Image.Resampling.BILINEAR, (0, 0, self._extent[1], self._extent[0]))
 
-    def _answer(
-        self, prompt: Prompt, size: Size | None, callback: Callback | None
-    ) -> tuple[np.ndarray, float, Size | None]:
+    def _answer(self, prompt: Prompt, size: Size | None) -> tuple[np.ndarray, float, Size | None]:
         """Return the logits of the chosen mask (h, w), its predicted IoU, and its size for a single click.
 
         Raises InputError for a wrong prompt.
@@ -339,7 +334,7 @@ class Selection:
         else:
             (found, trust), chosen = self._in_box(prompt.box, masks, iou), None
         for count in range(first + 1, len(prompt.clicks) + 1):
-            notify(callback, count / (len(prompt.clicks) + 1))
+            report(count / (len(prompt.clicks) + 1))
             clicked = replace(prompt, clicks=prompt.clicks[:count])
             masks, iou = self._decoded(clicked, size, found)
             agrees = [self._keeps(mask, clicked) for mask in masks]

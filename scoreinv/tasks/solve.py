@@ -46,8 +46,8 @@ from scoreinv.sdes import as_time, broadcast, time_at
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.limits import limits
 from scoreinv.system.options import Number, check
+from scoreinv.system.progress import Callback, part, parts, running
 from scoreinv.system.text import shown
-from scoreinv.tasks.callbacks import Callback, for_sampler, running, split
 from scoreinv.tasks.common import Model, draw_outcome, model_of, start_time, wide_tile
 from scoreinv.tasks.denoise import denoise_values, expected, is_clipped, white_level, written
 from scoreinv.tasks.once import in_form
@@ -154,23 +154,26 @@ def solve(
     if noise_alone:
         request = DenoiseRequest(steps=steps, samples=samples, seed=seed, estimate=estimate, orientations=orientations)
 
-    def solved(number: int, part: Callback) -> Outcome[Any]:
-        values, gray = _with_channels_of(operator, observations[number])
+    def solved(y: Tensor) -> Outcome[Any]:
+        values, gray = _with_channels_of(operator, y)
 
         def finish(rgb: np.ndarray) -> Picture:
             return written(Picture(np.zeros(rgb.shape[:2] if gray else rgb.shape, dtype)), rgb)
 
         if noise_alone:
             noisy = operator.picture_like(values)
-            return denoise_values(noisy, noise_std, model, request, finish, part, gray=gray, stored=False)
+            return denoise_values(noisy, noise_std, model, request, finish, gray=gray, stored=False)
         problem = Problem(operator, values, noise_std, gray, finish)
         if isinstance(model.network, FFDNet):  # its noise range is too small to start from pure noise
             problem = replace(problem, starts_from_mean=True, missing=_USUAL_MISSING)
-        return solve_problem(problem, model, request, part)
+        return solve_problem(problem, model, request)
 
-    with running("solving", callback, progress=progress) as forward:
-        parts = split(forward, [1] * len(observations))
-        return in_form([solved(number, part) for number, part in enumerate(parts)], form)
+    outcomes = []
+    with running("solving", callback, progress=progress):
+        for number, observation in enumerate(observations):
+            with part(number, len(observations)):
+                outcomes.append(solved(observation))
+    return in_form(outcomes, form)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,14 +212,11 @@ class Problem:
         return tuple(picture.shape[1:])
 
 
-def solve_problem(
-    problem: Problem, prior: ScorePrior, request: SolveRequest, callback: Callback | None = None
-) -> Outcome[Picture]:
+def solve_problem(problem: Problem, prior: ScorePrior, request: SolveRequest) -> Outcome[Picture]:
     """Return samples, or an estimate of the mean, of the picture given the observation.
 
     Raises:
         InputError: method, operator and noise do not fit together.
-        Cancelled: the callback stopped the work.
         ScoreinvError: the model returned values that are not finite, or the method diverges.
     """
     has_initial = problem.initial is not None
@@ -227,14 +227,16 @@ def solve_problem(
     problem, complete = _in_model_range(problem, prior)
     solver = _Method(method, steps, request.orientations, complete)
     solver.guided(problem, prior)  # raises for an unsuitable problem before any work
-    mean_nfe = 0
+    mean_nfe = mean_steps = 0
     if method != "dpir" and (complete is not None or problem.starts_from_mean):
         _, mean_steps = SolveRequest().method_and_steps(from_estimate=has_initial)
-        part, callback = split(callback, [mean_steps, steps * request.samples])
-        problem, mean_nfe = _with_mean(problem, prior, _Method("dpir", mean_steps, 1, complete), part)
+    averaging, drawing = parts([mean_steps, steps * request.samples])
+    if mean_steps:
+        with averaging:
+            problem, mean_nfe = _with_mean(problem, prior, _Method("dpir", mean_steps, 1, complete))
 
-    def draw(noise: NoiseStream, part: Callback) -> tuple[Tensor, int]:
-        x0, nfe = solver.drawn(problem, prior, noise, part)
+    def draw(noise: NoiseStream) -> tuple[Tensor, int]:
+        x0, nfe = solver.drawn(problem, prior, noise)
         # Clipping to [0, 1] would hide divergence.
         rms = float(prior.to_image(x0).square().mean((1, 2, 3)).max().sqrt())
         if rms > _DIVERGED:
@@ -246,7 +248,8 @@ def solve_problem(
 
     height, width = problem.shape[1:]
     finish, gray = problem.finish, problem.gray
-    return draw_outcome(draw, (height, width), prior, request, finish, callback, gray=gray, method=method)
+    with drawing:
+        return draw_outcome(draw, (height, width), prior, request, finish, gray=gray, method=method)
 
 
 Completion = Callable[[Tensor], Tensor]
@@ -273,12 +276,12 @@ def _in_model_range(problem: Problem, prior: ScorePrior) -> tuple[Problem, Compl
     return problem, completed if clipped else None
 
 
-def _with_mean(problem: Problem, prior: ScorePrior, dpir: _Method, callback: Callback) -> tuple[Problem, int]:
+def _with_mean(problem: Problem, prior: ScorePrior, dpir: _Method) -> tuple[Problem, int]:
     """Return the problem with DPIR's mean put to use, and the evaluations for it.
 
     The mean completes clipped values of y. If samples start from it, it replaces the initial estimate.
     """
-    x0, nfe = dpir.drawn(problem, prior, NoiseStream(0, 1), callback)
+    x0, nfe = dpir.drawn(problem, prior, NoiseStream(0, 1))
     if problem.starts_from_mean:
         problem = replace(problem, initial=prior.to_image(x0))
     if dpir.complete is not None:
@@ -329,12 +332,12 @@ class _Method:
             return DPS(tiled, replace(observation, noise_std=max(noise, _LEAST_DPS_NOISE * scale))), solver
         return MMPS(tiled, observation), solver
 
-    def drawn(self, problem: Problem, prior: ScorePrior, noise: NoiseStream, callback: Callback) -> tuple[Tensor, int]:
+    def drawn(self, problem: Problem, prior: ScorePrior, noise: NoiseStream) -> tuple[Tensor, int]:
         """Draw one picture per noise stream, in the model's range; return them with the evaluations for each."""
         condition, sampler = self.guided(problem, prior)
         shape = (len(noise), *problem.shape)
         start = self._start(problem, prior, noise, shape)
-        result = sampler.sample(condition, shape, rng=noise, callback=for_sampler(callback), start=start)
+        result = sampler.sample(condition, shape, rng=noise, start=start)
         return result.x0, int(result.nfe[0])
 
     def _start(self, problem: Problem, prior: ScorePrior, noise: NoiseStream, shape: tuple[int, ...]) -> State | None:

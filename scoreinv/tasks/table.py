@@ -38,8 +38,8 @@ class Task:
     Attributes:
         name: of the command, and in records.
         request: the class of its settings.
-        run: the function, or `module:function`, which is imported when the task runs. It takes inputs, a request,
-            models and a callback, and returns an outcome.
+        run: the function, or `module:function`, which is imported when the task runs. It takes inputs, a request
+            and models, and returns an outcome.
         suffix: end of the names of results.
         help: help of the command.
         models: role and help of each option that names a model.

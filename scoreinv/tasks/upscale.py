@@ -29,12 +29,9 @@ from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.catalogue import load_upscaler
 from scoreinv.models.loading import Models
 from scoreinv.models.upscaler import Upscaler
-from scoreinv.system.errors import SettingError
 from scoreinv.system.options import GRAY_LEVELS
-from scoreinv.system.part_progress import part, reporting
-from scoreinv.system.text import shown
-from scoreinv.tasks.callbacks import Callback, notify, split
-from scoreinv.tasks.common import Model, check_samples, finite, models_of, noise_range
+from scoreinv.system.progress import Callback, part, parts, report
+from scoreinv.tasks.common import Model, finite, given_model, models_of, noise_range
 from scoreinv.tasks.denoise import FAINT, photograph, remove_noise, written
 from scoreinv.tasks.noise import LEAST, Noise, given_or_estimated, std_of
 from scoreinv.tasks.notes import info
@@ -116,44 +113,35 @@ def upscale(
     pictures, form = pictures_from_api(image)
     inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)
     if model is not None:
-        models = replace(models, upscale=upscaler_of(model))
+        models = replace(models, upscale=given_model(model, load_upscaler, Upscaler))
     return for_each("upscale", inputs, request, models, form, callback, progress=progress)
 
 
-def upscaler_of(model: object) -> Upscaler:
-    """Return the model, or load it from its name or file; raise SettingError for anything else."""
-    if isinstance(model, str | Path):
-        return load_upscaler(model)
-    if not isinstance(model, Upscaler):
-        raise SettingError("model", f"must be one from scoreinv.load_upscaler, or its name, not {shown(model)}")
-    return model
-
-
-def upscale_picture(
-    inputs: Inputs, request: UpscaleRequest, models: Models, callback: Callback | None = None
-) -> UpscaleOutcome[Picture]:
+def upscale_picture(inputs: Inputs, request: UpscaleRequest, models: Models) -> UpscaleOutcome[Picture]:
     """Enlarge a photograph."""
     picture, factor = inputs.picture, request.factor
-    check_samples(request.samples, factor**2 * picture.pixels.nbytes)
     frame, notes = picture.blank_enlarged(factor), []
-    notify(callback, 0.0)  # the noise of a large photograph and its first window together take over 2 seconds
-    denoising, callback = split(callback, [1, 4])
+    report()  # the noise of a large photograph and its first window together take over 2 seconds
+    denoising, enlarging, sampling = parts([1, *((4, 0) if request.mean else (4, 4 * request.samples))])
     noise = given_or_estimated(request.noise_std, picture, models)
     noise_std, least = std_of(noise), LEAST if isinstance(noise, Noise) else 0.0
     clean = picture
     if noise_std > max(least, noise_range(models.denoiser())[0]):
         prior = models.denoiser(exact=noise_std < FAINT)
-        clean = remove_noise(picture, noise, prior, DenoiseRequest(), denoising).image
+        with denoising:
+            clean = remove_noise(picture, noise, prior, DenoiseRequest()).image
         if isinstance(noise, Noise):
             notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS, kind=noise.words))
-    enlarging = Enlarging(clean, request, models.upscaler())
+    network = Enlarging(clean, request, models.upscaler())
     if request.mean:
-        result = frame.with_fills(enlarging.fills(callback))
+        with enlarging:
+            result = frame.with_fills(network.fills())
         drawn = Outcome(result, [result], None, request.orientations, "network")
     else:
-        first, callback = split(callback, [1, request.samples])
-        problem = enlarging.problem(frame, picture, noise_std, first)
-        drawn = solve_problem(problem, models.denoiser(), request, callback)
+        with enlarging:
+            problem = network.problem(frame, picture, noise_std)
+        with sampling:
+            drawn = solve_problem(problem, models.denoiser(), request)
     return UpscaleOutcome(**vars(drawn) | {"notes": notes}, noise_std=noise_std, factor=factor)
 
 
@@ -177,15 +165,15 @@ class Enlarging:
         return operators.downsampling(factor, factor * height, factor * width, self.request.downsampling)
 
     @torch.no_grad()
-    def windows(self, callback: Callback | None) -> Iterator[tuple[Box, Tensor]]:
+    def windows(self) -> Iterator[tuple[Box, Tensor]]:
         """Yield boxes that cover the large picture, and their colours (1, 3, h, w) in [0, 1]."""
         factor, model = self.request.factor, self.model
         height, width = self.values.shape[-2:]
         boxes = upscaling_windows(height, width, model.reach)
         margin = _margin(model.reach)
-        for box, progress in zip(boxes, split(callback, [1] * len(boxes)), strict=True):
+        for number, box in enumerate(boxes):
             y = crop(self.values, box).to(model.device)
-            with reporting(partial(notify, progress)):
+            with part(number, len(boxes)):
                 x = self._estimate(y)
             x = x.mean(1, keepdim=True).expand_as(x) if self.gray else x
             top, left, tall, wide = box
@@ -196,17 +184,16 @@ class Enlarging:
             size = factor * (tall - above - below), factor * (wide - before - after)
             inner = crop(x, (factor * above, factor * before, *size))
             yield (factor * (top + above), factor * (left + before), *size), inner
-            notify(progress, 1.0)
 
     def _estimate(self, y: Tensor) -> Tensor:
         """Return the corrected estimate for a window y, averaged over the request's orientations."""
         request, means = self.request, self.request.downsampling == "area"
-        parts, estimates = request.orientations + 1, []
+        count, estimates = request.orientations + 1, []
         for number, each in enumerate(ALL[: request.orientations]):
-            with part(number, parts):
+            with part(number, count):
                 large = self.model.enlarged(turn(y, each), request.factor, means=means)
             estimates.append(turn_back(large, each))
-        with part(request.orientations, parts):
+        with part(request.orientations, count):
             return self._corrected(self._checked(finite(torch.stack(estimates).mean(0)), y), y)
 
     def _checked(self, x: Tensor, y: Tensor) -> Tensor:
@@ -241,15 +228,15 @@ class Enlarging:
             x = limited + reduce.pinv(lost)
         return x
 
-    def fills(self, callback: Callback | None) -> Iterator[Fill]:
+    def fills(self) -> Iterator[Fill]:
         """Yield the windows of the large picture."""
-        for box, x in self.windows(callback):
+        for box, x in self.windows():
             yield Fill(box, np.ones(box[2:], dtype=bool), x[0].permute(1, 2, 0).float().cpu().numpy())
 
-    def problem(self, frame: Picture, picture: Picture, noise_std: float, callback: Callback | None) -> Problem:
+    def problem(self, frame: Picture, picture: Picture, noise_std: float) -> Problem:
         """Return the problem of sampling, which starts at the estimate, for the picture with its noise."""
         initial, (values, gray) = self.values.new_empty(1, 3, *frame.size), photograph(picture)
-        for box, x in self.windows(callback):
+        for box, x in self.windows():
             crop(initial, box).copy_(x)
         height, width = self.values.shape[-2:]
         operator = self._operator(height, width)

@@ -33,6 +33,7 @@ from scoreinv.system.devices import uses_bfloat16
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
 from scoreinv.system.memory import is_out_of_memory
 from scoreinv.system.options import says_stop
+from scoreinv.system.progress import reported_to
 from scoreinv.system.terminal import ENDING_SIGNALS
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.data.batches import DROPOUT, Batch, stream
@@ -423,8 +424,8 @@ class Report:
         if data is None:
             return
         measures, size, device = partial(learner.measures, self.model), self.config.batch_size, self.world.device
-        with _precision(self.world, bfloat16=self.record.bfloat16):
-            found = evaluate(measures, data, batch_size=size, device=device, callback=self._may_continue)
+        with _precision(self.world, bfloat16=self.record.bfloat16), reported_to(self._may_continue):
+            found = evaluate(measures, data, batch_size=size, device=device)
         self.validation = found["validation"]
         self.baseline_loss = learner.baseline_loss(self.model, data)
         line = {"validated": len(data.times), "ignorant": self.baseline_loss}
@@ -435,8 +436,8 @@ class Report:
         prior = self.model
         if isinstance(prior, ScorePrior) and not isinstance(self.config.learner, ChromaLearner):
             path = self.run.samples / f"step-{self.state.step:09d}.png"
-            with _precision(self.world, bfloat16=self.record.bfloat16):
-                write_samples(path, prior, self.config.samples, self.config.seed, self._may_continue)
+            with _precision(self.world, bfloat16=self.record.bfloat16), reported_to(self._may_continue):
+                write_samples(path, prior, self.config.samples, self.config.seed)
             self.samples = path
 
     def _log_losses(self) -> None:

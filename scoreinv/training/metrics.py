@@ -15,12 +15,11 @@ from torch import Tensor
 from scoreinv.imaging.sheet import contact_sheet
 from scoreinv.models.config import AnyModel
 from scoreinv.prior import ScorePrior
-from scoreinv.samplers.base import Callback
 from scoreinv.samplers.dpmpp_2m import DPMpp2M
 from scoreinv.samplers.rng import NoiseStream
-from scoreinv.system.errors import Cancelled, InputError
+from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write
-from scoreinv.system.options import says_stop
+from scoreinv.system.progress import report
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.data.batches import Batch
 from scoreinv.training.data.pictures import Pictures
@@ -190,7 +189,6 @@ def evaluate(
     *,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
-    callback: Callable[[], bool | None] | None = None,
 ) -> dict[str, HeldOut]:
     """Return the mean of each measure over held-out pictures, in all and by time.
 
@@ -199,12 +197,10 @@ def evaluate(
         data: a batch of a fixed seed and step, so that two values differ by the weights only.
         batch_size: pictures that are evaluated together.
         device: to evaluate on.
-        callback: called before each part; raises Cancelled by returning False.
     """
     parts = []
     for start in range(0, len(data.times), batch_size):
-        if callback is not None and says_stop(callback()):
-            raise Cancelled("the evaluation was stopped")
+        report(start / len(data.times))
         parts.append(measures(data.part(slice(start, start + batch_size)).to(device)))
     values = {name: torch.cat([part[name].cpu().double() for part in parts]) for name in parts[0]}
     bin_of = (data.times * _BINS).long().clamp(0, _BINS - 1)
@@ -217,11 +213,11 @@ def evaluate(
     return found
 
 
-def write_samples(path: Path, prior: ScorePrior, count: int, seed: int, callback: Callback | None = None) -> None:
+def write_samples(path: Path, prior: ScorePrior, count: int, seed: int) -> None:
     """Write a PNG grid of samples, drawn by DPM-Solver++ from a fixed seed; raises OSError, or Cancelled."""
     shape = (count, prior.channels, prior.image_size, prior.image_size)
     noise = NoiseStream(seed, count, device=prior.device)
-    samples = prior.to_image(DPMpp2M(steps=_GRID_STEPS).sample(prior, shape, rng=noise, callback=callback).x0)
+    samples = prior.to_image(DPMpp2M(steps=_GRID_STEPS).sample(prior, shape, rng=noise).x0)
     pixels = (samples.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8).cpu().permute(0, 2, 3, 1).numpy()
     path.parent.mkdir(exist_ok=True)
     with atomic_write(path) as temporary:

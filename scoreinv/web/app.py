@@ -30,7 +30,6 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
-from scoreinv.imaging.picture import picture_of_hole
 from scoreinv.inputs.hints import references_of
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
@@ -47,7 +46,7 @@ from scoreinv.web.frame import add_frame
 from scoreinv.web.jobs import BusyError, Job, JobQueue
 from scoreinv.web.many import add_many
 from scoreinv.web.objects import Objects
-from scoreinv.web.photo import GoneError, Photo, boxed_bits, unboxed
+from scoreinv.web.photo import GoneError, Photo, boxed_bits, layer_of
 from scoreinv.web.sessions import ConflictError
 from scoreinv.web.work import add_work, hole_of
 
@@ -225,14 +224,14 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         """Store a mask, strokes of colour or a reference photograph for a task.
 
         Args:
-            content: for masks the JSON of `boxed_bits`, else a picture file.
+            content: JSON, see `layer_of`, or a picture file.
             of: role of the layer in the task: mask, avoid, strokes or like.
             beside: key of an earlier layer for the same task, which must not be dropped from memory.
         """
         photo = await album.find(key)
         size = photo.picture.size
-        if of in ("mask", "avoid"):
-            made = picture_of_hole(await run_in_threadpool(unboxed, content, size))
+        if content.startswith(b"{"):
+            made = await run_in_threadpool(layer_of, content, size)
             layer = Photo(made, f"{photo.stem}_{of}", "PNG", session=photo.session)
         else:
             layer = await read("the layer", content, None if of == "like" else size, photo.session)

@@ -8,6 +8,7 @@ from typing import Any
 
 from scoreinv.operators.kernels import BlurKind, PointSpread
 from scoreinv.system.options import Declared, Setting, declared
+from scoreinv.tasks.notes import BLURS
 from scoreinv.tasks.requests import KEEP_GRAIN, Request
 from scoreinv.tasks.table import TASKS, Task, controls_of
 
@@ -19,10 +20,6 @@ def _slider(
     name: str, words: str, value: float, label: str, form: tuple[float, float, float], unit: str, needs: str = ""
 ) -> Declared:
     return Declared(name, type(value), False, Setting(words, label=label, form=form, unit=unit, needs=needs), value)
-
-
-BLURS = {"disk": "out of focus", "motion": "motion", "gaussian": "soft"}
-"""Names of the kinds of blur on the page."""
 
 
 _BLUR = (

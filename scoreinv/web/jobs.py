@@ -14,9 +14,8 @@ from typing import Any, Literal
 
 from scoreinv.system.errors import Cancelled, ScoreinvError
 from scoreinv.system.limits import limits
-from scoreinv.system.part_progress import reporting
+from scoreinv.system.progress import reported_to
 from scoreinv.system.progress_bar import ETA
-from scoreinv.tasks.callbacks import Callback, notify
 from scoreinv.web.photo import GoneError
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -38,7 +37,7 @@ class Job:
     """A job, from its request until its result is fetched.
 
     Args:
-        work: the function to run. Its argument is a callback for the progress; it returns the JSON of the result.
+        work: the function to run; it returns the JSON of the result.
 
     Attributes:
         state: waiting, running, done, failed or cancelled.
@@ -49,7 +48,7 @@ class Job:
         abandoned: the job was cancelled because no client polled it.
     """
 
-    def __init__(self, work: Callable[[Callback], dict[str, Any]]) -> None:
+    def __init__(self, work: Callable[[], dict[str, Any]]) -> None:
         self.key = secrets.token_urlsafe(12)
         self.state: State = "waiting"
         self.done = 0.0
@@ -57,7 +56,7 @@ class Job:
         self.result: dict[str, Any] | None = None
         self.error: Exception | None = None
         self.abandoned = False
-        self._work: Callable[[Callback], dict[str, Any]] | None = work
+        self._work: Callable[[], dict[str, Any]] | None = work
         self._eta = ETA()
         self._cancelled = threading.Event()
         self._polled_at, self._timeout = time.monotonic(), SHORT_TIMEOUT
@@ -75,7 +74,7 @@ class Job:
         return self.abandoned or self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Stop the work at its next callback."""
+        """Stop the work at its next report."""
         self._cancelled.set()
 
     def poll(self) -> None:
@@ -104,8 +103,8 @@ class Job:
                 return
             self.state = "running"
         try:
-            with reporting(lambda _: notify(self._progress, self.done)):
-                self.result = work(self._progress)
+            with reported_to(self._progress):
+                self.result = work()
         except Cancelled:
             self.state = "cancelled"
         except Exception as error:
@@ -139,7 +138,7 @@ class JobQueue:
         self._thread = threading.Thread(target=self._run_calls, name="scoreinv-jobs", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[Callback], dict[str, Any]]) -> Job:
+    def submit(self, work: Callable[[], dict[str, Any]]) -> Job:
         """Return a queued job for the work; raise BusyError if too many jobs are waiting."""
         job = Job(work)
         with self._lock:
@@ -170,7 +169,7 @@ class JobQueue:
             return unfinished.index(job) if job in unfinished else 0
 
     def cancel(self, job: Job) -> None:
-        """Stop a job: at once if it is waiting, at its next callback if it is running."""
+        """Stop a job: at once if it is waiting, at its next report if it is running."""
         job.cancel()
         with self._lock:
             self._unfinished()

@@ -27,14 +27,14 @@ from scoreinv.models.loading import Models
 from scoreinv.system.errors import Cancelled, InputError
 from scoreinv.system.files import atomic_write
 from scoreinv.system.limits import limits
+from scoreinv.system.progress import report, reporter
 from scoreinv.system.text import printable
-from scoreinv.tasks.callbacks import Callback, notify
+from scoreinv.tasks.notes import page_text
 from scoreinv.tasks.requests import Request
 from scoreinv.tasks.table import TASKS, Task
 from scoreinv.web.body import Content
 from scoreinv.web.forms import request_reader
 from scoreinv.web.jobs import JobQueue
-from scoreinv.web.notes import row_text
 from scoreinv.web.photo import GoneError, Photo
 from scoreinv.web.sessions import Sessions
 
@@ -87,12 +87,12 @@ class Batch:
             self.names.append(name)
         return name
 
-    def run(self, task: Task, request: Request, models: Models, callback: Callback) -> dict[str, Any]:
+    def run(self, task: Task, request: Request, models: Models) -> dict[str, Any]:
         """Process all files, and record their rows; return the JSON of the job.
 
         Files that the plan leaves out count as failed.
 
-        Raises Cancelled if the callback stops the work, or if the session is deleted meanwhile.
+        Raises Cancelled if the session is deleted meanwhile.
         """
         options = OutputOptions(output=str(self.results), workers="1", overwrite=True)
         names = {*self.names}  # before the plan: files may still come
@@ -105,13 +105,14 @@ class Batch:
         others = names.difference(Path(job.source).name for job in plan.jobs)
         self.rows = {name: {"input": name, "error": f"{name}: {left_out}"} for name in others}
         shutil.rmtree(self.results, ignore_errors=True)  # of an earlier run
+        forward = reporter()
         with manifest_of(plan) as manifest:
-            for done, row in enumerate(run_batch(plan, work, lambda done, *_: notify(callback, done))):
+            for done, row in enumerate(run_batch(plan, work, lambda done, *_: forward(done))):
                 if not self.photos.exists():  # the session was forgotten
                     shutil.rmtree(self.folder, ignore_errors=True)
                     raise Cancelled("the photographs were forgotten")
                 if "error" in row:
-                    notify(callback, done / len(plan.jobs))  # ends a stopped job: the batch would continue
+                    report(done / len(plan.jobs))  # ends a stopped job: the batch would continue
                 row = self._named(row)
                 if manifest is not None:
                     manifest.add(row)
@@ -166,7 +167,7 @@ def _state(row: Row | None) -> dict[str, Any]:
         return {"state": "waiting", "note": None}
     if "error" in row:
         return {"state": "failed", "note": row["error"]}
-    return {"state": "done", "note": row_text(row.get("notes", []))}
+    return {"state": "done", "note": "\n".join(map(page_text, row.get("notes", [])))}
 
 
 def add_many(app: FastAPI, sessions: Sessions, queue: JobQueue, models: Models) -> None:
@@ -222,4 +223,4 @@ def _add_task(app: FastAPI, task: Task, get: Callable[[str], Batch], queue: JobQ
     @app.post(f"/api/batches/{{key}}/{task.route}", status_code=202)
     def submit(key: str, request: Any = Depends(request_reader(task))) -> dict[str, str]:  # noqa: B008 - FastAPI's way
         batch = get(key)
-        return {"job": queue.submit(lambda callback: batch.run(task, request, models, callback)).key}
+        return {"job": queue.submit(lambda: batch.run(task, request, models)).key}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from scoreinv.system.errors import InputError
+from scoreinv.system.progress import reported_to
 from scoreinv.web.photo import Photo
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ class Objects:
         def run() -> Selected:
             # Photographs that were opened meanwhile may have cancelled it.
             encoded = (self.encoder or _encode)(photo.picture) if selection.cancelled() else selection.result()
-            chosen = encoded.next_size(prompt, size, goes_on) if another else size
-            return encoded.select(prompt, chosen, goes_on)
+            with reported_to(goes_on):
+                return encoded.select(prompt, encoded.next_size(prompt, size) if another else size)
 
         return await asyncio.wrap_future(self._thread.submit(run))
 

@@ -17,7 +17,7 @@ from PIL import Image
 from scoreinv.files.read import decode
 from scoreinv.files.write import check_format, picture_bytes
 from scoreinv.imaging.metadata import profile_fits
-from scoreinv.imaging.picture import Picture, eight_bits
+from scoreinv.imaging.picture import Picture, eight_bits, picture_of_hole
 from scoreinv.imaging.regions import extent
 from scoreinv.inputs.masks import check_mask_size
 from scoreinv.system.errors import InputError, SettingError
@@ -49,11 +49,10 @@ def boxed_bits(mask: np.ndarray | None) -> dict[str, Any]:
     }
 
 
-def unboxed(content: bytes, size: tuple[int, int]) -> np.ndarray:
+def unboxed(sent: Any, size: tuple[int, int]) -> np.ndarray:
     """Return the mask (height, width) of the JSON of `boxed_bits`; raise InputError if it is none of this size."""
     mask = np.zeros(size, dtype=bool)
     try:
-        sent = json.loads(content)
         left, top, width, height = sent["box"]
         part = mask[top : top + height, left : left + width]
         if min(left, top) < 0 or part.shape != (height, width):
@@ -63,6 +62,25 @@ def unboxed(content: bytes, size: tuple[int, int]) -> np.ndarray:
     except (LookupError, TypeError, ValueError) as error:
         raise InputError("the mask is none of this photograph") from error
     return mask
+
+
+def layer_of(content: bytes, size: tuple[int, int]) -> Picture:
+    """Return a mask that the page sends as a picture; or strokes, sent as a mask for each colour (`#rrggbb`).
+
+    Raises InputError if they do not fit a photograph of this (height, width).
+    """
+    try:
+        sent = json.loads(content)
+        if "box" in sent:
+            return picture_of_hole(unboxed(sent, size))
+        pixels = np.zeros((*size, 4), np.uint8)
+        for colour, mask in sent.items():
+            pixels[unboxed(mask, size)] = [*bytes.fromhex(colour.removeprefix("#")), 255]
+    except InputError:
+        raise
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError("the mask or strokes are not valid") from error
+    return Picture(pixels)
 
 
 class GoneError(InputError):

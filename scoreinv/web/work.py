@@ -21,10 +21,9 @@ from scoreinv.inputs.hints import hints_from_picture
 from scoreinv.inputs.masks import hole_from_picture
 from scoreinv.models.loading import Models
 from scoreinv.system.errors import InputError
-from scoreinv.system.memory import shortage
 from scoreinv.system.options import MOST_GROW
 from scoreinv.tasks.blend import blend_result
-from scoreinv.tasks.callbacks import Callback
+from scoreinv.tasks.notes import NOTES, page_text
 from scoreinv.tasks.once import once
 from scoreinv.tasks.provenance import with_provenance
 from scoreinv.tasks.requests import DamageRequest, InpaintRequest, Inputs, Request, RestoreRequest, UpscaleRequest
@@ -32,9 +31,10 @@ from scoreinv.tasks.table import TASKS, Task
 from scoreinv.web.album import Album
 from scoreinv.web.forms import request_reader
 from scoreinv.web.jobs import JobQueue
-from scoreinv.web.notes import UNCHANGED, actions, sentences
 from scoreinv.web.photo import Photo
 
+UNCHANGED = "Nothing was changed."
+"""Sentence for a task that returned the photograph itself."""
 Prepared = TypeVar("Prepared")
 Cache: TypeAlias = WeakKeyDictionary[Photo, tuple[Hashable, Prepared]]
 Grow = Annotated[int, Query(ge=0, le=MOST_GROW)]
@@ -101,7 +101,6 @@ def _add_task(
         hints = None
         if "strokes" in given:
             hints = hints_from_picture(given["strokes"].picture, "the strokes of colour")
-            hints.check_size(photo.picture.size, "the strokes of colour")
         references = [given["like"].picture] if "like" in given else []
         return Inputs(photo.picture, hole, avoid, hints, references)
 
@@ -122,30 +121,21 @@ def _add_task(
             inputs = await run_in_threadpool(inputs_of, photo, grow, layers)
         if task.needs_mask and inputs.hole is None:
             raise InputError("The mask is missing")
-        _check(photo, inputs, request)
+        request.check(inputs)
 
-        def start(callback: Callback) -> Result:
+        def start() -> Result:
             models.machine.start_torch()
             run = preparations.run_of(photo, request)
-            outcome = once(task if run is None else replace(task, run=run), inputs, request, models, callback)
+            outcome = once(task if run is None else replace(task, run=run), inputs, request, models)
             return _result(task, photo, request, outcome, album)
 
         return {"job": queue.submit(start).key}
 
 
-def _check(photo: Photo, inputs: Inputs, request: Request) -> None:
-    """Raise InputError if a request does not fit its inputs, or the memory does not suffice for the result."""
-    request.check_given(inputs.given)
-    if request.enlargement == 1:  # an enlarged alpha channel takes long
-        request.result_of(photo.picture)
-    planes = 3 if photo.picture.is_gray_mode and "colorize" in request.roles(inputs.given) else 1
-    if lacking := shortage(planes * request.enlargement**2 * photo.picture.pixels.nbytes):
-        raise InputError(f"Making a result of this size {lacking}.")
-
-
 def _result(task: Task, photo: Photo, request: Request, outcome: Any, album: Album) -> Result:
     """Add the picture of an outcome to the album, unless it is the photograph itself or an empty mask."""
-    made, lines, described = outcome.image, sentences(outcome.notes), None
+    made, rows, described = outcome.image, [note.row() for note in outcome.notes], None
+    lines = list(map(page_text, rows))
     if made is photo.picture:
         lines.insert(0, UNCHANGED)
     elif not task.makes_mask or made.pixels.any():
@@ -153,10 +143,13 @@ def _result(task: Task, photo: Photo, request: Request, outcome: Any, album: Alb
         result = photo.result(with_provenance(outcome, made), task.suffix.removeprefix("_"), seed)
         album.add(result)
         described = result.describe()
-    more = {"actions": actions(outcome.notes)} if isinstance(request, RestoreRequest) else {}
+    more = {}
+    if isinstance(request, RestoreRequest):
+        buttons = [kind for note in outcome.notes if (kind := NOTES[note.code]).button]
+        more["actions"] = [{"label": kind.button, "settings": kind.sets} for kind in buttons]
     return {
         "photo": described,
-        "notes": [note.row() for note in outcome.notes],
+        "notes": rows,
         "note": "\n".join(lines) or None,
         "another": outcome.invents,
         **more,
@@ -178,15 +171,15 @@ class _Preparations:
             return partial(self._fill, photo)
         return None
 
-    def _find(self, photo: Photo, inputs: Inputs, request: DamageRequest, models: Models, callback: Callback) -> Any:
-        detect = partial(tasks.DamageOdds.of, inputs.picture, models.detector(), callback)
+    def _find(self, photo: Photo, inputs: Inputs, request: DamageRequest, models: Models) -> Any:
+        detect = partial(tasks.DamageOdds.of, inputs.picture, models.detector())
         return _cached(self.odds, 2, photo, (), detect).outcome(request)
 
-    def _fill(self, photo: Photo, inputs: Inputs, request: InpaintRequest, models: Models, callback: Callback) -> Any:
+    def _fill(self, photo: Photo, inputs: Inputs, request: InpaintRequest, models: Models) -> Any:
         masks = (None if each is None else np.packbits(each).tobytes() for each in (inputs.hole, inputs.avoid))
         prepare = partial(tasks.PreparedFill, inputs, request, models)
         key = (replace(request, seed=0, estimate=None), *masks)
-        return _cached(self.fills, 1, photo, key, prepare).draw(request, callback)
+        return _cached(self.fills, 1, photo, key, prepare).draw(request)
 
 
 def _cached(cache: Cache[Prepared], most: int, photo: Photo, key: Hashable, make: Callable[[], Prepared]) -> Prepared:

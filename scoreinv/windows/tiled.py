@@ -25,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 from scoreinv.prior import Prior, PriorWrapper, layers
 from scoreinv.sdes import as_time
 from scoreinv.system.errors import InputError
-from scoreinv.system.part_progress import part
+from scoreinv.system.progress import part
 from scoreinv.windows.boxes import Box
 from scoreinv.windows.placement import grid, windows_around
 from scoreinv.windows.transforms import UPRIGHT, Orientation, averaged, crops

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scoreinv.prior import Prior
-from scoreinv.system.part_progress import part
+from scoreinv.system.progress import part
 from scoreinv.windows.boxes import Box
 
 Orientation = tuple[bool, int]

@@ -54,7 +54,7 @@ def test_the_ends_of_strips_are_not_detail() -> None:
 
 
 @pytest.mark.parametrize("shape", [(300, 41), (300, 41, 3)])
-def test_what_is_reduced_comes_back_where_the_hole_is(shape):
+def test_a_reduced_fill_comes_back_in_its_hole(shape):
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     smooth = 0.5 + 0.3 * np.sin(rows / 40) * np.cos(columns / 30)
     picture = Picture((smooth if len(shape) == 2 else np.repeat(smooth[..., None], 3, 2)).astype(np.float32))

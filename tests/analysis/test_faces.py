@@ -38,7 +38,7 @@ def test_a_face_is_found_where_it_is(portrait, scale):
     assert (np.abs(boxes - (62, 169, 109, 109)).max(axis=1) < 20).sum() == 1
 
 
-def test_what_is_no_face_or_too_small_for_one():
+def test_other_and_small_pictures_have_no_face():
     for name in ("dog", "moose", "facade"):
         assert faces(photograph(name)) == []
     for size in ((1, 1), (29, 300), (30, 30)):

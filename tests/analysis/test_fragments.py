@@ -47,7 +47,7 @@ def test_masks_of_all_leave_no_fragments(room):
 
 
 @pytest.mark.parametrize(("wide", "found"), [(2, False), (3, True)])
-def test_what_is_less_than_two_thousandths_of_the_object_is_no_fragment(wide, found):
+def test_parts_below_two_thousandths_of_the_object_are_no_fragments(wide, found):
     """Of 3,600 cells."""
     colours = np.full((90, 90, 3), 0.3) + np.random.default_rng(0).normal(0, 0.05, (90, 90, 3))
     mask, tip = np.zeros((90, 90)), np.zeros((90, 90), bool)

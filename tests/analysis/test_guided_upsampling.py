@@ -32,7 +32,7 @@ def test_a_mask_follows_the_edges(size):
     assert wrong < 0.5 * wrong_plainly
 
 
-def test_what_is_sure_is_as_it_is_whatever_the_picture_shows():
+def test_sure_pixels_stay_whatever_the_picture_shows():
     picture, _ = scene(120, 90)
     edges = partial(upsampled_mask, picture, picture.resized_rgb(30, 22))
     assert edges(np.ones((30, 22), np.float32)).all()

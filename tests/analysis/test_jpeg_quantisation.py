@@ -109,9 +109,11 @@ def test_a_pattern_of_one_frequency_is_no_quantisation() -> None:
     assert coding_of(Picture(np.rint(values).clip(0, 255).astype(np.uint8))) is None
 
 
-def test_too_small_or_flat_pictures_have_none() -> None:
+def test_too_small_flat_or_black_and_white_pictures_have_none() -> None:
     assert coding_of(Picture(np.full((7, 40), 9, np.uint8))) is None
     assert coding_of(Picture(np.full((64, 64, 3), 99, np.uint8))) is None
+    mask = Image.open(PHOTOS.parent / "masks" / "moose.png").convert("L")
+    assert coding_of(Picture(np.asarray(mask))) is None
 
 
 @pytest.mark.parametrize("cell", [(1, 1), (1, 2), (2, 1), (2, 2)])

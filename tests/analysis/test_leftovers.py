@@ -46,7 +46,7 @@ def test_a_rim_of_the_object_is_noticed_and_growing_takes_it_in(left: int) -> No
     assert find_leftover(with_object(), grown) is None
 
 
-def test_what_other_holes_hide_is_no_ground() -> None:
+def test_pixels_in_other_holes_are_no_ground() -> None:
     """Pieces around the object have its colour, and are in the mask."""
     pieces = (np.abs(AWAY - RADIUS - 16) < 6) & (np.sin(8 * np.arctan2(DOWN - 70, ACROSS - 90)) > 0.3)
     pixels = with_object().pixels.copy()

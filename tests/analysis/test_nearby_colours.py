@@ -19,7 +19,7 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("halvings", [0, 1, 2])
-def test_what_has_other_colours_than_what_is_beside_the_hole(halvings: int) -> None:
+def test_places_of_other_colours_than_beside_the_hole(halvings: int) -> None:
     rgb, hole = scene()
     rgb[32, 51] = 0.8, 0.1, 0.1  # a speck beside it
     found = foreign(rgb, hole, halvings)
@@ -30,7 +30,7 @@ def test_what_has_other_colours_than_what_is_beside_the_hole(halvings: int) -> N
     assert not found[far].any()
 
 
-def test_what_the_hole_shows_tells_nothing() -> None:
+def test_hidden_pixels_do_not_count() -> None:
     rgb, hole = scene()
     other = np.where(hole[..., None], 1.0, rgb)
     assert (foreign(rgb, hole, 2) == foreign(other, hole, 2)).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from scoreinv.analysis.shadows import propose_shadow
+from scoreinv.analysis.shadows import _uniformity, propose_shadow
 from scoreinv.imaging.picture import Picture
 
 HEIGHT, WIDTH, FOOT = 240, 300, 170
@@ -62,7 +62,7 @@ def test_nothing_is_proposed_where_there_is_none() -> None:
     assert propose_shadow(standing(ground()), np.ones_like(OWN)) is None
 
 
-def test_what_is_thinner_than_the_pixels_that_are_compared_has_no_shadow() -> None:
+def test_thin_objects_have_no_shadow() -> None:
     wire = np.zeros((120, 800), bool)
     wire[60, 200:500] = True
     assert propose_shadow(Picture(np.full((120, 800), 90, np.uint8)), wire) is None
@@ -92,7 +92,7 @@ def test_a_shadow_falls_to_either_side_and_a_picture_may_end_beside_the_object(t
     assert overlap(proposed, shadow) > 0.8
 
 
-def test_what_is_far_from_the_object_does_not_count() -> None:
+def test_distant_ground_does_not_count() -> None:
     soft = ndimage.gaussian_filter(SHADOW.astype(float), 1.5)[..., None]
     margin = ((500, 500), (500, 500))
     pixels = np.pad(standing(ground() * (1 - 0.5 * soft)).pixels, (*margin, (0, 0)), "reflect")
@@ -118,3 +118,24 @@ def test_of_even_ground_the_shadow_is_found_beside_a_large_object(colour: float)
     proposed = propose_shadow(Picture(scene), own)
     assert proposed is not None
     assert overlap(proposed, shadow) > 0.95
+
+
+def drop(light: tuple[float, ...] | float, region: np.ndarray, own: np.ndarray) -> float:
+    """Return the uniformity of a drop of light, or of each colour, on even ground."""
+    rgb = np.full((*region.shape, 3), 0.4)
+    rgb[region] *= np.array(light)
+    return _uniformity(rgb, region, own)
+
+
+def test_an_edge_that_is_short_or_lies_at_the_border_tells_nothing() -> None:
+    region, own = np.zeros((60, 70), bool), np.zeros((60, 70), bool)
+    region[10:40, 20:50] = own[40:50, 20:50] = True
+    assert drop(0.5, region[7:], own[7:]) == 0  # a third of the edge has no ground beyond it
+    assert drop(0.5, region[:, 17:], own[:, 17:]) == 0
+    assert drop(0.5, region[:, :53], own[:, :53]) == 0
+    assert drop(0.5, region[5:, 15:55], own[5:, 15:55]) > 100
+    small = np.zeros_like(region)
+    small[37:40, 30:34] = True
+    assert drop(0.5, small, own) == 0
+    small[30:40, 30:34] = True
+    assert drop(0.5, small, own) > 100

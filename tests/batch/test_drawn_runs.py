@@ -30,6 +30,7 @@ from scoreinv.cli.options import Common
 from scoreinv.models.loading import Machine, Models, ModelSource, Role
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import atomic_write
+from scoreinv.system.progress import report
 from scoreinv.tasks.outcome import DenoiseOutcome
 from scoreinv.tasks.requests import DenoiseRequest, RestoreRequest
 from scoreinv.tasks.table import TASKS, Task
@@ -168,12 +169,11 @@ class Same(DenoiseRequest):
         return []
 
 
-def same(inputs: Any, request: Same, models: Any, callback: Any) -> DenoiseOutcome:
+def same(inputs: Any, request: Same, models: Any) -> DenoiseOutcome:
     """Fail for tall pictures; else return the picture, with samples that are brighter."""
     picture = inputs.picture
     for share in (0.0, 0.5, 1.0):
-        if callback is not None:
-            callback(share)
+        report(share)
     if picture.height > picture.width:
         raise RuntimeError("too tall")
     samples = [replace(picture, pixels=picture.pixels + np.uint8(number)) for number in range(request.samples)]
@@ -222,10 +222,10 @@ class Run:
 
     @property
     def reached(self) -> float:
-        """Share of the pictures that were worked on, up to the last that was read."""
+        """Share of the pictures that were worked on, up to the begin of the last, or its end if it was read."""
         worked = [row for row in self.rows if "skipped" not in row]
         read = [number for number, row in enumerate(worked, 1) if "too tall" in row.get("error", "too tall")]
-        return read[-1] / len(worked)
+        return max([len(worked) - 1, *read]) / len(worked)
 
     @property
     def done(self) -> list[str]:

@@ -45,7 +45,7 @@ def test_a_table_of_other_columns_is_refused_and_kept(tmp_path, text):
     assert path.read_text() == text
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_manifests_that_are_no_files_are_refused(tmp_path):
     (tmp_path / "t.csv").mkdir()
     with pytest.raises(InputError, match="is not a file"):
         Table(tmp_path / "t.csv", COLUMNS)

@@ -19,7 +19,7 @@ from scoreinv.tasks.requests import DamageRequest
 from scoreinv.tasks.table import Task
 
 
-def same(inputs: Any, request: Any, models: Any, callback: Any) -> DenoiseOutcome:
+def same(inputs: Any, request: Any, models: Any) -> DenoiseOutcome:
     """A task that changes nothing."""
     return DenoiseOutcome(inputs.picture, [inputs.picture], None, 1, "exact", 0.0)
 

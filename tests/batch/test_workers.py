@@ -28,6 +28,7 @@ from scoreinv.batch.run import run
 from scoreinv.batch.work import Work
 from scoreinv.batch.workers import process_in_workers
 from scoreinv.models.loading import Machine, Models
+from scoreinv.system.progress import report
 from scoreinv.tasks.outcome import DenoiseOutcome
 from scoreinv.tasks.requests import DenoiseRequest
 from scoreinv.tasks.table import Task
@@ -64,7 +65,7 @@ def descendants(pid: int) -> dict[int, str]:
     return {child: found[child] for child in below - {pid} if child in found}
 
 
-def same_picture(inputs: Any, request: Any, models: Any, callback: Any = None) -> DenoiseOutcome:
+def same_picture(inputs: Any, request: Any, models: Any) -> DenoiseOutcome:
     """A task that changes nothing."""
     return DenoiseOutcome(inputs.picture, [inputs.picture], None, 1, "exact", 0.0)
 
@@ -161,8 +162,8 @@ def test_the_rows_and_the_pace_of_several_workers(monkeypatch, tmp_path):
 
 
 def test_work_in_this_process_tells_the_share_and_the_picture(tmp_path):
-    def half(inputs: Any, request: Any, models: Any, callback: Any) -> DenoiseOutcome:
-        callback(0.5)
+    def half(inputs: Any, request: Any, models: Any) -> DenoiseOutcome:
+        report(0.5)
         return same_picture(inputs, request, models)
 
     scans = [str(path) for path in sorted(pictures(tmp_path / "scans", 2).iterdir())]
@@ -171,7 +172,8 @@ def test_work_in_this_process_tells_the_share_and_the_picture(tmp_path):
     assert len(list(run(Plan(jobs), work, lambda *progress: told.append(progress)))) == 2
     Path(jobs[0].output).unlink()
     assert len(list(run(Plan(jobs[:1]), work, lambda *progress: told.append(progress)))) == 1
-    assert told == [(0.25, None, scans[0]), (0.75, None, scans[1]), (0.5, None, "")]
+    shares = [(0, scans[0]), (0.25, scans[0]), (0.5, scans[1]), (0.75, scans[1]), (0, ""), (0.5, "")]
+    assert told == [(share, None, scan) for share, scan in shares]
 
 
 def test_a_photograph_whose_worker_is_killed_is_processed_again(monkeypatch):

@@ -48,7 +48,7 @@ def test_no_arguments_show_the_help(scoreinv):
     assert "error" not in outcome.err
 
 
-def test_what_follows_two_dashes_is_no_option(scoreinv):
+def test_words_after_two_dashes_are_no_options(scoreinv):
     outcome = scoreinv("damage", "--", "--help")
     assert (outcome.code, "--help: no such file" in outcome.err) == (2, True)
 

@@ -38,7 +38,7 @@ def test_hints_by_a_file(scoreinv, conditional, tmp_path):
     assert (np.ptp(result[5:9, 5:20], axis=-1) > 20).all()
 
 
-def test_what_is_no_photo_to_colour_like(scoreinv, conditional, tmp_path):
+def test_wrong_references_are_refused(scoreinv, conditional, tmp_path):
     Image.fromarray(photo_array(channels=1)).save("grey.png")
     Image.fromarray(photo_array()).save("colours.png")
     (tmp_path / "torn.png").write_bytes((tmp_path / "colours.png").read_bytes()[:60])

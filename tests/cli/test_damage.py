@@ -83,7 +83,7 @@ def test_mask_auto_without_a_model_grown_and_as_json(scoreinv, old, tmp_path):
         (("damage", "old.png", "--sensitivity", "nan"), "--sensitivity"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(scoreinv, old, words, said):
+def test_refusals_of_damage(scoreinv, old, words, said):
     outcome = scoreinv(*words)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
@@ -98,7 +98,7 @@ def test_of_a_photo_whose_mask_marks_nothing_nothing_is_filled(scoreinv, tmp_pat
     command, *options = words
     outcome = scoreinv(command, "scans", "--mask", "scans_damage", "-o", "out/", *options)
     assert outcome.code == 0, outcome.err
-    assert "scans/new.png: its mask has no damage" in outcome.err
+    assert "scans/new.png: the mask has no damage" in outcome.err
     (result,) = (tmp_path / "out").glob("new_*.png")
     np.testing.assert_array_equal(read(result), read(tmp_path / "scans" / "new.png"))
     for name, value in (("black.png", 0), ("new_damage.png", 1)):  # a mask of one's own, by its name or by a mark

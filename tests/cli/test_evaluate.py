@@ -137,7 +137,7 @@ def records(outcome) -> list[dict]:
 def test_the_table_of_a_run(scoreinv, run, tmp_path, monkeypatch):
     run, measured = shutil.copytree(run, tmp_path / "run"), []
 
-    def measure(_, snapshot, callback):
+    def measure(_, snapshot):
         measured.append(snapshot.step)
         return {"validation_loss": snapshot.step / 8} | ({"bits_per_dim": 3.0} if snapshot.step > 2 else {})
 
@@ -174,7 +174,7 @@ def test_samples_of_a_run_without_held_out_pictures_need_a_reference(scoreinv, r
 def test_a_snapshot_has_the_mean_of_its_likelihoods(run, monkeypatch, exact, steps):
     given = []
 
-    def densities(pictures, prior, settings, callback):
+    def densities(pictures, prior, settings):
         given.append((len(pictures), pictures[0].size, settings.steps))
         return [PictureDensity(bits, None, 1) for bits in (3.0, 5.0)]
 
@@ -182,7 +182,7 @@ def test_a_snapshot_has_the_mean_of_its_likelihoods(run, monkeypatch, exact, ste
     settings = RunEvaluationSettings(samples=0, likelihood=2, exact=exact)
     evaluation = RunEvaluation(training.TrainingRun(run), settings, "cpu")
     snapshot, *_ = snapshots_of(evaluation.run, settings)
-    found = evaluation.measure(snapshot, lambda _: None)
+    found = evaluation.measure(snapshot)
     assert (found["bits_per_dim"], found["standard_error"]) == (4, pytest.approx(1))
     assert found["validation_loss"] > 0
     assert given == [(2, (32, 32), steps)]
@@ -238,7 +238,7 @@ def test_more_samples_of_a_run_are_added_to_those_drawn(scoreinv, run):
     assert first.stat().st_mtime_ns == before
 
 
-def test_what_does_not_suit_a_run_is_refused(scoreinv, run, classes):
+def test_settings_that_do_not_suit_a_run_are_refused(scoreinv, run, classes):
     for words, said in (
         ((run, "--from", 9), "holds no snapshots of those steps, but of the steps 2, 4, 5"),
         ((run, "--class", "day"), "--class: is for generated pictures"),
@@ -280,7 +280,7 @@ def test_a_reference_of_another_size_is_told_before_the_work(scoreinv, classes, 
         (["train", "--classifier", "--sde", "vp", "--data", "data/day"], "could be classes"),
     ],
 )
-def test_what_does_not_go_together(scoreinv, classes, words, said):
+def test_conflicting_settings_are_refused(scoreinv, classes, words, said):
     torch.save(Path(), classes.parent / "code.pth")  # a pickle of more than tensors: it is not executed
     outcome = scoreinv(*words)
     assert outcome.code == 2

@@ -45,7 +45,7 @@ def test_the_newest_gimp_gets_a_plug_in_that_calls_this_scoreinv(install, settin
     assert path.read_text("utf-8").startswith("#!/usr/bin/python3\n" if system else "#!/usr/bin/env python3\n")
 
 
-def test_what_exists_is_replaced_when_it_may_be(install, settings):
+def test_an_existing_plug_in_is_replaced_with_overwrite(install, settings):
     path = settings / "3.2" / "plug-ins" / "scoreinv" / "scoreinv.py"
     path.parent.mkdir(parents=True)
     path.write_text("of the user")

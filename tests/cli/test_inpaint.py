@@ -15,7 +15,7 @@ from scoreinv.imaging.opencv import viridis
 from scoreinv.imaging.picture import Picture
 
 
-def test_what_is_known_is_kept_and_the_method_told(scoreinv, conditional, photo, mask, tmp_path):
+def test_known_pixels_are_kept_and_the_method_reported(scoreinv, conditional, photo, mask, tmp_path):
     for method, options, nfe in (
         ("conditioned", [], 2),
         ("conditioned", ["--estimate", "mean"], 8),

@@ -30,7 +30,7 @@ def test_of_stdin_and_the_name_of_the_result(scoreinv, tmp_path, first, out):
 def test_json_of_a_row(scoreinv, tmp_path, monkeypatch):
     given = []
 
-    def drawn(first, second, prior, count, *, temperature, steps, callback):
+    def drawn(first, second, prior, count, *, temperature, steps):
         given.append((first.size, second.size, count, temperature, steps))
         return Drawn(np.full((count, 8, 12, 3), 0.5), 7)
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from support.shell import image
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture
@@ -68,7 +69,7 @@ def test_a_command_writes_one_result_of_the_photos_kind_and_reports_it(scoreinv,
     opaque = Image.fromarray((old_print()[..., :3] // 257).astype(np.uint8))
     opaque.save(tmp_path / "old.tif")
     assert scoreinv(*words, "-o", name.replace(name[-3:], "jpg"), "--quality", 80).code == 0
-    assert Image.open(tmp_path / name.replace(name[-3:], "jpg")).format == "JPEG"
+    assert image(tmp_path / name.replace(name[-3:], "jpg")).format == "JPEG"
     assert scoreinv(*words, "--overwrite").code == 0
     both = scoreinv(*words, "--json", "-o", "-")
     assert (both.code, "both need stdout" in json.loads(both.out)["error"]) == (2, True)

@@ -1,52 +1,14 @@
-"""Sentences for notes, errors and log records."""
+"""Sentences for errors and log records."""
 
 import logging
-from typing import get_args
 
 import pytest
 import torch
 
 from scoreinv.batch.plan import Plan
 from scoreinv.cli.options import Common
-from scoreinv.cli.render import NOTES, Report, describe, note_text, show_log
+from scoreinv.cli.render import Report, describe, show_log
 from scoreinv.system.errors import EmptyMaskError, ExistsError, MaskError, SettingError
-from scoreinv.tasks.notes import NoteCode, info
-
-VALUES = {
-    **dict.fromkeys(("level", "share", "sensitivity", "contrast"), 0.25),
-    **dict.fromkeys(("width", "height", "grow", "corners", "pixels"), 3),
-    **{"kernel": "disk:3", "kind": "disk", "size": "large", "better": "mirrored", "given": "average"},
-    **{"places": "3,4 5,6", "count": 2, "change": "CMYK becomes sRGB", "factor": 2},
-    **{"task": "fill", "cast": "blue", "whiten": True, "shadow": True, "estimated": True, "angle": 0},
-}
-"""The values that notes may have."""
-
-
-@pytest.mark.parametrize("code", get_args(NoteCode))
-def test_every_note_has_a_sentence(code):
-    text = note_text(info(code, **VALUES).row())
-    assert text
-    assert "{" not in text
-
-
-def test_what_a_note_lacks_is_left_out():
-    bare, full = (
-        note_text(info("tone_corrected", contrast=contrast, cast=cast).row())
-        for contrast, cast in ((0.0, ""), (0.25, "blue"))
-    )
-    assert [word in full for word in ("+25%", "blue cast")] == [True, True]
-    assert [word in bare for word in ("contrast", "cast removed", ",")] == [False] * 3
-    alone, whole = (
-        note_text(info("object_selected", share=0.5, shadow=shadow, size=size).row())
-        for shadow, size in ((False, ""), (True, "small"))
-    )
-    assert [word in whole for word in ("50 %", "shadow", "smallest")] == [True] * 3
-    assert [word in alone for word in ("50 %", "shadow", "possible")] == [True, False, False]
-    assert "motion:15,30" in note_text(info("kernel_misfit", better="motion:15,30").row())
-
-
-def test_there_are_no_sentences_for_other_codes():
-    assert set(NOTES) == set(get_args(NoteCode))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +26,7 @@ def test_errors_name_options(error, option):
     assert option in describe(error)
 
 
-def test_what_went_wrong_behind_a_page_is_told_with_its_traceback(capsys):
+def test_errors_behind_a_page_are_logged_with_their_traceback(capsys):
     show_log()
     try:
         raise ZeroDivisionError("by the job")

@@ -115,7 +115,7 @@ def test_pictures_between_the_steps(scoreinv, old, tmp_path):
 
 
 @pytest.mark.parametrize("words", [["old_1_damage.png"], ["second.png", "--mask", "old_1_damage.png"]])
-def test_what_is_read_is_not_replaced_by_a_step_picture(scoreinv, old, tmp_path, words):
+def test_inputs_are_not_replaced_by_a_step_picture(scoreinv, old, tmp_path, words):
     read_too = save(tmp_path / "old_1_damage.png", in_colours())
     save(tmp_path / "second.png", in_colours())
     before = read_too.read_bytes()

@@ -104,7 +104,7 @@ def test_fragments_are_taken_in_and_left(scoreinv, monkeypatch):
         ((".", "--at", "3,3"), ".: is a folder: name a photo"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(scoreinv, words, said):
+def test_refusals_of_selections(scoreinv, words, said):
     outcome = scoreinv("select", *words)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1

@@ -70,7 +70,7 @@ def test_pictures_resemble_each_other_as_the_one_does_that_has_more_of_its_own()
         assert float(resemblance(close)) == float(resemblance(close.T)) == much
 
 
-def test_what_is_darker_takes_as_much_less_colour_and_what_is_lighter_no_more() -> None:
+def test_darker_places_take_less_colour_and_lighter_ones_no_more() -> None:
     one = GrayPlaces(torch.eye(2), 100 * torch.eye(2), ANY, torch.tensor([0.3, 0.3]), (1, 2))
     chroma = torch.tensor([[0.4, 0.0], [-0.1, 0.0], [-0.2, 0.0]])
     for luma, share in ((0.3, 1), (0.5, 0.35 / 0.55), (0.2, 1)):

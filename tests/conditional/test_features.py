@@ -159,7 +159,7 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ColourPrior)
     assert not any(value.any() for value in none)
 
 
-def test_what_takes_the_features_has_a_gradient_in_each_step(prior: ColourPrior) -> None:
+def test_layers_of_the_features_have_a_gradient_in_each_step(prior: ColourPrior) -> None:
     """Also where no picture shows its whole luma: processes that train together wait for each other's."""
     x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
     batch = ObservedBatch(x0, t, z, torch.zeros(2, 3, 16, 16, dtype=torch.bool), NOT_REFINED)
@@ -210,7 +210,7 @@ def test_a_grey_picture_is_viewed_at_the_sizes_that_the_prior_takes(prior: Colou
     assert (plain.fine, plain.features, plain.encoder_luma) == (None, None, None)
 
 
-def test_what_a_model_is_for_and_can_do(prior: ColourPrior) -> None:
+def test_the_uses_of_a_model(prior: ColourPrior) -> None:
     fill, plain = conditional_prior(), gaussian(VE())
     assert [trained_task(model) for model in (prior, fill, plain)] == ["colour", "fill", None]
     assert [known_gray_weights(model) for model in (prior, plain)] == ["rec601", None]

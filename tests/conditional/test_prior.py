@@ -94,7 +94,7 @@ def test_observed_components_of_the_estimate_are_the_observation() -> None:
         torch.testing.assert_close(operator(condition.finish(draw((2, 3, 16, 16)))), operator(x0))
 
 
-def test_what_the_noisy_state_says_of_observed_components_is_not_looked_at() -> None:
+def test_observed_components_of_the_noisy_state_do_not_count() -> None:
     prior, operator = conditional_prior(), holes()
     condition = given(prior, Observation(operator, operator(draw((2, 3, 16, 16), 3))))
     x, other = draw((2, 3, 16, 16)), draw((2, 3, 16, 16), 1)
@@ -267,7 +267,7 @@ def test_network_and_reading_belong_together() -> None:
             FillConfig(network, VE(), ResidualPreconditioning())
 
 
-def test_what_a_coarser_scale_drew_is_believed() -> None:
+def test_the_draw_of_a_coarser_scale_is_kept() -> None:
     """Known pixels stay; elsewhere the estimate has the block means' detail, and less variance than without them."""
     prior, operator, x0 = conditional_prior(), holes(2, 32), draw((2, 3, 32, 32), 1)
     smooth = ndimage.gaussian_filter(x0.numpy(), (0, 0, 2, 2)) * 4

@@ -67,5 +67,5 @@ def test_errors_name_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "expected"),
     [("s3://a", True), ("memory://a/b", True), ("s3://", False), ("c:/a", False), ("a.png", False), ("x://a", False)],
 )
-def test_what_is_a_url(text: str, expected: bool) -> None:
+def test_which_texts_are_urls(text: str, expected: bool) -> None:
     assert bool(is_url(text)) == expected

@@ -60,7 +60,7 @@ def test_nothing_is_said_but_the_error(name, capfd, recwarn):
     assert not recwarn.list
 
 
-def test_what_is_held_back_comes_again_after_the_last_thread(capfd):
+def test_warnings_return_after_the_last_thread(capfd):
     filters = list(warnings.filters)
     inside, leave = threading.Event(), threading.Event()
 

@@ -131,7 +131,7 @@ def test_a_file_that_is_cut_off_is_refused(suffix):
 
 
 @BOTH
-def test_what_is_not_installed_is_told_with_the_remedy(suffix, monkeypatch):
+def test_a_missing_package_has_a_remedy(suffix, monkeypatch):
     data = picture_bytes(Picture(ramp()), f"a.{suffix}")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.setattr("PIL.AvifImagePlugin.SUPPORTED", False)

@@ -41,7 +41,7 @@ def test_pixels_are_counted_without_decoding(tmp_path, monkeypatch, kind):
     assert stated_pixels(str(path)) == 1200
 
 
-def test_what_is_no_picture_has_no_pixels(tmp_path):
+def test_other_files_have_no_pixel_count(tmp_path):
     (tmp_path / "text.png").write_text("text")
     (tmp_path / "empty.png").touch()
     for name in ("text.png", "empty.png", "gone.png", ""):
@@ -129,7 +129,7 @@ def test_truncated_files(suffix, dtype):
         refused(data[: int(len(data) * part)])
 
 
-def test_what_pillow_takes_for_a_bomb_has_a_remedy(monkeypatch):
+def test_a_decompression_bomb_has_a_remedy(monkeypatch):
     def bomb(*_):
         raise Image.DecompressionBombError
 
@@ -243,7 +243,7 @@ def test_pillows_own_limit_does_not_apply(monkeypatch, recwarn):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("mode", ["L", "RGBA"])
 @pytest.mark.parametrize("suffix", ["png", "tif", "planes.tif", "webp"])
-def test_what_decoding_takes_is_told_before_it_is_taken(monkeypatch, suffix, mode, dtype):
+def test_the_memory_of_decoding_is_checked_first(monkeypatch, suffix, mode, dtype):
     """The picture as Pillow holds it, and the array while it is made: twice the pixels are the least."""
     data = picture_bytes(Picture(samples(mode, dtype)), f"a.{suffix}")
     if suffix == "planes.tif" and mode != "L":

@@ -164,14 +164,14 @@ def test_bad_outputs(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["", "a\0b.png", "\ud800.png"])
-def test_what_is_no_path(path):
+def test_wrong_paths_are_refused(path):
     words = "not a valid file name|cannot be written" if path else "is a folder|without suffix"
     for use in (read_picture, check_output, lambda path: write_picture(path, Picture(samples("L")))):
         with pytest.raises(InputError, match=words):
             use(path)
 
 
-def test_what_jpeg_and_webp_cannot_hold(tmp_path, caplog):
+def test_the_limits_of_jpeg_and_webp(tmp_path, caplog):
     unwritable(tmp_path / "a.jpg", "transparency", ".png", picture=Picture(samples("RGBA")))
     opaque = samples("RGBA")
     opaque[..., 3] = 255

@@ -188,7 +188,7 @@ def test_results_are_drawn_with_following_seeds(plugin: ModuleType, monkeypatch:
     requests, inserted = asked_by(plugin, monkeypatch, "fill", reports, results=2, seed=4)
     path, mask, query = requests[0]
     assert (path, query) == ("/api/photos/photo/layers", {})
-    assert unboxed(mask, (2, 2)).tolist() == [[False, True], [True, True]]
+    assert unboxed(json.loads(mask), (2, 2)).tolist() == [[False, True], [True, True]]
     fill = "/api/photos/photo/fill"
     assert [(path, query["mask"]) for path, _, query in requests[1:]] == [(fill, "layer")] * 2
     assert [query["seed"] for _, _, query in requests[1:]] == [4, 5]

@@ -60,7 +60,7 @@ def test_an_orientation_of_no_meaning_turns_neither_pixels_nor_resolution(orient
     assert picture.metadata.dpi == pytest.approx((300, 150), abs=0.0128)
 
 
-def test_what_is_said_of_orientation_and_sides_is_dropped():
+def test_tags_of_orientation_and_sides_are_dropped():
     """It would be wrong of an enlarged picture."""
     exif = exif_block(6, sides={40962: 37, 40963: 23})
     for name in b"tiff:ImageWidth tiff:ImageLength exif:PixelXDimension exif:PixelYDimension".split():

@@ -10,6 +10,7 @@ from scoreinv.imaging.picture import Fill, Picture, check_megapixels, eight_bits
 from scoreinv.imaging.resizing import scaled
 from scoreinv.operators.luma import GRAY_WEIGHTS, luma_weights
 from scoreinv.system.errors import InputError
+from scoreinv.system.progress import reporting
 
 MODES = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}
 TYPES = [np.uint8, np.uint16, np.float32]
@@ -186,5 +187,6 @@ def test_colours_are_put_on_the_luma_of_a_picture_where_they_belong(dtype):
 def test_progress_of_colours_is_by_rows():
     shares = []
     gray = Picture(np.full((600, 4), 100, np.uint8))
-    gray.with_chroma(np.full((6, 4, 3), 0.5, np.float32), callback=shares.append)
+    with reporting(shares.append):
+        gray.with_chroma(np.full((6, 4, 3), 0.5, np.float32))
     assert shares == pytest.approx([256 / 600, 512 / 600, 1])

@@ -177,7 +177,7 @@ def test_operators_have_the_other_polarity():
     assert_array_equal(observed, 1 - HOLE)
 
 
-def test_what_is_avoided_may_be_nothing_but_not_all(tmp_path):
+def test_an_avoided_area_may_be_empty_but_not_full(tmp_path):
     avoided = partial(as_holes, may_be_black=True)
     """As a mask in size and threshold; values that are all below it are asked about."""
     marks = np.zeros((6, 8), np.uint8)

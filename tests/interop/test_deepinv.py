@@ -80,7 +80,7 @@ def test_a_tiled_prior():
 
 
 @pytest.mark.parametrize("sigma", [-0.1, float("nan"), torch.tensor([0.1, 0.1, 0.1])])
-def test_what_sigma_is(sigma):
+def test_the_meaning_of_sigma(sigma):
     with pytest.raises(InputError, match="sigma must be a number of at least 0, or 2 of them"):
         interop.Denoiser(gaussian())(picture(2, 3, 8, 8), sigma)
     with pytest.raises(InputError, match="prior"):

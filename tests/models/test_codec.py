@@ -140,7 +140,7 @@ def test_a_file_whose_configuration_asks_for_the_moon(tmp_path: Path) -> None:
         read_model(path)
 
 
-def test_what_memory_does_not_hold_is_not_begun(tmp_path: Path, limit: Callable[..., None]) -> None:
+def test_models_beyond_the_memory_are_not_begun(tmp_path: Path, limit: Callable[..., None]) -> None:
     path = tmp_path / "m.safetensors"
     save(CONFIG.build(), path)
     limit(memory=1000)

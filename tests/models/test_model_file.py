@@ -207,7 +207,7 @@ class Nameless(torch.nn.Module):
         (TINY.build(), VP(), Scaled(), "Scaled cannot be stored in model files"),
     ],
 )
-def test_what_files_do_not_know_is_said(network, sde, reading, said, tmp_path) -> None:
+def test_networks_unknown_to_files_are_refused(network, sde, reading, said, tmp_path) -> None:
     with pytest.raises(CheckpointError, match=said):
         scoreinv.save(ScorePrior(network, sde, reading, image_size=8), tmp_path / "model.safetensors")
     assert not list(tmp_path.iterdir())

@@ -89,7 +89,7 @@ def test_bundled_detectors_and_priors_are_loaded_by_role() -> None:
     assert type(models.detector()).__name__ == "DamageDetector"
 
 
-def test_what_cannot_be_loaded_is_refused_by_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_refuses_models_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("foto", "./no.safetensors"):
         with pytest.raises(CheckpointError, match="no"):
             ModelSource(name).check()

@@ -154,7 +154,7 @@ def test_a_judge_cannot_guide() -> None:
         generate(PRIOR, 1, classifier=judge, label=1)
 
 
-def test_what_it_does_not_know_stays_small_at_large_noise() -> None:
+def test_unseen_classes_stay_small_at_large_noise() -> None:
     classifier = replace(CONFIG, sde=VE(0.01, 200.0)).build()
     x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     near, far = (float(classifier(s * x, torch.tensor(t)).detach().abs().max()) for s, t in ((0.01, 0.0), (200.0, 1.0)))

@@ -7,7 +7,7 @@ import torch
 from scoreinv.operators import Blur, InLight, kernels, valid_blur
 from scoreinv.operators.tones import ToneCurve, srgb, tone_curve
 from scoreinv.system.errors import InputError
-from scoreinv.system.part_progress import reporting
+from scoreinv.system.progress import reporting
 
 HEIGHT, WIDTH = 9, 12
 LOPSIDED = torch.tensor([[0.1, 0.6, 0.0, 0.1], [0.0, 0.15, 0.05, 0.0]])

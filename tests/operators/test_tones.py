@@ -29,7 +29,7 @@ def test_curves_begin_at_0_end_at_1_and_have_a_least_slope_at_black() -> None:
 @pytest.mark.parametrize(
     "light", [[0.0], [[0.0, 1.0]], [0.1, 1.0], [0.0, 0.9], [0.0, 0.5, 0.5, 1.0], [0.0, 0.7, 0.5, 1.0]]
 )
-def test_what_is_no_curve(light: list[float]) -> None:
+def test_wrong_curves_are_refused(light: list[float]) -> None:
     with pytest.raises(InputError, match="a tone curve"):
         ToneCurve(np.array(light))
 

@@ -23,7 +23,7 @@ def test_marks_of_places() -> None:
     assert recipe.values_at(marks, places).tolist() == [0, 5, 11, 8]
 
 
-def test_what_a_match_misses() -> None:
+def test_the_error_of_a_match() -> None:
     logits = torch.tensor([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]])
     right, nothing = torch.tensor([[True, False, True], [False, False, False]]), torch.tensor([False, True])
     shares = F.pad(logits, (0, 1)).softmax(1)

@@ -26,7 +26,7 @@ from scoreinv.samplers import (
     State,
 )
 from scoreinv.system.errors import Cancelled
-from scoreinv.system.part_progress import report
+from scoreinv.system.progress import report
 from scoreinv.windows import Tiled
 
 pytestmark = pytest.mark.portable

@@ -74,7 +74,7 @@ DRAWN: dict[str, Run] = {
 @pytest.mark.usefixtures("_restored")
 @pytest.mark.parametrize("products", [False, True])
 @pytest.mark.parametrize("run", [*SOLVED, *DRAWN])
-def test_what_the_network_is_evaluated_in(run: str, products: bool) -> None:
+def test_the_precision_of_evaluation(run: str, products: bool) -> None:
     CUDNN.allow_tf32, PRODUCTS.allow_tf32 = True, products
     before = settings()
     network = Watching()

@@ -49,7 +49,7 @@ def test_a_pipe_a_device_and_a_folder_are_not_replaced(tmp_path: Path) -> None:
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
-def test_what_nobody_will_finish_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_abandoned_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a process that is no more, or of any machine after a day."""
     monkeypatch.setattr(time, "time", lambda: 25 * 3600.0)
     with atomic_write(tmp_path / "a.png") as temporary:

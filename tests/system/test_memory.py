@@ -71,7 +71,7 @@ def test_a_program_takes_maps_of_networks_again_without_the_system() -> None:
 
 
 @GLIBC
-def test_what_is_kept_is_no_shortage() -> None:
+def test_memory_that_is_kept_is_no_shortage() -> None:
     kept, left = numbers(HELD)
     assert kept > 150 << 20 > 3 * left
 

@@ -35,7 +35,7 @@ def test_a_hundred_per_cent_is_told_when_nothing_is_left(terminal, monkeypatch) 
     assert "100" not in dict(told)
 
 
-def test_what_goes_to_a_program_is_left_alone_while_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_to_a_program_has_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lines of --json of a folder went to stderr, wrapped, where that was a terminal."""
     stdout = io.StringIO()
     monkeypatch.setenv("TERM", "xterm")

@@ -19,7 +19,7 @@ from scoreinv.system.text import percent, printable, shown
         ("\U000e0001", r"\U000e0001"),
     ],
 )
-def test_what_acts_is_escaped(text: str, shown: str) -> None:
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
     assert printable(shown) == shown
 

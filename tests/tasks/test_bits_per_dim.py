@@ -15,6 +15,7 @@ from scoreinv.models.config import ModelConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.system.progress import reported_to, reporting
 from scoreinv.tasks.bits_per_dim import (
     PictureDensity,
     check_picture,
@@ -117,11 +118,12 @@ def test_a_likelihood_that_is_not_finite_is_an_error(monkeypatch):
 
 def test_a_callback_is_told_the_share_and_can_stop_the_work():
     picture, told = Picture(np.full((4, 4, 3), 128, np.uint8)), []
-    pictures_bits_per_dim([picture], prior(VE()), LikelihoodSettings(steps=3), told.append)
+    with reporting(told.append):
+        pictures_bits_per_dim([picture], prior(VE()), LikelihoodSettings(steps=3))
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1)
-    with pytest.raises(Cancelled):
-        pictures_bits_per_dim([picture], prior(VE()), LikelihoodSettings(steps=3), lambda _: False)
+    with pytest.raises(Cancelled), reported_to(lambda _: False):
+        pictures_bits_per_dim([picture], prior(VE()), LikelihoodSettings(steps=3))
 
 
 def test_other_seeds_are_other_draws():

@@ -20,7 +20,7 @@ def beyond(x):
     return truncnorm(-np.inf, -x / STD, loc=x, scale=STD)
 
 
-def test_what_was_cut_off_is_the_mean_of_the_truncated_normal():
+def test_clipped_values_are_the_mean_of_the_truncated_normal():
     black, white = torch.zeros(5), torch.ones(5)
     means = [beyond(float(x)).mean() for x in PICTURES]
     np.testing.assert_allclose(expected(black, PICTURES, STD), means, rtol=1e-4)
@@ -37,7 +37,7 @@ def test_it_is_near_the_end_for_a_picture_far_within():
 
 
 @pytest.mark.parametrize("white", [False, True])
-def test_what_is_drawn_has_the_truncated_normal(white):
+def test_draws_have_the_truncated_normal(white):
     x = PICTURES[:4].reshape(1, 1, 1, 4).expand(2, 1, 2000, 4)
     y = torch.full((1, 1, 2000, 4), float(white))
     values = drawn_beyond(y, 1 - x if white else x, STD, NoiseStream(0, 2))
@@ -48,7 +48,7 @@ def test_what_is_drawn_has_the_truncated_normal(white):
 
 
 @pytest.mark.parametrize("deviations", [4, 5, 6, 7, 100])
-def test_what_is_drawn_for_a_picture_far_within_is_near_the_end(deviations):
+def test_draws_for_a_picture_far_within_are_near_the_end(deviations):
     """Its deviation from there falls as s^2 / x."""
     x = torch.full((1, 1, 1, 5000), deviations * STD)
     values = drawn_beyond(torch.zeros_like(x), x, STD, NoiseStream(0, 1))
@@ -69,7 +69,7 @@ def test_far_from_the_end_it_is_finite():
 
 @pytest.mark.parametrize("detail", [0.0, 0.1])
 @pytest.mark.parametrize("deviations", [0.0, 0.5, 1.5])
-def test_what_was_cut_off_is_told_by_what_lies_around(deviations, detail):
+def test_clipped_values_are_estimated_from_their_surroundings(deviations, detail):
     """Of a picture N(m, d^2) with its noise, near black in one channel and near white in another."""
     generator = torch.Generator().manual_seed(0)
     x = deviations * STD + math.hypot(STD, detail) * torch.randn(1, 1, 150, 150, generator=generator)
@@ -81,7 +81,7 @@ def test_what_was_cut_off_is_told_by_what_lies_around(deviations, detail):
     np.testing.assert_allclose((found - y).mean((0, 2, 3)) / lost, 0, atol=0.3)
 
 
-def test_what_was_cut_off_beside_an_edge_is_no_darker_than_its_noise():
+def test_clipped_values_beside_an_edge_are_no_darker_than_their_noise():
     """The bright side does not count as noise: with a deviation of at most 2 s, black lies 2 s sqrt(2/pi) below."""
     y = torch.zeros(1, 1, 32, 32)
     y[..., 16:] = 0.8

@@ -84,7 +84,7 @@ def test_a_reference_is_looked_at_once_and_not_kept() -> None:
     assert left() is None
 
 
-def test_what_is_no_reference() -> None:
+def test_wrong_references_are_refused() -> None:
     gray, prior = luma(blocks()), chroma_prior()
     with pytest.raises(InputError, match="like: has no colours"):
         colorize(gray, prior=prior, like=gray)

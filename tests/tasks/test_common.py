@@ -7,10 +7,11 @@ import pytest
 import torch
 from support.analytic import gaussian_colour_prior
 
+from scoreinv.imaging.picture import Picture
 from scoreinv.samplers import PC, Ancestral, AnnealedLangevin, NoiseStream, ReverseDiffusion
 from scoreinv.sdes import DDPM, VE, VP, SubVP
 from scoreinv.system.errors import SettingError
-from scoreinv.tasks.common import RunningSpread, spread, start_time, wide_tile
+from scoreinv.tasks.common import Gathered, start_time, wide_tile
 from scoreinv.tasks.posterior import pc_sampler
 from scoreinv.windows import Tiled
 
@@ -48,16 +49,21 @@ def test_wide_windows_cover_a_picture_in_the_fewest_pixels(size):
 
 def test_mean_and_spread_of_pictures_that_come_one_by_one_take_few_copies():
     pictures = np.random.default_rng(0).random((5, 200, 300, 3), dtype=np.float32)
-    running = RunningSpread()
+    running = Gathered(lambda _: Picture(np.zeros((1, 1), np.uint8)), len(pictures))
     tracemalloc.start()
     for picture in pictures:
         running.add(picture)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    np.testing.assert_allclose(running.mean, pictures.mean(0), atol=1e-6)
+    means: list[np.ndarray] = []
+    running.finish = lambda mean: means.append(mean) or Picture(mean)
+    assert running.outcome("sample", 0, "exact").image is running.pictures[0]
+    (mean,) = (running.outcome("mean", 0, "exact"), means)[1]
+    np.testing.assert_allclose(mean, pictures.mean(0), atol=1e-6)
     for ddof in (1, 0, 0.2):
-        np.testing.assert_allclose(running.std(ddof), spread(pictures, ddof), atol=1e-6)
-    assert running.mean.dtype == running.std().dtype == np.float32
+        std = running.outcome("sample", 0, "exact", ddof).std
+        np.testing.assert_allclose(std, np.sqrt(pictures.var(0, ddof=ddof).mean(-1)), atol=1e-6)
+    assert mean.dtype == std.dtype == np.float32
     assert most < 4.5 * pictures[0].nbytes
 
 

@@ -168,7 +168,7 @@ def test_masks_are_given_back_in_the_form_of_the_picture(bright):
     assert scoreinv.find_damage(batch[0], model=bright).shape == (1, 40, 50)
 
 
-def test_what_cannot_be_done_is_said(bright):
+def test_refusals_of_damage(bright):
     pixels = np.zeros((40, 50), np.uint8)
     with pytest.raises(InputError, match="sensitivity must"):
         scoreinv.find_damage(pixels, model=bright, sensitivity=1.5)

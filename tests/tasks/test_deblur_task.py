@@ -23,6 +23,7 @@ from scoreinv.operators import kernels, pad_observation, photographed, valid_blu
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.operators.tones import linear, srgb
 from scoreinv.system.errors import Cancelled, InputError, SettingError
+from scoreinv.system.progress import reported_to
 from scoreinv.tasks.deblur import (
     blurred_detail,
     check_detail,
@@ -248,11 +249,11 @@ def test_a_blurred_picture_that_was_cut_off_at_black_is_not_taken_for_a_brighter
 
 def test_a_callback_stops_the_work_before_the_model_is_loaded():
     request = DeblurRequest(kernel=kernels.disk(1.5))
-    with pytest.raises(Cancelled):
-        deblur_picture(Inputs(Picture(np.zeros((32, 32, 3), np.uint8))), request, Models(denoise="no"), lambda _: False)
+    with pytest.raises(Cancelled), reported_to(lambda _: False):
+        deblur_picture(Inputs(Picture(np.zeros((32, 32, 3), np.uint8))), request, Models(denoise="no"))
 
 
-def test_what_a_blur_leaves_open() -> None:
+def test_the_uncertainty_that_a_blur_leaves() -> None:
     """Of no blur the noise; of one that lets the mean through alone all else that photographs have, per component."""
     assert blurred_detail(np.ones((1, 1)), 0.001) == pytest.approx(0.001, rel=1e-3)
     assert blurred_detail(np.ones((1, 1)), 0.02) < 0.02  # what photographs have at all bounds it

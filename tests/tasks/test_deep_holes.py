@@ -232,7 +232,7 @@ def test_a_band_narrower_than_a_coarse_pixel_still_tells_the_colours() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_avoided_is_kept_and_not_copied() -> None:
+def test_avoided_areas_are_kept_and_not_copied() -> None:
     """Waves everywhere, and a copy of what the hole hides beside it, but for a speck: the copy goes on best."""
     picture, hole = waves(), deep()
     avoid = np.zeros_like(hole)
@@ -259,7 +259,7 @@ def test_where_all_around_is_avoided_pieces_come_from_further_away() -> None:
     assert np.abs(np.diff(image[inner], axis=1)).mean() < 0.1  # grey as what is far away
 
 
-def test_what_leaves_nothing_to_copy_is_refused_before_any_work() -> None:
+def test_masks_that_leave_nothing_to_copy_are_refused_before_any_work() -> None:
     picture, hole = waves(), deep()
     avoid = ~hole
     avoid[:6] = False
@@ -269,7 +269,7 @@ def test_what_leaves_nothing_to_copy_is_refused_before_any_work() -> None:
     assert not model.network.seen
 
 
-def test_what_copies_nothing_says_so() -> None:
+def test_fills_that_copy_nothing_have_a_note() -> None:
     picture, hole = waves(), deep()
     for options in ({"method": "pc"}, {"start": 0.5}, {"estimate": "mean"}, {"method": "telea"}):
         with pytest.raises(SettingError, match="avoid does not go with"):

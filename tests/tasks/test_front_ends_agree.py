@@ -279,7 +279,7 @@ def test_selections_with_fragments(tmp_path, monkeypatch, capsys):
         key = opened(browser, png(square_picture()))["key"]
         query = {"click": "80,80,1", "rim": True, "fragments": True}
         answer = browser.post(f"/api/photos/{key}/select", params=query, headers=OPAQUE)
-    page = unboxed(answer.content, command.shape)
+    page = unboxed(answer.json(), command.shape)
     python = scoreinv.select(square_picture(), at=(80, 80))
     assert (page == (command > 0)).all()
     assert (page == python).all()

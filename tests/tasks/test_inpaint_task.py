@@ -118,7 +118,7 @@ def test_the_noise_at_which_a_fill_starts(monkeypatch, steps, start, level):
 
 
 @pytest.mark.parametrize("estimate", ["sample", "mean", "detail"])
-def test_what_a_hole_hides_does_not_enter(estimate):
+def test_hidden_pixels_do_not_enter(estimate):
     """Nor through the part of a long hole that is filled first."""
     picture, scratch = photo(48, 260) / 2, np.zeros((48, 260), dtype=bool)
     scratch[20:23, 4:256] = True
@@ -177,7 +177,7 @@ def test_masks_are_inverted_and_grown():
     assert not changed[:30, 54:].any()
 
 
-def test_what_is_grey_is_filled_with_grey_whatever_the_mode():
+def test_grey_pictures_are_filled_with_grey_whatever_the_mode():
     """Its luma, as a picture of mode L gets it; and paint in the hole does not count."""
     gray = np.random.default_rng(0).integers(100, 150, (40, 56), dtype=np.uint8)
     colour = np.repeat(gray[..., None], 3, axis=2)
@@ -283,8 +283,7 @@ def test_the_rim_of_a_smeared_jpeg_is_redrawn_unless_it_is_to_be_exact(method, m
     picture, seen, kept = (Picture(np.full((24, 24, 3), level, np.float32)) for level in levels.values())
     mask = np.zeros((24, 24), bool)
     mask[10:13, 10:13] = True
-    for module in ("inpaint", "classical"):
-        monkeypatch.setattr(f"scoreinv.tasks.{module}.without_smears", lambda *_: (seen, kept))
+    monkeypatch.setattr("scoreinv.tasks.holes.without_smears", lambda *_: (seen, kept))
     inputs, models = Inputs(picture, mask), Models(inpaint=prior())
     for exact, outside, inside, notes in (
         (False, 0.5, 0.7, [info("jpeg_rim_redrawn", pixels=8)]),

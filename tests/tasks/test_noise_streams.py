@@ -7,7 +7,6 @@ from PIL import Image
 from torch import Tensor
 
 from scoreinv.inputs.arrays import pictures_from_api
-from scoreinv.tasks.common import spread
 from scoreinv.tasks.noise_streams import PictureNoise, ddof_of_pairs, noise_weights_of
 
 CPU = torch.device("cpu")
@@ -52,7 +51,7 @@ def test_pairs_are_opposite_and_samples_are_what_they_are_alone() -> None:
 def test_the_spread_of_pairs_is_the_deviation_of_one(count: int) -> None:
     """By n - 1 it is 1.41 times that for a pair, and the variance of three was a third too large by n - 1 of odd n."""
     draws = np.stack([drawn(weights(scene(seed)), range(count), 32, 32).numpy() for seed in range(2)], 1)
-    variance = np.square(spread(draws.reshape(count, -1, 1), ddof_of_pairs(count)))
+    variance = draws.var(0, ddof=ddof_of_pairs(count))
     assert variance.mean() == pytest.approx(1, abs=0.06)  # 6,144 values, of few pairs each
 
 

@@ -57,7 +57,7 @@ def test_figures_of_each_task_are_in_the_users_units() -> None:
     assert Outcome(*base).step_pictures() == []
 
 
-def test_what_a_model_invents() -> None:
+def test_the_invented_content_of_outcomes() -> None:
     base = (PICTURES[0], PICTURES[:1], None, 1)
     colours = [Step("colorize", info("colors_drawn"), True)]
     kept = [Step("colorize", info("colors_kept"), False), Step("denoise", info("filled"), True)]

@@ -135,7 +135,7 @@ def test_a_run_repeats_to_the_bit(model):
         assert differences(record, again.provenance) == {}
 
 
-def test_what_differs_is_named(model):
+def test_differences_are_named(model):
     inputs, request = Inputs(Picture(PIXELS), HOLE), InpaintRequest(method="biharmonic")
     record = once(BY_NAME["inpaint"], inputs, request, Models()).provenance
     assert set(record.software) == {"scoreinv", "numpy"}  # torch has no part in it

@@ -163,7 +163,7 @@ def test_settings_that_do_not_go_together_are_refused(request_type, settings, se
         (InpaintRequest(start=0.5), {"mask", "avoid"}, "avoid"),
     ],
 )
-def test_what_is_given_beside_the_picture_must_fit(request_: Request, given: set[Any], setting: str) -> None:
+def test_inputs_beside_the_picture_must_fit(request_: Request, given: set[Any], setting: str) -> None:
     request_.check_given(set())
     with pytest.raises(SettingError) as caught:
         request_.check_given(given)

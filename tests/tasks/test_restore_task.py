@@ -323,7 +323,7 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
         ({"noise_std": 1e-4}, "out of the model's range"),
     ],
 )
-def test_what_does_not_go_together_is_said_before_the_work(settings, said):
+def test_conflicting_settings_are_refused_before_the_work(settings, said):
     detector = FormulaDetector(whites)
     with pytest.raises(InputError, match=said):
         restored(levels(gray_scene()), detector=detector, **settings)

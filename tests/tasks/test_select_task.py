@@ -10,6 +10,7 @@ import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.segment_anything import CELL, SIDE
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.system.progress import reported_to
 from scoreinv.tasks.select import MOST_CLICKS, SIZES, Prompt, Selection, usual_grow
 
 MIDDLE = (80, 80)
@@ -63,7 +64,7 @@ def test_the_decoder_is_given_the_middles_of_pixels_and_the_corners_of_a_box(sel
     np.testing.assert_allclose(given[-1], [(80.5, 90.5), (0, 0), (LENGTH, LENGTH)])
 
 
-def test_what_looks_the_same_is_no_other_size():
+def test_equal_masks_are_no_other_size():
     flat = np.zeros((100, 100, 3), np.uint8)
     flat[20:60, 20:60] = 250
     selection = Selection(Picture(flat), Network())  # type: ignore[arg-type]
@@ -161,7 +162,7 @@ def test_gaps_are_filled_unless_they_touch_the_border():
     assert not mask[40:42, 0].any()
 
 
-def test_what_a_click_is_not_on_stays_out_and_a_box_has_all_its_good_parts():
+def test_parts_without_a_click_stay_out_and_a_box_has_all_its_good_parts():
     pixels = np.zeros((200, 300, 3), np.uint8)
     pixels[50:100, 40:90] = pixels[50:100, 110:160] = 160
     pixels[150:153, 100:103] = 160  # a speck
@@ -199,8 +200,8 @@ def test_each_click_costs_one_run_of_the_decoder(selection):
 def test_a_callback_stops_a_selection_between_clicks(selection):
     prompt = Prompt.of(at=[(70, 80), (80, 80), (90, 80)])
     fractions: list[float] = []
-    with pytest.raises(Cancelled):
-        selection.select(prompt, callback=lambda fraction: fractions.append(fraction) or len(fractions) < 2)
+    with pytest.raises(Cancelled), reported_to(lambda fraction: fractions.append(fraction) or len(fractions) < 2):
+        selection.select(prompt)
     assert fractions == pytest.approx([0.5, 0.75])
     assert len(selection.network.asked) == 2
 
@@ -262,7 +263,7 @@ def test_small_tips_that_resemble_the_object_are_selected_with_it(selection, net
     np.testing.assert_array_equal(scoreinv.select(pixels, at=MIDDLE, grow=0, fragments=False), found.mask)
 
 
-def test_what_cannot_be_done_is_said(network):
+def test_refusals_of_selections(network):
     pixels = square_picture()
     with pytest.raises(InputError, match="at is missing: say where the object is, or give a box"):
         scoreinv.select(pixels)

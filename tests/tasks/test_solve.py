@@ -230,7 +230,7 @@ def test_every_method_calls_back_at_every_window(method, monkeypatch, limit):
 
 
 @pytest.mark.parametrize("method", ["ddrm", "pc"])
-def test_what_a_method_cannot_do_is_told_before_the_network_is_asked(method, monkeypatch):
+def test_limits_of_methods_are_refused_before_the_network_is_evaluated(method, monkeypatch):
     def asked(*_):
         raise AssertionError("the network was evaluated")
 

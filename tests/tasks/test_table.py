@@ -22,7 +22,7 @@ class InvertRequest(Request):
     strength: Annotated[float, Setting("Weight of the negative.", Number(0.0, 1.0))] = 1.0
 
 
-def invert_picture(inputs, request, models, callback=None):
+def invert_picture(inputs, request, models):
     from scoreinv.tasks.outcome import Outcome
 
     pixels = inputs.picture.pixels

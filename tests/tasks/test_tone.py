@@ -124,7 +124,7 @@ def test_of_a_small_crop_nothing_can_be_told(pairs):
     assert (toned is small, note.code) == (True, "tone_too_small")
 
 
-def test_what_is_said_to_have_faded_is_not_asked_about(pairs):
+def test_stated_fading_skips_detection(pairs):
     _, scan = pairs[0]
     scan = scan.copy()
     scan[..., 0] = 0.35 * (scan[..., 0] - scan[..., 0].min())  # as no print is

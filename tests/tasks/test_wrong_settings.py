@@ -88,7 +88,7 @@ def test_a_wrong_setting_is_named(door, setting, value, prior, x):
 
 
 @pytest.mark.parametrize("value", ["photo.png", None, 3, [[0.5]], b"\x89PNG", np.zeros(8), np.array(["a"]), {}])
-def test_what_is_no_picture_is_refused(value, prior):
+def test_values_that_are_no_pictures_are_refused(value, prior):
     for call in (
         lambda: scoreinv.inpaint(value, MASK, prior=prior),
         lambda: scoreinv.inpaint(PICTURE, value, prior=prior),

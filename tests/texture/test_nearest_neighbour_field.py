@@ -111,7 +111,7 @@ def test_a_piece_that_fits_stays_and_its_rim_is_met() -> None:
     torch.testing.assert_close(flat.fill(), waves, atol=1e-4, rtol=0)
 
 
-def test_what_a_piece_misses_fades_from_known_pixels_and_not_from_the_border() -> None:
+def test_the_mismatch_of_a_piece_fades_from_known_pixels_and_not_from_the_border() -> None:
     """A bright piece in dark surroundings, which has to meet them at the rim alone."""
     picture = torch.full((3, 60, 90), -0.5)
     picture[..., 60:] = 0.3
@@ -226,7 +226,7 @@ def test_structure_goes_straight_on_through_the_hole(structure: Callable[[int, i
         half = (block_means(known) == 1).float()
         scales.append(Scale(block_means(torch.where(known > 0, values, 0.0)), half, half))
     estimates = {first: 0.5 + smooth_estimate(scales[first][0] - 0.5, scales[first][1]).mean for first in (1, 2)}
-    drawn = continue_surroundings(scales, estimates, torch.zeros(1, 2), lambda scale: NoiseStream(scale, 1), None)
+    drawn = continue_surroundings(scales, estimates, torch.zeros(1, 2), lambda scale: NoiseStream(scale, 1))
     wrong = (2 * drawn[0] - 1 - picture).abs().amax(0)[observed[0] == 0] > 0.25
     assert wrong.float().mean() < 0.03
 

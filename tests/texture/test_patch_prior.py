@@ -32,7 +32,7 @@ def continued(values: Tensor, observed: Tensor, *halves: tuple[Tensor, Tensor], 
     scales = [Scale(*pair, pair[1]) for pair in ((values, observed), *halves)]
     initial = 0.5 + smooth_estimate(scales[-1][0] - 0.5, scales[-1][1]).mean
     here = torch.zeros(len(values), 2)
-    return continue_surroundings(scales, {len(halves): initial}, here, lambda scale: NoiseStream(scale, samples), None)
+    return continue_surroundings(scales, {len(halves): initial}, here, lambda scale: NoiseStream(scale, samples))
 
 
 def halved(values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:

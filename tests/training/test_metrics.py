@@ -18,6 +18,7 @@ from support.small_runs import tiny_run
 
 from scoreinv.sdes import VE
 from scoreinv.system.errors import Cancelled, InputError
+from scoreinv.system.progress import reported_to
 from scoreinv.training.data.batches import TIMES, Batch, stream
 from scoreinv.training.learners import NoisyBatch, ScoreLearner
 from scoreinv.training.loop import train
@@ -95,8 +96,8 @@ def test_times_without_pictures_have_no_figure_and_an_evaluation_can_be_stopped(
     result = evaluate(measures, data, batch_size=2)["twice"]
     assert result.by_time == (pytest.approx(0.22), *[None] * 6, 2.0)
     assert result.mean == pytest.approx(2.44 / 3)
-    with pytest.raises(Cancelled):
-        evaluate(measures, data, callback=lambda: False)
+    with pytest.raises(Cancelled), reported_to(lambda _: False):
+        evaluate(measures, data)
 
 
 @pytest.mark.parametrize("data_range", [(-1.0, 1.0), (0.0, 1.0)])
@@ -112,5 +113,5 @@ def test_samples_are_a_grid_of_pictures(tmp_path: Path, data_range: tuple[float,
     assert not blank.any()
     assert np.abs(shown[:4].astype(int) - [51, 128, 255]).max() <= 1
     assert np.abs(shown[4:, :4].astype(int) - [51, 128, 255]).max() <= 1
-    with pytest.raises(Cancelled):
-        write_samples(tmp_path / "b.png", prior, 1, 0, lambda _: False)
+    with pytest.raises(Cancelled), reported_to(lambda _: False):
+        write_samples(tmp_path / "b.png", prior, 1, 0)

@@ -72,7 +72,7 @@ def test_a_state_with_an_invalid_record_or_other_tensors_is_refused(done: Traini
 
 
 @pytest.mark.parametrize("change", [{"step": -1}, {"seconds": -1.0}, {"step": -1, "seconds": 3.0}])
-def test_what_no_run_has_done(change: dict[str, float], config: TrainingConfig) -> None:
+def test_invalid_records_are_refused(change: dict[str, float], config: TrainingConfig) -> None:
     with pytest.raises(InputError, match="at least 0"):
         RunRecord(config, "", bfloat16=False, **change)
     assert RunRecord(config, "", bfloat16=False).run != RunRecord(config, "", bfloat16=False).run

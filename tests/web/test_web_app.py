@@ -25,8 +25,8 @@ from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.web import body
 from scoreinv.web import photo as photo_module
-from scoreinv.web.notes import UNCHANGED
 from scoreinv.web.photo import boxed_bits, unboxed
+from scoreinv.web.work import UNCHANGED
 
 STATIC = Path(scoreinv.web.__file__).parent / "static"
 
@@ -78,7 +78,7 @@ def test_scripts_have_their_type_where_the_system_says_otherwise(monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["docs", "openapi.json", "static/", "static/..%2fapp.py"])
-def test_what_is_not_there(browser, path):
+def test_absent_routes(browser, path):
     answer = browser.get(f"/{path}")
     assert (answer.status_code, list(answer.json())) == (404, ["error"])
 
@@ -113,7 +113,7 @@ def test_a_photograph_of_a_phone(browser):
 
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_what_is_shown_is_the_photograph(browser, channels, dtype, limit):
+def test_the_view_is_the_photograph(browser, channels, dtype, limit):
     before = pixels(channels, dtype)
     photo = opened(browser, png(before))
     shown = read(browser.get(f"/api/photos/{photo['key']}/view").content)
@@ -199,7 +199,7 @@ def test_damage_is_found(browser):
     def found(sensitivity: float) -> np.ndarray:
         mask = done(browser, path, sensitivity=sensitivity)["photo"]
         assert mask["name"] == "old_damage"
-        return unboxed(browser.get(f"/api/photos/{mask['key']}/bits").content, hole().shape)
+        return unboxed(browser.get(f"/api/photos/{mask['key']}/bits").json(), hole().shape)
 
     assert (found(0.5) == dilate(hole(), FOUND_GROW)).all()  # as the commands enlarge it
     healthy = opened(browser, png(pixels() // 2))
@@ -252,7 +252,7 @@ def test_mask_and_strokes_of_a_restored_photograph(browser, limit):
     after = read(made(browser, end)).astype(int)[4:20, 5:35]
     assert (after[..., 0] > after[..., 1] + 10).mean() > 0.8
     refused = asked(browser, f"{path}?strokes={opened(browser, png(strokes[1:]), 'strokes')['key']}")
-    assert (refused.status_code, refused.json()["error"][:22]) == (422, "The strokes of colour ")
+    assert (refused.status_code, refused.json()["error"][:9]) == (422, "The hints")
     for wrong in ({"strokes": "gone"}, {"mask": "gone"}):
         assert browser.post(path, headers=OPAQUE, params=wrong).status_code == 404
 
@@ -373,23 +373,31 @@ def test_the_time_of_an_improvement_is_estimated(browser, monkeypatch):
     assert browser.get(path, params={"work": "fill"}).status_code == 422
 
 
-def test_what_needs_no_restoration_has_no_result_and_what_is_not_drawn_no_other(browser):
+def test_healthy_photographs_have_no_result_and_estimates_no_other(browser):
     y, x = np.mgrid[:60, :128] / 128  # too small to detect fading
     smooth = np.stack([0.2 + 0.4 * x, 0.2 + 0.4 * y, 0.6 - 0.4 * x], axis=-1)
     noisy = smooth + 0.05 * np.random.default_rng(0).standard_normal(smooth.shape)
     for values, changed in ((smooth, False), (noisy, True)):
         photo = opened(browser, png(np.rint(255 * values).clip(0, 255).astype(np.uint8)))
-        end = done(browser, f"/api/photos/{photo['key']}/restore", seed=2)
+        path = f"/api/photos/{photo['key']}/restore"
+        end = done(browser, path, seed=2)
         assert (end["state"], end["photo"] is not None, end["another"]) == ("done", changed, False), end["note"]
         assert codes(end)[0] == "damage_none"
         assert end["note"].startswith(UNCHANGED) == (not changed)
+        assert [button["settings"] for button in end["actions"]] == [
+            {"tone": 1.0},
+            *([] if changed else [{"noise": 5}]),
+            {"recolor": True},
+        ]
+        for button in end["actions"]:
+            assert asked(browser, path, **button["settings"]).status_code == 202
 
 
 def test_masks_are_read_as_the_commands_read_them(browser):
     path = f"/api/photos/{opened(browser, png(pixels()))['key']}/mask"
     answer = browser.post(path, content=png(hole()), headers=OPAQUE)
     assert answer.json()["box"] == [10, 8, 7, 5]
-    assert (unboxed(answer.content, hole().shape) == hole()).all()
+    assert (unboxed(answer.json(), hole().shape) == hole()).all()
     for content, said in (
         (png(np.ones((24, 40), bool)), "inverted, holes and known pixels are swapped."),
         (png(hole())[:60], "The mask: damaged or incomplete PNG file"),
@@ -411,12 +419,24 @@ def test_masks_are_read_as_the_commands_read_them(browser):
 )
 def test_masks_that_do_not_fit_are_refused(browser, wrong):
     path = f"/api/photos/{opened(browser, png(pixels()))['key']}/layers"
-    for content in (json.dumps(boxed_bits(hole()) | wrong), "no JSON", "[]"):
-        answer = browser.post(path, content=content, headers=OPAQUE)
+    mask = boxed_bits(hole())
+    for sent in (mask | wrong, {"#ff0000": mask | wrong}, {"red": mask}, {"#ff0000": 1}):
+        answer = browser.post(path, content=json.dumps(sent), headers=OPAQUE)
         assert (answer.status_code, answer.json()["error"][:9]) == (422, "The mask ")
 
 
-def test_what_is_no_photograph_and_what_are_no_strokes(browser):
+def test_strokes_are_a_mask_for_each_colour(browser):
+    path = f"/api/photos/{opened(browser, png(pixels()))['key']}/layers?of=strokes"
+    other = np.roll(hole(), 9, axis=1)
+    sent = {"#c2443a": boxed_bits(hole()), "#3f7fbf": boxed_bits(other)}
+    layer = browser.post(path, content=json.dumps(sent), headers=OPAQUE).json()["key"]
+    strokes = read(browser.get(f"/api/photos/{layer}/file?kind=PNG").content)
+    assert (strokes[hole()] == (194, 68, 58, 255)).all()
+    assert (strokes[other] == (63, 127, 191, 255)).all()
+    assert not strokes[~(hole() | other)].any()
+
+
+def test_files_that_are_no_photographs_or_strokes_are_refused(browser):
     photo, stream = opened(browser, png(pixels(1))), io.BytesIO()
     Image.fromarray(pixels()).save(stream, "TIFF", save_all=True, append_images=[Image.fromarray(pixels() // 2)])
     for content, said in ((b"MZ\x90", "not a supported picture"), (stream.getvalue(), "save one as a separate file")):
@@ -503,7 +523,7 @@ def test_results_that_do_not_fit_in_memory(browser, limit):
     path = f"/api/photos/{photo['key']}"
     assert asked(browser, f"{path}/upscale", factor=2).status_code == 202
     for answer in (asked(browser, f"{path}/upscale", factor=4), asked(browser, f"{path}/restore", enlarge=4)):
-        assert (answer.status_code, "Making a result of this size" in answer.json()["error"]) == (422, True)
+        assert (answer.status_code, "A result of this size" in answer.json()["error"]) == (422, True)
 
 
 def no_decoding(monkeypatch):
@@ -579,7 +599,7 @@ def test_who_goes_in_the_middle_of_an_upload_is_no_error():
     assert sent[0]["status"] == 499
 
 
-def test_what_is_not_held(browser):
+def test_unknown_keys(browser):
     for path in ("/api/photos/x", "/api/photos/x/view", "/api/photos/x/file?kind=PNG", "/api/jobs/x"):
         answer = browser.get(path)
         assert (answer.status_code, "again" in answer.json()["error"]) == (404, True)

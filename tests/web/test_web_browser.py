@@ -4,6 +4,7 @@ import base64
 import io
 import re
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 from support.browser import Visitor, chromium, read
 from support.client import pixels
-from support.held import served
+from support.held import SOON, served
 from support.process import started
 from support.processes import cpu_seconds, wait_for
 from support.small_model import save_small
@@ -28,7 +29,9 @@ from scoreinv.system.errors import ScoreinvError
 from scoreinv.tasks.select import Prompt, Selected, Size
 from scoreinv.web import jobs
 from scoreinv.web.album import Album
+from scoreinv.web.many import Batch
 from scoreinv.web.photo import GoneError
+from scoreinv.web.sessions import Sessions
 
 CPU = ("--device", "cpu")
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -501,7 +504,7 @@ def test_results_are_kept_and_undo_goes_back_to_any(visitor, tmp_path):
     visitor.until("document.querySelectorAll('#labels .tag').length === 9")  # drawn with the next frame
     seeds = [parse_qs(urlsplit(url).query)["seed"][0] for url in visitor.asked if "/fill?" in url]
     assert seeds == ["0", "1", "2", "3", "4", "5", "6", "0"]
-    assert sum("/layers" in url for url in visitor.asked) == 2
+    assert sum("/layers?of=" in url for url in visitor.asked) == 2  # saving the mask sends it, too
 
 
 def test_before_is_a_key_or_a_button_that_is_held_down(visitor, tmp_path):
@@ -615,7 +618,7 @@ def test_cancel_and_what_comes_after(waiting, tmp_path):
     visitor.fill()
 
 
-def test_what_is_cancelled_while_its_result_comes(waiting, tmp_path):
+def test_cancelling_while_the_result_comes(waiting, tmp_path):
     visitor, server = waiting
     hole = visitor.open_painted(photo(tmp_path), 0.3)
     server.model.free.set()
@@ -631,7 +634,7 @@ def test_what_is_cancelled_while_its_result_comes(waiting, tmp_path):
 
 
 @pytest.mark.parametrize(("path", "then"), [("**/layers?*", "cancel"), ("**/fill?*", "open")])
-def test_what_is_cancelled_while_it_is_sent(waiting, tmp_path, path, then):
+def test_cancelling_while_the_request_is_sent(waiting, tmp_path, path, then):
     """The press counts at once, and a job that the server has begun all the same is stopped."""
     visitor, server = waiting
     visitor.open_painted(photo(tmp_path), 0.3)
@@ -676,22 +679,6 @@ def test_two_tabs_wait_for_each_other_and_a_closed_one_does_not_keep_the_other(w
     server.model.free.set()
     visitor.wait("comparing")
     assert [job.state for job in server.jobs] == ["cancelled", "done"]
-
-
-def test_seven_tabs_do_not_keep_each_other(waiting, tmp_path):
-    """A browser has six connections to a server, for all its tabs."""
-    visitor, server = waiting
-    path, first = photo(tmp_path), visitor.page
-    for number in range(6):
-        visitor.page = visitor.tab() if number else first
-        visitor.open(path)
-        visitor.paint((0.2, 0.3), (0.8, 0.3))
-        visitor.page.click("#fill")
-        visitor.until("!document.getElementById('job-text').textContent.startsWith('Sending')")
-    visitor.page = visitor.tab()
-    visitor.open(path)
-    first.click("#cancel")
-    wait_for(lambda: server.jobs[0].should_stop())
 
 
 def test_a_job_that_fails_after_the_page_was_loaded_anew(waiting, tmp_path):
@@ -945,25 +932,20 @@ def test_steps_that_are_asked_for_at_once_are_all_done(visitor, tmp_path):
     assert visitor.page.evaluate("import('/static/page.js').then(({ history }) => history.done.length)") < 5
 
 
-@pytest.mark.parametrize("file", ["layer.mask()", "png(layer)"])
-def test_equal_layers_have_equal_fingerprints_and_others_have_not(visitor, tmp_path, file):
-    """Files of one length that differ in one pixel; a CRC over a file with its own CRC has 16 bits, not 32."""
+def test_equal_masks_have_equal_fingerprints_and_others_have_not(visitor, tmp_path):
     visitor.open(photo(tmp_path))
-    prints = visitor.page.evaluate(
-        """async (file) => {
-        const { fingerprint, png } = await import("/static/png.js");
+    prints = visitor.page.evaluate("""async () => {
+        const { fingerprint } = await import("/static/jobs.js");
         const { Layer } = await import("/static/layer.js");
         const of = (at) => {
             const layer = new Layer(64, 64);
             layer.begin();
             layer.line(at % 64, Math.floor(at / 64), at % 64, Math.floor(at / 64), 0.5, 1);
             layer.end();
-            return Promise.resolve(file === "png(layer)" ? png(layer) : layer.mask()).then(fingerprint);
+            return fingerprint(JSON.stringify(layer.mask()));
         };
-        return [await of(9), ...(await Promise.all([...Array(2000).keys()].map(of)))];
-    }""",
-        file,
-    )
+        return [of(9), ...[...Array(2000).keys()].map(of)];
+    }""")
     assert prints[0] == prints[10]
     assert len({*prints}) == 2000
 
@@ -999,7 +981,7 @@ def test_many_photographs_are_restored(visitor, tmp_path):
     assert visitor.page.locator("#kept li").count() == 0
 
 
-def test_what_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):
+def test_photographs_that_the_server_no_longer_holds(waiting, tmp_path, monkeypatch):
     visitor, _ = waiting
     visitor.open(photo(tmp_path))
     monkeypatch.setattr("scoreinv.web.app.Album.get", gone)
@@ -1042,7 +1024,7 @@ def test_one_click_leaves_out_the_fragments_of_an_object_and_takes_them_in(waiti
     class Fixed:
         """A selection of one object with a tip."""
 
-        def select(self, prompt: Prompt, size: Size | None = None, callback: object = None) -> Selected:
+        def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
             return Selected(body, "middle", 1.0, tip)
 
     visitor, server = waiting
@@ -1069,11 +1051,11 @@ def test_further_clicks_keep_the_size_of_the_first(waiting, tmp_path, monkeypatc
     """The third click was sent without it, so that the selection shrank to the likeliest again."""
 
     class Sizes:
-        def select(self, prompt: Prompt, size: Size | None = None, callback: object = None) -> Selected:
+        def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
             chosen = (size or "middle") if len(prompt.clicks) == 1 else None
             return Selected(np.ones((120, 160), bool), chosen, 1.0, np.zeros((120, 160), bool))
 
-        def next_size(self, prompt: Prompt, size: Size | None, callback: object = None) -> Size:
+        def next_size(self, prompt: Prompt, size: Size | None) -> Size:
             return "large"
 
     visitor, server = waiting
@@ -1316,3 +1298,207 @@ def test_an_object_is_removed(browser, bundled, tmp_path, by, suffix):
     assert (after[hole] != pixels[hole]).any(-1).mean() > 0.5
     assert visitor.errors == []
     visitor.context.close()
+
+
+def test_a_format_that_was_chosen_stays(visitor, tmp_path):
+    """Until another photograph is opened, whose own comes first."""
+    path = photo(tmp_path, name="photo.jpg")
+    visitor.open(path)
+    visitor.page.select_option("#format", "PNG")
+    visitor.paint((0.3, 0.5), (0.7, 0.5))
+    visitor.fill()
+    visitor.keep()
+    assert visitor.page.input_value("#format") == "PNG"
+    visitor.page.keyboard.press("Control+z")
+    assert visitor.page.input_value("#format") == "PNG"
+    visitor.open(path)
+    visitor.until("() => document.querySelector('#format').value === 'JPEG'")
+
+
+def test_seven_tabs_do_not_keep_each_other(waiting, tmp_path):
+    """A browser has six connections to a server, for all its tabs."""
+    visitor, server = waiting
+    path, first = photo(tmp_path), visitor.page
+    for number in range(6):
+        visitor.page = visitor.tab() if number else first
+        visitor.open(path)
+        visitor.paint((0.2, 0.3), (0.8, 0.3))
+        visitor.page.click("#fill")
+        visitor.until("!document.getElementById('job-text').textContent.startsWith('Sending')")
+    visitor.page = visitor.tab()
+    visitor.open(path)
+    first.click("#cancel")
+    wait_for(lambda: server.jobs[0].should_stop())
+
+
+def test_a_job_begins_and_the_page_is_loaded_anew_while_an_earlier_state_is_saved(waiting, tmp_path, monkeypatch):
+    """The state with the job is sent after it, and no question is asked."""
+    visitor, _ = waiting
+    came, both, save = [], threading.Event(), Sessions.save
+    in_order = threading.Lock()
+
+    def slowly(self: Sessions, key: str, state: bytes, after: int) -> int:
+        came.append(after)
+        if len(came) == 2:
+            both.set()
+        with in_order:
+            assert both.wait(SOON)
+            return save(self, key, state, after)
+
+    monkeypatch.setattr(Sessions, "save", slowly)
+    visitor.open(photo(tmp_path))
+    wait_for(lambda: came)
+    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    visitor.page.click("#fill")
+    wait_for_the_model(visitor)
+    visitor.page.reload()
+    wait_for_the_model(visitor)
+    assert (came[:2], visitor.questions) == ([0, 1], [])
+
+
+def test_a_page_that_stays_after_its_last_save(waiting, tmp_path, monkeypatch):
+    """States that were sent at once follow each other; after a failure the page saves again."""
+    visitor, _ = waiting
+    came, save = [], Sessions.save
+    visitor.open(photo(tmp_path))
+    visitor.page.evaluate("import('/static/session.js').then(session => session.save())")
+
+    def failing(self: Sessions, key: str, state: bytes, after: int) -> int:
+        came.append(after)
+        if len(came) <= 3:
+            raise OSError("the disk is full")
+        return save(self, key, state, after)
+
+    monkeypatch.setattr(Sessions, "save", failing)
+    ending = "session.changed(), window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    visitor.page.evaluate(f"import('/static/session.js').then(session => {{ for (const _ of '123') {ending}; }})")
+    wait_for(lambda: len(came) == 4)
+    assert [after - came[3] for after in sorted(came[:3])] == [0, 1, 2]
+    assert visitor.page.is_hidden("#error")
+
+
+def test_an_error_of_the_save_before_another_photograph_opens(waiting, tmp_path):
+    visitor, _ = waiting
+    visitor.open(photo(tmp_path))
+    visitor.page.evaluate("import('/static/session.js').then(session => session.save())")
+    visitor.page.route("**/api/sessions/*", lambda route: route.abort())
+    visitor.page.evaluate("import('/static/session.js').then(session => (session.changed(), session.leave()))")
+    assert "does not respond" in visitor.error()
+
+
+def test_a_photograph_changed_in_another_tab_can_be_deleted(visitor, tmp_path):
+    visitor.open(photo(tmp_path))
+    other = visitor.context.new_page()
+    other.goto(visitor.page.url)
+    other.click("text=Continue with photo")
+    saved = "import('/static/session.js').then(session => (session.changed(), session.save()))"
+    other.wait_for_selector("body[data-state=painting]")
+    other.evaluate(saved)
+    other.close()
+    visitor.paint((0.2, 0.8), (0.8, 0.8))
+    assert "another tab" in visitor.error()
+    visitor.page.click("#forget")
+    visitor.wait("empty")
+    visitor.page.reload()
+    visitor.until("document.body.dataset.state === 'empty'")
+    assert visitor.page.is_hidden("#kept")
+
+
+def test_many_photographs_are_opened_while_one_is_sent(visitor, tmp_path):
+    held = held_back(visitor, "**/view")
+    visitor.page.set_input_files("#file", photo(tmp_path, name="slow.png"))
+    wait_for(lambda: visitor.page.evaluate("1") and held)
+    visitor.page.set_input_files("#file", [photo(tmp_path, 60, 80, name=name) for name in ("a.png", "b.png")])
+    visitor.until("document.querySelectorAll('#cards button').length === 2")
+    held[0].continue_()
+    visitor.page.wait_for_timeout(300)  # in which it would be shown
+    assert visitor.page.evaluate("document.body.dataset.state") == "many"
+    assert visitor.page.is_hidden("#busy")
+    assert not visitor.page.evaluate("document.querySelector('main').inert")
+
+
+def test_an_earlier_opacity_does_not_replace_a_later_one(visitor, tmp_path):
+    visitor.open_painted(photo(tmp_path))
+    visitor.fill()
+    held = held_back(visitor, "**/blend?*")
+    for opacity in (0.6, 1):
+        visitor.slide("blend-opacity", opacity, "change")
+    wait_for(lambda: visitor.page.evaluate("1") and held)
+    with visitor.page.expect_response("**/blend?*"):
+        held[0].continue_()
+    visitor.page.wait_for_timeout(300)  # in which it would be shown
+    assert visitor.page.input_value("#blend-opacity") == "1"
+    assert visitor.page.evaluate("import('/static/views.js').then(views => views.result().blend ?? null)") is None
+
+
+def test_a_tool_chosen_during_a_stroke_ends_it(visitor, tmp_path):
+    """A stroke with the brush was continued by the eraser."""
+    visitor.open(photo(tmp_path))
+    mouse = visitor.page.mouse
+    mouse.move(*visitor.place(0.2, 0.5))
+    mouse.down()
+    mouse.move(*visitor.place(0.6, 0.5), steps=5)
+    visitor.page.keyboard.press("o")
+    mouse.move(*visitor.place(0.4, 0.5), steps=5)
+    mouse.up()
+    hole = visitor.mask()
+    assert hole[60, [40, 64, 90]].all()
+    assert visitor.page.evaluate("import('/static/page.js').then(({ history }) => history.done.length)") == 1
+
+
+def test_many_photographs_are_kept_if_the_server_does_not_respond(waiting, tmp_path):
+    visitor, _ = waiting
+    visitor.page.set_input_files("#file", [photo(tmp_path, 60, 80, name=name) for name in ("a.png", "b.png")])
+    visitor.until("sessionStorage.batch !== undefined")
+    visitor.page.route("**/api/batches/*", lambda route: route.abort())
+    visitor.page.reload()
+    assert "does not respond" in visitor.error()
+    visitor.page.unroute("**/api/batches/*")
+    visitor.page.click("text=Continue with 2 photographs")
+    visitor.until("document.querySelectorAll('#cards button').length === 2")
+
+
+def test_photographs_that_are_sent_stay_apart_from_those_opened_meanwhile(waiting, tmp_path, monkeypatch):
+    visitor, _ = waiting
+    first, second = ([photo(tmp_path, name=f"{letter}{n}.png") for n in range(3)] for letter in "ab")
+    stored: list[tuple[Path, str]] = []
+    coming, other = threading.Event(), threading.Event()
+    add = Batch.add
+
+    def held(batch: Batch, name: str, content: bytes) -> str:
+        if name == first[0].name:
+            coming.set()
+            assert other.wait(SOON)
+        stored.append((batch.folder, name))
+        return add(batch, name, content)
+
+    monkeypatch.setattr(Batch, "add", held)
+    visitor.page.set_input_files("#file", first)
+    assert coming.wait(SOON)
+    visitor.page.set_input_files("#file", second)
+    visitor.until("document.querySelectorAll('#cards button').length === 3")
+    with visitor.page.expect_response(lambda answer: first[0].name in answer.url):
+        other.set()
+    visitor.page.evaluate("new Promise((done) => setTimeout(done, 300))")  # the next file would be sent
+    assert visitor.page.locator("#cards button").count() == 3
+    folders = {folder for folder, _ in stored}
+    assert sorted([name for at, name in stored if at == folder] for folder in folders) == [
+        [first[0].name],
+        [path.name for path in second],
+    ]
+
+
+def test_a_phone_on_its_side_shows_the_photograph(browser, link, tmp_path):
+    width, height = 700, 360
+    phone = Visitor(browser, link, viewport={"width": width, "height": height}, has_touch=True, is_mobile=True)
+    assert "Open a photograph" in phone.text("#empty")
+    assert "Drop" not in phone.text("#empty")
+    phone.open(photo(tmp_path))
+    stage, panel, tools = (phone.page.locator(name).bounding_box() for name in ("#stage", "#panel", "#tools"))
+    assert stage["height"] > 200
+    assert stage["x"] <= tools["x"]
+    assert tools["x"] + tools["width"] <= stage["x"] + stage["width"]
+    assert panel["x"] >= stage["x"] + stage["width"] - 1
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert phone.errors == []
+    phone.context.close()

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -10,8 +11,7 @@ from support.processes import wait_for
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled
-from scoreinv.system.part_progress import report
-from scoreinv.tasks.callbacks import notify
+from scoreinv.system.progress import report
 from scoreinv.web import jobs
 from scoreinv.web.album import Album
 from scoreinv.web.jobs import BusyError, Job, JobQueue
@@ -50,11 +50,11 @@ class Work:
         self.stopped = False
         self.reports = 0
 
-    def __call__(self, callback: Callable[[float], bool]) -> dict[str, int]:
+    def __call__(self) -> dict[str, int]:
         self.begun.set()
         try:
             while not self.free.wait(0.01):
-                notify(callback, 0.5)
+                report(0.5)
                 self.reports += 1
         except Cancelled:
             self.stopped = True
@@ -169,7 +169,7 @@ def test_old_jobs_are_forgotten(queue, limit):
     limit(finished_jobs=2)
     made = []
     for _ in range(5):
-        made.append(queue.submit(lambda callback: {}))
+        made.append(queue.submit(lambda: {}))
         wait_for(lambda: made[-1].over)
     for job in made[2:]:  # the last, and two that were over before it
         queue.get(job.key)
@@ -198,7 +198,7 @@ def test_a_job_is_dropped_or_has_begun(queue):
     assert (job.state, work.stopped) == ("cancelled", True)
 
 
-def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
+def test_preparation_is_done_once_and_only_when_a_job_is_expected():
     calls = []
 
     def prepare() -> None:
@@ -207,7 +207,7 @@ def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
 
     queue = JobQueue(prepare)
     try:
-        job = queue.submit(lambda callback: {})
+        job = queue.submit(lambda: {})
         wait_for(lambda: job.over)
         queue.expect()
         time.sleep(0.1)
@@ -219,7 +219,7 @@ def test_what_takes_long_is_prepared_once_and_only_when_a_job_is_expected():
         queue.expect()
         wait_for(lambda: calls == [1])
         queue.expect()
-        job = queue.submit(lambda callback: {})
+        job = queue.submit(lambda: {})
         wait_for(lambda: job.over)
         assert (job.state, calls) == ("done", [1])
     finally:
@@ -230,7 +230,7 @@ def test_work_that_has_made_no_progress_is_stopped(queue):
     """As of a model that is loaded, or a photograph that is looked at before the first window."""
     begun, free = threading.Event(), threading.Event()
 
-    def work(_: Callable[[float], bool]) -> dict[str, int]:
+    def work() -> dict[str, int]:
         begun.set()
         while not free.wait(0.01):
             report()
@@ -245,10 +245,10 @@ def test_work_that_has_made_no_progress_is_stopped(queue):
 
 
 def test_the_time_left_is_estimated(clock):
-    def work(callback: Callable[[float], bool]) -> dict[str, int]:
+    def work() -> dict[str, int]:
         for step in range(1, 11):
             clock.now += 0.5
-            callback(step / 20)
+            report(step / 20)
         return {}
 
     job = Job(work)
@@ -257,9 +257,10 @@ def test_the_time_left_is_estimated(clock):
 
 
 def test_a_job_that_is_done_before_it_is_stopped_has_its_result(clock, queue):
-    def work(callback: Callable[[float], bool]) -> dict[str, int]:
+    def work() -> dict[str, int]:
         clock.now += 1.1 * jobs.SHORT_TIMEOUT
-        callback(1.0)
+        with suppress(Cancelled):
+            report(1.0)
         return {"answer": 42}
 
     job = queue.submit(work)

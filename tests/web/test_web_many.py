@@ -20,7 +20,8 @@ from scoreinv import tasks
 from scoreinv.files.read import SUFFIXES
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled
-from scoreinv.tasks.callbacks import Callback, notify
+from scoreinv.system.progress import report, reported_to
+from scoreinv.tasks.notes import info, page_text
 from scoreinv.tasks.outcome import Outcome
 from scoreinv.tasks.requests import DenoiseRequest, Inputs, Request
 from scoreinv.tasks.table import BY_NAME
@@ -56,7 +57,7 @@ def test_all_are_restored_and_one_that_fails_does_not_stop_the_others(browser: T
         "broken.png": "failed",
         "b.png": "done",
     }
-    assert "Colour was added." in rows["a.png"]["note"]
+    assert page_text(info("colors_drawn").row()) in rows["a.png"]["note"]
     archive = zipfile.ZipFile(io.BytesIO(browser.get(f"{path}/zip").content))
     assert archive.namelist() == ["a_restored.png", "b_restored.png", "manifest.csv"]
     key = path.rpartition("/")[2]
@@ -175,17 +176,17 @@ def test_a_batch_that_ends_early_keeps_what_is_finished_or_nothing(tmp_path: Pat
     for name in ("a.png", "b.png"):
         batch.add(name, png(pixels()))
 
-    def ended_meanwhile(inputs: Inputs, request: Request, models: object, callback: Callback) -> Outcome[Picture]:
+    def ended_meanwhile(inputs: Inputs, request: Request, models: object) -> Outcome[Picture]:
         nonlocal over
-        notify(callback, 0.0)
+        report()
         if end == "forgotten":
             shutil.rmtree(batch.folder)
         over = True
         return Outcome(inputs.picture, [inputs.picture], None, 0, "exact")
 
     task = replace(BY_NAME["denoise"], run=ended_meanwhile)
-    with pytest.raises(Cancelled):
-        batch.run(task, DenoiseRequest(), quick_models(), lambda _: not over or end != "stopped")
+    with pytest.raises(Cancelled), reported_to(lambda _: not over or end != "stopped"):
+        batch.run(task, DenoiseRequest(), quick_models())
     assert batch.folder.exists() == (end == "stopped")
     if end == "stopped":
         assert [row["state"] for row in batch.describe()] == ["done", "waiting"]
@@ -200,7 +201,7 @@ def test_a_result_that_cannot_be_written_is_told_without_the_folder(tmp_path: Pa
         (batch.results / "a_denoised.png").mkdir(parents=True)
         return Outcome(inputs.picture, [inputs.picture], None, 0, "exact")
 
-    batch.run(replace(BY_NAME["denoise"], run=hindered), DenoiseRequest(), quick_models(), lambda _: True)
+    batch.run(replace(BY_NAME["denoise"], run=hindered), DenoiseRequest(), quick_models())
     (row,) = batch.describe()
     assert row["state"] == "failed"
     assert "a_denoised.png" in row["note"]

@@ -1,7 +1,6 @@
 """Objects that are pointed at on the page: looked at once, selected by clicks and boxes, and what is not installed."""
 
 import asyncio
-import json
 import sys
 import threading
 import time
@@ -16,7 +15,7 @@ from support.client import OPAQUE, client, opened, pixels, png
 
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import Cancelled, ScoreinvError
-from scoreinv.tasks.callbacks import Callback, notify
+from scoreinv.system.progress import report
 from scoreinv.tasks.select import MOST_CLICKS, Prompt, Selected, Size
 from scoreinv.web.objects import Objects
 from scoreinv.web.photo import Photo, unboxed
@@ -34,7 +33,7 @@ class Squares:
         Squares.looks += 1
         self.size, self.picture = picture.size, picture
 
-    def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
+    def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
         mask = np.zeros(self.size, bool)
         if prompt.box is not None:
             x, y, wide, high = map(int, prompt.box)
@@ -49,7 +48,7 @@ class Squares:
         tip[:2, :3] = size == "large"
         return Selected(mask, size or "middle", 1.0, tip)
 
-    def next_size(self, prompt: Prompt, size: Size | None, callback: Callback | None = None) -> Size | None:
+    def next_size(self, prompt: Prompt, size: Size | None) -> Size | None:
         return "large" if size == "middle" else "small"
 
 
@@ -62,7 +61,7 @@ def browser() -> Iterator[TestClient]:
 
 def selected(answer: dict[str, Any]) -> np.ndarray:
     """The mask of an answer, for a picture of 24 x 40."""
-    return unboxed(json.dumps(answer).encode(), (24, 40))
+    return unboxed(answer, (24, 40))
 
 
 def asked(browser: TestClient, photo: dict[str, Any], what: str = "select", **query: Any) -> Any:
@@ -130,7 +129,7 @@ def test_the_last_photographs_are_held(browser, monkeypatch):
         ({"box": "1,2,3"}, "Box must b"),
     ],
 )
-def test_what_points_at_nothing(browser, query, error):
+def test_wrong_prompts_are_refused(browser, query, error):
     photo = opened(browser, png(pixels()))
     answer = asked(browser, photo, **query)
     assert (answer.status_code, answer.json()["error"][:10]) == (422, error)
@@ -155,12 +154,12 @@ class Endless(Squares):
         super().__init__(picture)
         self.began, self.stopped, self.enough = threading.Event(), threading.Event(), threading.Event()
 
-    def select(self, prompt: Prompt, size: Size | None = None, callback: Callback | None = None) -> Selected:
+    def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
         self.began.set()
         end = time.monotonic() + SOON
         while time.monotonic() < end and not self.enough.wait(0.01):
             try:
-                notify(callback, 0.5)
+                report(0.5)
             except Cancelled:
                 self.stopped.set()
                 raise
@@ -220,7 +219,7 @@ def test_selections_end_with_the_server(endless):
         held.encode(Photo.read("b.png", png(pixels())))
 
 
-def test_what_is_not_installed_is_said(monkeypatch):
+def test_a_missing_package_has_a_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with client(objects=Objects()) as browser:
         photo = opened(browser, png(pixels()))

@@ -222,7 +222,7 @@ def test_gradients_through_groups_of_windows_are_those_of_all_at_once() -> None:
     assert calls == [3, 3, 3]
 
 
-def test_what_needs_the_whole_picture_is_refused() -> None:
+def test_conditions_of_the_whole_picture_are_refused() -> None:
     """An observation, or a class, is not that of a window; also if another wrapper is between."""
     prior, y = GaussianPrior(SDES["vp"], 0.3, 0.1), torch.zeros(1, 1, 16, 16)
     observation = Observation(mask(torch.ones(1, 1, 16, 16)), y)

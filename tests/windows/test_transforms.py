@@ -54,7 +54,7 @@ def test_an_estimate_by_splitting_can_be_averaged_too():
     assert (result.method, result.nfe) == ("dpir", 8)
 
 
-def test_what_orientations_are():
+def test_the_numbers_of_orientations():
     for wrong in (0, 3, 9):
         with pytest.raises(SettingError, match="orientations must be"):
             SolveRequest(estimate="mean", orientations=wrong)

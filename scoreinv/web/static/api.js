@@ -20,6 +20,9 @@ export async function ask(method, path, body, signal, keepalive = false) {
   return answer;
 }
 
+// Sends a request; returns the JSON of its response.
+export const fetch_json = async (...request) => (await ask(...request)).json();
+
 // Sends a request that outlives the page. Not a beacon: some browsers hide the Origin header there, which
 // the server requires.
 export function send_last(path) {
@@ -34,11 +37,11 @@ async function reason(answer) {
   }
 }
 
-// Sends a file, if it is not too large: the browser would not report a refusal.
+// Sends a file, if it is not too large: the browser would not report a refusal. Returns the JSON of the response.
 export async function send(path, file) {
-  const { bytes } = await (await ask("GET", "/api/limits")).json();
+  const { bytes } = await fetch_json("GET", "/api/limits");
   if (file.size > bytes) throw new Error(`${file.name} is larger than ${bytes >> 20} MB: use the command line for it.`);
-  return ask("POST", path, file);
+  return fetch_json("POST", path, file);
 }
 
 // Polls a job until it ends or callback(report) returns false; returns its last report, or null. It polls, since a
@@ -49,7 +52,7 @@ export async function follow(key, callback) {
     wait = Math.min(POLL_INTERVAL, 1.5 * wait);
     let report;
     try {
-      report = await (await ask("GET", `/api/jobs/${key}`)).json();
+      report = await fetch_json("GET", `/api/jobs/${key}`);
     } catch (error) {
       failures += 1;
       if (error.status < 500 || failures === MOST_FAILURES) throw error;

@@ -1,7 +1,7 @@
 // Opacity of a result, and feathering of a fill's edge. The server blends, so that a download has the same pixels.
 // Removed noise has the grain to keep instead: a new run mixes it in before it rounds, and is previewed as it moves.
 
-import { ask } from "./api.js";
+import { fetch_json } from "./api.js";
 import { show_forms, values } from "./form.js";
 import * as jobs from "./jobs.js";
 import { attempt, on, stage } from "./page.js";
@@ -49,8 +49,7 @@ async function blended({ picture }, { picture: made, request }, chosen) {
   const query = new URLSearchParams({ result: made.photo.key, ...chosen });
   if (request.keys.mask && request.kind === "fill") query.set("mask", request.keys.mask);
   if (request.settings.grow) query.set("grow", request.settings.grow);
-  const answer = await ask("POST", `/api/photos/${picture.photo.key}/blend?${query}`);
-  return { ...chosen, picture: await Picture.load(await answer.json()) };
+  return { ...chosen, picture: await Picture.load(await fetch_json("POST", `/api/photos/${picture.photo.key}/blend?${query}`)) };
 }
 
 // Draws the photograph over the result. Less grain than the result was made with is shown after the run.

@@ -1,6 +1,6 @@
 // Detected damage: after the first search, the slider updates the mask at once.
 
-import { ask, follow } from "./api.js";
+import { fetch_json, follow } from "./api.js";
 import { values } from "./form.js";
 import { current, found_mask, handlers, run } from "./jobs.js";
 import { attempt, history, on, stage, state, stroke_ended } from "./page.js";
@@ -30,8 +30,8 @@ async function change_sensitivity() {
     const is_shown = () => stage.marks === marks && state() === "painting";
     for (let done = null; done !== slider.value && is_shown(); ) {
       done = slider.value;
-      const answer = await ask("POST", `/api/photos/${picture.photo.key}/damage?${new URLSearchParams(values("damage"))}`);
-      const report = await follow((await answer.json()).job, () => stage.marks === marks);
+      const { job } = await fetch_json("POST", `/api/photos/${picture.photo.key}/damage?${new URLSearchParams(values("damage"))}`);
+      const report = await follow(job, () => stage.marks === marks);
       if (report?.state === "failed") throw new Error(report.error);
       const found = report && (await found_mask(report));
       await stroke_ended();

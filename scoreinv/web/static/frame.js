@@ -1,6 +1,6 @@
 // Crop, turn and straighten: each step makes a new photograph, without marks, that can be undone.
 
-import { ask } from "./api.js";
+import { fetch_json } from "./api.js";
 import { show_forms } from "./form.js";
 import { attempt, latest, on, stage, state } from "./page.js";
 import { choose_tool, crops, brush } from "./painting.js";
@@ -19,7 +19,7 @@ function frame(path, of = stage.picture, straight = null) {
   const { picture, marks } = stage;
   const was_marked = !marks.empty;
   return attempt(async () => {
-    const made = await Picture.load(await (await ask("POST", `/api/photos/${of.photo.key}/${path}`)).json());
+    const made = await Picture.load(await fetch_json("POST", `/api/photos/${of.photo.key}/${path}`));
     if (stage.picture !== picture || state() !== "painting") return;
     stage.view.fitted = true;
     await views.replace(made, { straight });

@@ -1,10 +1,10 @@
 // Jobs: the run of a task on a sheet, from its request to its results. The photograph can be edited meanwhile.
 
-import { ask, follow, send_last } from "./api.js";
+import { ask, fetch_json, follow, send_last } from "./api.js";
 import { attempt, history, on, stage, state, stroke_ended } from "./page.js";
+import { strokes } from "./marks.js";
 import { find, show_job, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
-import { fingerprint, png } from "./png.js";
 import * as session from "./session.js";
 import { Request } from "./sheet.js";
 import * as views from "./views.js";
@@ -12,7 +12,7 @@ import * as views from "./views.js";
 const LAYERS = {
   mask: (marks) => marks.hole.count && marks.hole.mask(),
   avoid: (marks) => marks.avoid.count && marks.avoid.mask(),
-  strokes: (marks) => marks.colours.count && png(marks.colours),
+  strokes: (marks) => marks.colours.count && strokes(marks.colours),
 };
 
 export const handlers = {}; // by kind of task: functions that process a result, which is then not added to the results
@@ -76,10 +76,10 @@ async function request_of({ kind, sheet, stop }, settings, layers, keys) {
   const box = kind === "fill" ? marks.hole.box() : null;
   const made = new Request({ kind, settings, keys, prints: { ...keys }, box });
   for (const layer of layers) {
-    const sent = await LAYERS[layer](marks);
+    const sent = LAYERS[layer](marks);
     if (!sent) continue;
-    made.layers[layer] = sent;
-    made.prints[layer] = await fingerprint(sent);
+    made.layers[layer] = JSON.stringify(sent);
+    made.prints[layer] = fingerprint(made.layers[layer]);
   }
   const known = sheet.results.find((each) => each.request.id === made.id);
   if (known) return known.request;
@@ -88,11 +88,17 @@ async function request_of({ kind, sheet, stop }, settings, layers, keys) {
   return made;
 }
 
+// Returns a hash of a text of 64 bits (FNV-1a, twice), to find equal layers.
+export function fingerprint(text) {
+  const hash = [0x811c9dc5, 0x2f0b4c47];
+  for (let i = 0; i < text.length; i++) for (const half of [0, 1]) hash[half] = Math.imul(hash[half] ^ text.charCodeAt(i), 0x01000193 + 2 * half);
+  return `${text.length}-${hash.map((half) => (half >>> 0).toString(16)).join("-")}`;
+}
+
 async function send_layers({ layers, keys }, { photo }, signal) {
   let beside = ""; // the previous layer, which the server holds until all are sent
   for (const [layer, sent] of Object.entries(layers)) {
-    const answer = await ask("POST", `/api/photos/${photo.key}/layers?of=${layer}${beside}`, sent, signal);
-    keys[layer] = (await answer.json()).key;
+    keys[layer] = (await fetch_json("POST", `/api/photos/${photo.key}/layers?of=${layer}${beside}`, sent, signal)).key;
     beside = `&beside=${keys[layer]}`;
   }
 }
@@ -104,12 +110,12 @@ async function submit(mine) {
   mine.seed = sheet.seed(request);
   const drawn = ["fill", "colorize", "restore"].includes(kind) && { seed: mine.seed };
   const path = () => `/api/photos/${sheet.picture.photo.key}/${kind}?${new URLSearchParams({ ...settings, ...keys, ...drawn })}`;
-  const answer = await ask("POST", path()).catch(async (error) => {
+  const { job } = await fetch_json("POST", path()).catch(async (error) => {
     if (error.status !== 404 || !Object.keys(layers).length) throw error;
     await send_layers(request, sheet.picture, stop.signal);
-    return ask("POST", path());
+    return fetch_json("POST", path());
   });
-  mine.key = (await answer.json()).job;
+  mine.key = job;
   if (stop.signal.aborted) await ask("DELETE", `/api/jobs/${mine.key}`); // it was cancelled before it had a key
   else session.changed();
 }
@@ -181,7 +187,7 @@ async function next(mine) {
 
 // Returns the mask of detected damage, see `Layer.add`.
 export async function found_mask({ photo }) {
-  return photo ? (await ask("GET", `/api/photos/${photo.key}/bits`)).json() : { box: null };
+  return photo ? fetch_json("GET", `/api/photos/${photo.key}/bits`) : { box: null };
 }
 
 // Adds a result, and shows it unless the marks were changed meanwhile.

@@ -1,6 +1,7 @@
 // A layer over a photograph at full resolution, in tiles created when needed. Edges are hard.
 
 import { capsule } from "./capsule.js";
+import { make } from "./panel.js";
 
 export const TILE = 256;
 
@@ -78,19 +79,19 @@ export class Layer {
     }
   }
 
-  // Returns the pixels as a mask, see `add`, in a file.
-  mask() {
+  // Returns the pixels as a mask, see `add`; with a colour, only those of this colour.
+  mask(colour = null) {
     const [left, top, right, bottom] = this.box();
     const bytes = new Uint8Array(Math.ceil(((right - left) * (bottom - top)) / 8));
     for (let y = top, at = 0; y < bottom; y++) {
       for (const value of this.row(y).subarray(left, right)) {
-        if (value) bytes[at >> 3] |= 128 >> (at & 7);
+        if (colour === null ? value : value === colour) bytes[at >> 3] |= 128 >> (at & 7);
         at += 1;
       }
     }
     let letters = "";
     for (const byte of bytes) letters += String.fromCharCode(byte);
-    return new Blob([JSON.stringify({ box: [left, top, right - left, bottom - top], bits: btoa(letters) })]);
+    return { box: [left, top, right - left, bottom - top], bits: btoa(letters) };
   }
 
   // Returns the pixels of all tiles, for storage.
@@ -119,6 +120,11 @@ export class Layer {
       if (!tile.count) made.tiles.delete(number);
     }
     return made;
+  }
+
+  // The colours of the pixels.
+  get colours() {
+    return [...new Set([...this.tiles.values()].flatMap((tile) => [...new Set(tile.pixels)]))].filter(Boolean);
   }
 
   get count() {
@@ -206,10 +212,7 @@ class Tile {
   }
 
   toCanvas() {
-    if (!this.canvas) {
-      this.canvas = document.createElement("canvas");
-      this.canvas.width = this.canvas.height = TILE;
-    }
+    this.canvas ??= make("canvas", { width: TILE, height: TILE });
     if (this.top < this.bottom) {
       const context = this.canvas.getContext("2d");
       context.putImageData(this.image, 0, 0, 0, this.top, TILE, this.bottom - this.top);

@@ -10,7 +10,7 @@ import { Marks } from "./marks.js";
 import * as object from "./object.js";
 import { attempt, history, latest, on, stage, state } from "./page.js";
 import { brush, changed, choose_colour, choose_task, choose_tool, pointer, set_diameter, show_before } from "./painting.js";
-import { find, show_note } from "./panel.js";
+import { find, make, make_button, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
 import * as session from "./session.js";
 import * as settings from "./settings.js";
@@ -50,8 +50,7 @@ async function open(file) {
   await while_opening(async (is_latest) => {
     await jobs.cancel();
     await session.save();
-    const answer = await send(`/api/photos?keep=true&name=${encodeURIComponent(file.name || "photo")}`, file);
-    await begin(await answer.json(), is_latest);
+    await begin(await send(`/api/photos?keep=true&name=${encodeURIComponent(file.name || "photo")}`, file), is_latest);
   });
 }
 
@@ -143,17 +142,9 @@ async function show_kept() {
   find(state() === "empty" ? "card" : "others-list").append(find("kept"));
   find("kept").hidden = !listed.length;
   const rows = listed.map(({ key, name, many: has_many }) => {
-    const row = document.createElement("li");
-    const button = (text, action) => {
-      const made = Object.assign(document.createElement("button"), { type: "button", textContent: text });
-      made.addEventListener("click", action);
-      return made;
-    };
-    const drop = button("Forget", () => attempt(() => session.forget(key).then(show_kept)));
-    drop.className = "forget";
-    drop.title = `Delete ${name} from the server`;
-    row.append(button(`Continue with ${name}`, () => (has_many ? resume_many({ key }) : resume(key))), drop);
-    return row;
+    const drop = make_button("Forget", () => attempt(() => session.forget(key).then(show_kept)));
+    Object.assign(drop, { className: "forget", title: `Delete ${name} from the server` });
+    return make("li", {}, make_button(`Continue with ${name}`, () => (has_many ? resume_many({ key }) : resume(key))), drop);
   });
   find("kept").replaceChildren(...rows);
 }

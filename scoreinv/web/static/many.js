@@ -1,10 +1,10 @@
 // Many photographs: one set of settings for all, their progress, before and after, and a zip of the results.
 
-import { ask, send } from "./api.js";
+import { fetch_json, send } from "./api.js";
 import * as jobs from "./jobs.js";
 import { attempt, on, save } from "./page.js";
 import { choose_task } from "./painting.js";
-import { find, show_note } from "./panel.js";
+import { find, make, make_button, show_note } from "./panel.js";
 import * as session from "./session.js";
 
 const PICTURES = /\.(jpe?g|jpe|jfif|png|tiff?|webp|heic|heif|hif|avif|bmp|gif|p[bgnp]m)$/i; // as `files.read.SUFFIXES`
@@ -26,7 +26,7 @@ function left_out(files) {
 
 // Shows an empty list of photographs, unless is_wanted() is false by then; the page has been cleared.
 export async function begin(is_wanted) {
-  const { session } = await (await ask("POST", "/api/batches")).json();
+  const { session } = await fetch_json("POST", "/api/batches");
   if (!is_wanted()) return;
   key = session;
   show();
@@ -57,7 +57,7 @@ function show() {
 // Runs a task on all photographs.
 export function start(kind, settings) {
   const path = `/api/batches/${key}/${kind}?${new URLSearchParams(settings)}`;
-  return follow(kind, async () => (await (await ask("POST", path)).json()).job);
+  return follow(kind, async () => (await fetch_json("POST", path)).job);
 }
 
 async function follow(kind, begin) {
@@ -73,7 +73,7 @@ async function refresh() {
   const of = key;
   if (!of) return;
   const mine = ++asked;
-  const rows = await (await ask("GET", `/api/batches/${of}`)).json();
+  const rows = await fetch_json("GET", `/api/batches/${of}`);
   if (key !== of || mine < shown) return; // an answer to a later request came first
   shown = mine;
   find("title").textContent = `${rows.length} photographs`;
@@ -90,14 +90,14 @@ function address(name, result, small) {
 }
 
 function card(name) {
-  const made = Object.assign(document.createElement("button"), { type: "button", title: name });
-  made.append(image(address(name, false, true), ""), document.createElement("span"));
-  made.addEventListener("click", () => look(name, made.dataset.state === "done"));
+  const made = make_button("", () => look(name, made.dataset.state === "done"));
+  made.title = name;
+  made.append(image(address(name, false, true), ""), make("span"));
   return made;
 }
 
 function image(src, alt) {
-  const made = Object.assign(document.createElement("img"), { src, alt, loading: "lazy" });
+  const made = make("img", { src, alt, loading: "lazy" });
   made.addEventListener("error", () => made.remove()); // the file is no picture
   return made;
 }

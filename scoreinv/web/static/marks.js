@@ -130,6 +130,11 @@ export class MarkStep {
   }
 }
 
+const hex = (colour) => `#${[0, 8, 16].map((at) => ((colour >> at) & 255).toString(16).padStart(2, "0")).join("")}`;
+
+// Returns strokes for the server: a mask for each colour.
+export const strokes = (layer) => Object.fromEntries(layer.colours.map((colour) => [hex(colour), layer.mask(colour)]));
+
 export function pixel(colour) {
   const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
   return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;

@@ -1,6 +1,6 @@
 // The tool Object: selects an object by clicks on it and beside it, or by a box.
 
-import { ask } from "./api.js";
+import { fetch_json } from "./api.js";
 import { Layer } from "./layer.js";
 import { pixel } from "./marks.js";
 import { attempt, chosen_of, latest, on, stage, state, stroke_ended } from "./page.js";
@@ -27,7 +27,7 @@ export async function start(marking, with_brush) {
   mark = marking;
   brush = with_brush;
   update();
-  missing = (await (await ask("GET", "/api/limits")).json()).objects;
+  missing = (await fetch_json("GET", "/api/limits")).objects;
   update();
   return missing;
 }
@@ -104,7 +104,7 @@ async function request(what, picture, { clicks, box, size }, more = {}) {
   for (const [x, y, inside] of clicks) query.append("click", `${x.toFixed(1)},${y.toFixed(1)},${inside}`);
   if (box) query.set("box", box.map((each) => each.toFixed(1)).join());
   if (size) query.set("size", size);
-  return (await ask("POST", `/api/photos/${picture.photo.key}/${what}?${query}`)).json();
+  return fetch_json("POST", `/api/photos/${picture.photo.key}/${what}?${query}`);
 }
 
 function show() {

@@ -1,9 +1,9 @@
 // Tools, brush, colours, and mask files.
 
-import { ask, send } from "./api.js";
+import { fetch_json, send } from "./api.js";
 import * as object from "./object.js";
 import { attempt, chosen_of, history, on, save, stage, state, stroke_ended } from "./page.js";
-import { find, show_colour, show_hole, show_tool, SWATCHES } from "./panel.js";
+import { find, make_button, show_colour, show_hole, show_tool, SWATCHES } from "./panel.js";
 import { Pointer } from "./pointer.js";
 
 export const brush = { tool: "object", colour: "#3f7fbf", diameter: 40 };
@@ -92,7 +92,7 @@ async function open_mask(file) {
   if (!file) return;
   const { marks } = stage;
   await attempt(async () => {
-    const mask = await (await send(`/api/photos/${stage.picture.photo.key}/mask`, file)).json();
+    const mask = await send(`/api/photos/${stage.picture.photo.key}/mask`, file);
     await stroke_ended();
     if (stage.marks !== marks) return; // another photograph was opened meanwhile
     if (state() !== "painting") throw new Error(`${file.name} was loaded during a task: load it again afterwards.`);
@@ -102,7 +102,7 @@ async function open_mask(file) {
 
 function save_mask() {
   return attempt(async () => {
-    const layer = await (await ask("POST", `/api/photos/${stage.picture.photo.key}/layers`, stage.marks.hole.mask())).json();
+    const layer = await fetch_json("POST", `/api/photos/${stage.picture.photo.key}/layers`, JSON.stringify(stage.marks.hole.mask()));
     save(`/api/photos/${layer.key}/file?kind=PNG`);
   });
 }
@@ -137,9 +137,8 @@ for (const button of document.querySelectorAll(".tool")) {
 }
 find("swatches").prepend(
   ...Object.entries(SWATCHES).map(([colour, title]) => {
-    const button = Object.assign(document.createElement("button"), { type: "button", value: colour, title });
+    const button = Object.assign(make_button("", () => choose_colour(colour)), { value: colour, title });
     button.style.background = colour;
-    button.addEventListener("click", () => choose_colour(colour));
     return button;
   }),
 );

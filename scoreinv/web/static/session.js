@@ -1,7 +1,7 @@
 // The session: keeps the work on a photograph on the server, and resumes it after a reload or in another tab.
 // The state is one file: the length of its JSON, the JSON, and arrays to which the JSON refers by their numbers.
 
-import { ask } from "./api.js";
+import { ask, fetch_json } from "./api.js";
 import * as jobs from "./jobs.js";
 import { MarkStep, Marks } from "./marks.js";
 import { history } from "./page.js";
@@ -153,7 +153,7 @@ export async function resume(key, is_wanted) {
   const { header, parts } = read(await answer.arrayBuffer());
   const photos = new Map();
   const picture = async (key) => {
-    if (!photos.has(key)) photos.set(key, new Picture(await (await ask("GET", `/api/photos/${key}`)).json()));
+    if (!photos.has(key)) photos.set(key, new Picture(await fetch_json("GET", `/api/photos/${key}`)));
     return photos.get(key);
   };
   const requests = header.requests.map((each) => new Request(each));

@@ -1,6 +1,6 @@
 // Settings of the tasks: the values of the panel's controls, and the texts that depend on them.
 
-import { ask } from "./api.js";
+import { fetch_json } from "./api.js";
 import { show_forms, values as values_of } from "./form.js";
 import { chosen_of, latest, on, stage, state } from "./page.js";
 import { choose_task } from "./painting.js";
@@ -62,8 +62,8 @@ export async function take_reference(file) {
   const { picture } = stage;
   set_reference(null);
   const is_latest = choosing();
-  const answer = await ask("POST", `/api/photos/${picture.photo.key}/layers?of=like`, file);
-  if (stage.picture === picture && is_latest()) set_reference({ key: (await answer.json()).key, name: file.name });
+  const { key } = await fetch_json("POST", `/api/photos/${picture.photo.key}/layers?of=like`, file);
+  if (stage.picture === picture && is_latest()) set_reference({ key, name: file.name });
 }
 
 export const forget_reference = () => set_reference(null);
@@ -77,7 +77,7 @@ export async function estimate() {
   const work = chosen_of("improve");
   const query = new URLSearchParams({ work, ...values_of(work) });
   const mine = (estimated = `/api/photos/${stage.picture.photo.key}/seconds?${query}`);
-  const estimate = await ask("GET", mine).then((answer) => answer.json()).catch(() => null); // optional
+  const estimate = await fetch_json("GET", mine).catch(() => null); // optional
   if (estimate && estimated === mine) show_seconds(estimate.seconds);
 }
 

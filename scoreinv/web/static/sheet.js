@@ -36,7 +36,7 @@ export class Request {
   // prints: { name: fingerprint } of the layers; box: of the mask, for the view of its results; null: everything.
   constructor({ kind, settings, prints = {}, keys = {}, box = null }) {
     Object.assign(this, { kind, settings, prints, keys, box });
-    this.layers = {}; // { name: PNG }, to send them again; empty after a reload
+    this.layers = {}; // { name: JSON }, to send them again; empty after a reload
   }
 
   // Equal for requests whose results differ by their seeds alone.

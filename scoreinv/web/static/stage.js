@@ -1,6 +1,7 @@
 // Draws photograph, results and marks: two canvases, so that a stroke redraws only the marks.
 
 import { TILE } from "./layer.js";
+import { make } from "./panel.js";
 import { View } from "./view.js";
 
 const TOOLS = 70; // height in CSS pixels
@@ -235,10 +236,8 @@ export class Stage {
     if (this.labels.hidden) return;
     const many = cells.length > 2;
     const named = cells.map((cell, i) => {
-      const label = document.createElement("span");
-      label.className = "tag";
+      const label = make("span", { className: "tag" }, i ? (many ? `result ${i}` : "after") : "before");
       label.dataset.chosen = i === this.chosen + 1 && many;
-      label.textContent = i ? (many ? `result ${i}` : "after") : "before";
       label.style.left = `${cell.x + cell.width / 2}px`;
       label.style.top = `${cell.y + 16}px`;
       return label;

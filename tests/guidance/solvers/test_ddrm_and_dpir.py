@@ -211,7 +211,7 @@ class Recorded(NoiseStream):
         super().__init__(11, 1, dtype=torch.float64)
 
 
-def test_what_the_solvers_refuse():
+def test_refusals_of_the_solvers():
     prior, blur = smooth(SDES["ve"]), OPERATORS["blur"]
     observation = Observation(blur, blur(torch.zeros(1, *SHAPE).double()))
     guided = ConstrainedPC(prior, observation)

@@ -140,7 +140,7 @@ def test_a_folder_without_a_scheduler_takes_the_usual_noise_levels(folder: Path,
         ("class_embed_type", "timestep"),
     ],
 )
-def test_what_is_not_supported_is_named(folder: Path, entry: str, value: object) -> None:
+def test_unsupported_entries_are_named(folder: Path, entry: str, value: object) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {entry: value}))
     with pytest.raises(CheckpointError, match=f"config.json: {entry} = .* is not supported"):
@@ -203,7 +203,7 @@ def test_a_schedule_that_is_not_supported(tmp_path: Path) -> None:
     ("entry", "value"),
     [("flip_sin_to_cos", True), ("freq_shift", 0), ("downsample_padding", 1), ("time_embedding_dim", 7)],
 )
-def test_what_plain_blocks_do_not_support(tmp_path: Path, entry: str, value: object) -> None:
+def test_options_that_plain_blocks_do_not_support(tmp_path: Path, entry: str, value: object) -> None:
     folder = Path(shutil.copytree(DATA / "ddpm", tmp_path / "folder"))
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {entry: value}))

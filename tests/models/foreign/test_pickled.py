@@ -48,7 +48,7 @@ def test_entries_that_unfold(tmp_path: Path) -> None:
         read_pickled(packed)
 
 
-def test_what_memory_does_not_hold(tmp_path: Path, limit: Callable[..., None]) -> None:
+def test_pickles_beyond_the_memory_are_refused(tmp_path: Path, limit: Callable[..., None]) -> None:
     path = tmp_path / "w.bin"
     torch.save({"w": torch.zeros(3)}, path)
     limit(memory=10)

@@ -133,7 +133,7 @@ def test_neither_devices_nor_pipes_are_read(tmp_path: Path, caplog: pytest.LogCa
             load_pictures(DataConfig(str(source)), 8, 3)
 
 
-def test_what_a_run_and_its_evaluation_have_drawn_is_no_picture_to_train_on(tmp_path: Path) -> None:
+def test_outputs_of_runs_are_no_training_pictures(tmp_path: Path) -> None:
     write_gradient(tmp_path / "photos/a.png", 20, 20)
     for run in (".", "runs/one"):  # a run in the folder of the pictures itself, and one below it
         write_gradient(tmp_path / run / "samples/step-000001000.png", 20, 20)

@@ -103,14 +103,14 @@ def test_a_grey_picture_of_colour_mode_stays_grey(method):
     ("setting", "value"),
     [("samples", 2), ("steps", 10), ("estimate", "mean"), ("start", 1.0), ("prior", object()), ("prior", "photo")],
 )
-def test_what_belongs_to_a_model_is_refused(setting, value):
+def test_settings_of_models_are_refused(setting, value):
     with pytest.raises(SettingError, match="telea") as caught:
         scoreinv.inpaint(smooth(9, 9), spots(9, 9), method="telea", **{setting: value})
     assert caught.value.setting == setting
 
 
 def test_other_methods_need_a_model():
-    with pytest.raises(SettingError, match=r"prior must be a model from scoreinv\.load, or its name, not 5"):
+    with pytest.raises(SettingError, match=r"prior must be one from scoreinv\.load, or its name, not 5"):
         scoreinv.inpaint(smooth(9, 9), spots(9, 9), prior=5, method="pc")
     with pytest.raises(SettingError, match="method must be conditioned, pc, telea, navier-stokes or biharmonic"):
         scoreinv.inpaint(smooth(9, 9), spots(9, 9), method="magic")

@@ -1,0 +1,63 @@
+"""Notes: what people read on the command line and on the page."""
+
+import pytest
+
+from scoreinv.tasks.notes import NOTES, command_line_text, info, page_text, warning
+
+VALUES = {
+    **dict.fromkeys(("level", "share", "sensitivity", "contrast"), 0.25),
+    **dict.fromkeys(("width", "height", "grow", "corners", "pixels"), 3),
+    **{"kernel": "disk:3", "kind": "disk", "size": "large", "better": "mirrored", "given": "average"},
+    **{"places": "3,4 5,6", "count": 2, "change": "CMYK becomes sRGB", "factor": 2},
+    **{"task": "fill", "cast": "blue", "whiten": True, "shadow": True, "estimated": True, "angle": 0},
+}
+"""The values that notes may have."""
+
+
+@pytest.mark.parametrize("code", NOTES)
+def test_every_note_has_a_sentence(code):
+    row = info(code, **VALUES).row()
+    typed, shown = command_line_text(row), page_text(row)
+    assert typed
+    assert not {"{", "}"} & {*typed, *shown}
+    assert "--" not in shown
+    assert shown[-1] == "."
+    assert shown[0] == shown[0].upper()
+
+
+def test_only_codes_of_the_table_make_notes():
+    with pytest.raises(AssertionError):
+        info("unheard_of")
+
+
+def test_missing_values_of_a_note_are_left_out():
+    bare, full = (
+        command_line_text(info("tone_corrected", contrast=contrast, cast=cast).row())
+        for contrast, cast in ((0.0, ""), (0.25, "blue"))
+    )
+    assert [word in full for word in ("+25%", "blue cast")] == [True, True]
+    assert [word in bare for word in ("contrast", "cast removed", ",")] == [False] * 3
+    alone, whole = (
+        command_line_text(info("object_selected", share=0.5, shadow=shadow, size=size).row())
+        for shadow, size in ((False, ""), (True, "small"))
+    )
+    assert [word in whole for word in ("50 %", "shadow", "smallest")] == [True] * 3
+    assert [word in alone for word in ("50 %", "shadow", "possible")] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("note", "typed", "shown"),
+    [
+        (warning("damage_uncertain", share=0.00012), "0.012 %", "0.012 %"),
+        (
+            info("blur_found", kernel="disk:3.04", kind="disk", size=3.04, angle=0.0),
+            "--kernel disk:3.04",
+            "3.04 pixels",
+        ),
+        (warning("kernel_misfit", better="motion:15,30"), "--kernel motion:15,30", "15 pixels, 30°"),
+        (warning("kernel_misfit", better="mirrored"), "(--kernel)", "mirror"),
+    ],
+)
+def test_values_are_in_the_units_of_each_front_end(note, typed, shown):
+    assert typed in command_line_text(note.row())
+    assert shown in page_text(note.row())
