@@ -185,7 +185,7 @@ def deblur_picture(inputs: Inputs, request: DeblurRequest, models: Models) -> De
         own, noise_std = noise.std, deblurring_noise(picture, noise.std)
         notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS, kind=noise.words))
     chosen = 0
-    if undecided:
+    if len(kernels) > 1:
         # An estimate by the wrong curve fits that curve too well: so each kernel is tried with both. Misfits far below
         # the noise, which is overestimated in a blurred photograph, tell nothing.
         each = {id(kernel): kernel for kernel in kernels}.values()
@@ -214,6 +214,8 @@ def deblur_picture(inputs: Inputs, request: DeblurRequest, models: Models) -> De
 def found_blurs(candidates: list[Picture]) -> list[BlurEstimate]:
     """Return the blur of a photograph by each of its possible tone curves; where one finds none, that of another.
 
+    A blur of a usual kind by the first curve is taken: then that curve is right, too.
+
     Raises InputError as `find_blur` does for the first curve, if no curve shows a blur.
     """
     found: dict[int, BlurEstimate] = {}
@@ -223,6 +225,8 @@ def found_blurs(candidates: list[Picture]) -> list[BlurEstimate]:
             found[number] = find_blur(candidate)
         except InputError as error:
             errors.append(error)
+        if not number and number in found and isinstance(found[0].likeliest, PointSpread):
+            return [found[0]]
     if not found:
         raise errors[0]
     usual = next(iter(found.values()))
