@@ -331,7 +331,7 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     assert (row[:, 0] > row[:, 1] + 10).mean() > 0.8
     visitor.page.click("#back")
     visitor.page.click("#mask-clear")
-    visitor.slide("restore-keep_grain", 0.3)
+    visitor.slide("restore-keep_grain", 0.4)
     for sensitivity in (0, 0.9):
         visitor.slide("restore-sensitivity", sensitivity)
         assert visitor.text("#restore-sensitivity + output") == ("90 %" if sensitivity else "auto")
@@ -357,8 +357,8 @@ def test_an_old_photograph_is_restored(visitor, tmp_path):
     changed = [{name: value for name, value in query.items() if name != "seed"} for query in asked]
     assert [sorted(changed[0]), *changed[1:]] == [
         ["mask", "strokes"],
-        {"keep_grain": ["0.3"]},
-        {"keep_grain": ["0.3"], "sensitivity": ["0.9"], "tone": ["1"]},
+        {"keep_grain": ["0.4"]},
+        {"keep_grain": ["0.4"], "sensitivity": ["0.9"], "tone": ["1"]},
         {"inpaint": ["false"], **off},
         {"sensitivity": ["0.9"], **off},
     ]
