@@ -29,12 +29,14 @@ from PIL import Image
 from scipy.signal import fftconvolve
 
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import Models
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.operators.tones import srgb
 from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import PRETRAINED
 from scoreinv.tasks.deblur import BlurEstimate, check_detail, deblurring_noise, find_blur, remove_blur
+from scoreinv.tasks.noise import estimate_noise
 from scoreinv.tasks.requests import DeblurRequest
 
 SIDE, RIM, TUNING = 448, 16, slice(0, 24, 2)
@@ -81,11 +83,13 @@ def found(picture: Picture) -> tuple[BlurEstimate | None, str]:
         blur = find_blur(picture)
     except InputError as error:
         return None, f"refused: {error}"[:40]
-    return blur, str(blur.likeliest)
+    return blur, str(blur.likeliest) if isinstance(blur.likeliest, PointSpread) else "shake"
 
 
-def right(blur: PointSpread, truth: PointSpread) -> bool:
+def right(blur: PointSpread | np.ndarray, truth: PointSpread) -> bool:
     """Return whether an estimate is right; small disks and Gaussians are compared by their variance."""
+    if isinstance(blur, np.ndarray):
+        return False
     if blur.kind != truth.kind:
         small = {blur.kind, truth.kind} <= {"disk", "gaussian"} and max(map(deviation, (blur, truth))) < 1.5
         return small and abs(np.log(deviation(blur) / deviation(truth))) < 0.15
@@ -113,7 +117,8 @@ def gains(name: str, photo: np.ndarray, number: int, light: bool, storage: str, 
     rows, columns = kernel.shape
     clean = crop[rows // 2 :, columns // 2 :][: picture.height, : picture.width]
     part, clean = Picture(middle(picture.pixels, side)), middle(clean, side)
-    noise, before = deblurring_noise(part), psnr(part.rgb(), clean)
+    own, before = estimate_noise(part, Models()).std, psnr(part.rgb(), clean)
+    noise = deblurring_noise(part, own)
 
     def gain(image: Picture) -> float:
         return psnr(image.rgb(), clean) - before
@@ -126,7 +131,7 @@ def gains(name: str, photo: np.ndarray, number: int, light: bool, storage: str, 
     if blur is not None:
         image = deblurred(blur.kernel, blur.deviations)
         try:
-            check_detail(part, image, blur.kernel)
+            check_detail(part, image, blur.kernel, own)
             by_blur, outcome = gain(image), "right" if right(blur.likeliest, truth) else "wrong"
         except InputError as error:
             words = f"refused: {error} ({gain(image):+.2f})"
@@ -178,11 +183,12 @@ def main() -> None:
         blur, words = found(picture)
         if blur is not None:
             part = Picture(middle(picture.pixels, options.side))
-            noise = deblurring_noise(part)
+            own = estimate_noise(part, Models()).std
+            noise = deblurring_noise(part, own)
             image = remove_blur(part, blur.kernel, noise, prior, DeblurRequest(), deviations=blur.deviations).image
             change = 255 * float(np.square(image.rgb() - part.rgb()).mean()) ** 0.5
             with suppress(InputError):
-                check_detail(part, image, blur.kernel)
+                check_detail(part, image, blur.kernel, own)
                 changed.append(f"{names[number % len(photos)]} {words}, by {change:.1f}")
     if options.sharp:
         print(f"sharp, taken for blurred: {len(changed)} of {options.sharp} {changed}")
