@@ -105,6 +105,9 @@ _LEAST_GAIN = 0.02
 """Nats per pixel by which a shake must be likelier than these, or than a blur of another kind; differences between
 estimates that count as equal. Of 60 sharp photographs the kernels that were found gain 0.019 at most over no blur, and
 the plain means of the estimates of 17 drawn shakes 0.038 or more, but for one."""
+_FREEDOM = 0.04
+"""Nats per pixel that the free weights of a shake gain over a blur of another kind, by the errors of a JPEG: with
+`_LEAST_GAIN`, more than the 0.05 of any of nine drawn blurs."""
 _SHARP = 0.5
 """Probability of no blur above which the user's kernel causes a warning. 35 of 41 sharp photographs exceed it (not
 skies, waves and bark), and none of them after blur of the light by a Gaussian of 1 or 2 pixels."""
@@ -443,7 +446,7 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> BlurEstim
         if (shake := _shake(parts, max(_evidence(parts, own) for own in _OWN))) is None:
             raise
         return shake
-    return _shake(parts, _evidence(parts, kernel_array(found.likeliest))) or found
+    return _shake(parts, _evidence(parts, kernel_array(found.likeliest)) + _FREEDOM) or found
 
 
 def _shake(parts: list[np.ndarray], other: float) -> BlurEstimate | None:
