@@ -718,6 +718,11 @@ class DeblurRequest(SolveRequest):
         ),
     ] = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method in ("ddrm", "pc"):
+            raise SettingError("method", f"{self.method} needs a linear blur without noise, and a photo's is of light")
+
     def roles(self, given: Collection[Given]) -> list[Role]:
         return ["denoise", "noise"] if self.noise_std is None else ["denoise"]
 

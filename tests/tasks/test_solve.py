@@ -237,7 +237,7 @@ def test_limits_of_methods_are_refused_before_the_network_is_evaluated(method, m
     model = prior()
     monkeypatch.setattr(type(model), "noise", asked)
     with pytest.raises(InputError):
-        scoreinv.deblur(truth(), kernel=kernels.gaussian(2), noise_std=0.05, light=False, prior=model, method=method)
+        scoreinv.deblur(truth(), kernel=kernels.gaussian(2), noise_std=0.05, prior=model, method=method)
 
 
 def test_values_that_are_not_finite_are_an_error():
