@@ -18,7 +18,7 @@ On 12 photographs with drawn scratches at quality 75, the error of the pixels th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress, islice, product
@@ -256,6 +256,8 @@ def _estimate_plane(
     content_step: float,
 ) -> np.ndarray:
     """Return the estimated s of decoded planes, NxHxW, from the weights v and the step within the hole's content."""
+    from scipy.sparse.linalg import LinearOperator, cg  # slow to import, and few pictures need it
+
     count, height, width = plane.shape
     down, across = cell
     precision = (12 / steps**2).astype(np.float32)
@@ -283,19 +285,6 @@ def _estimate_plane(
     side = (1, 2 * _EXTENSION + 1, 2 * _EXTENSION + 1)
     beside = ndimage.uniform_filter(plane * ~hole, side) / ndimage.uniform_filter(1e-6 + ~hole, side)
     begin = np.stack([np.where(hole, beside, plane), plane]).ravel()
-    return _solve(normal, observed(samples).ravel(), begin).reshape(2, *plane.shape)[0]
-
-
-def _solve(matvec: Callable[[np.ndarray], np.ndarray], b: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Solve A x = b by conjugate gradients from x. SciPy's solver takes longer to import than most pictures need."""
-    direction = residual = b - matvec(x)
-    rr, target = residual @ residual, _TOLERANCE**2 * (b @ b)
-    for _ in range(_ITERATIONS):
-        if rr <= target:
-            break
-        product = matvec(direction)
-        step = rr / (direction @ product)
-        x, residual = x + step * direction, residual - step * product
-        previous, rr = rr, residual @ residual
-        direction = residual + rr / previous * direction
-    return x
+    operator = LinearOperator((begin.size, begin.size), matvec=normal, dtype=np.float32)
+    found, _ = cg(operator, observed(samples).ravel(), x0=begin, rtol=_TOLERANCE, maxiter=_ITERATIONS)
+    return found.reshape(2, *plane.shape)[0]
