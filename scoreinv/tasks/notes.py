@@ -155,9 +155,9 @@ NOTES = {
         sets={"noise": 5},
     ),
     "noise_removed": NoteKind(
-        "{kind} of level {level:.2g} was removed",
+        "{kind} of level {level:.2g} was reduced",
         "level, kind as in noise_estimated",
-        option="--keep-grain 0.5 keeps half",
+        option="--keep-grain 0 removes all of it",
     ),
     "enlarged": NoteKind("the result was enlarged {factor} times", "factor"),
     # blur
