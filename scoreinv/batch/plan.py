@@ -130,6 +130,7 @@ class AuxiliaryFiles:
         uncertainty: file or folder for maps of the samples' standard deviation.
         steps_to: folder for the picture after each step of a restoration.
         endings: suffixes of the names of these pictures, one for each step.
+        kernel_out: file or folder for the kernels of blurs.
     """
 
     mask: str | None = None
@@ -140,6 +141,7 @@ class AuxiliaryFiles:
     uncertainty: str | None = None
     steps_to: str | None = None
     endings: tuple[str, ...] = ()
+    kernel_out: str | None = None
 
     @property
     def given(self) -> set[Given]:
@@ -180,6 +182,7 @@ class Job:
         uncertainty: path of the map of the samples' standard deviation.
         changes: path of the mask of changes.
         steps: paths of the picture after each step of a restoration.
+        kernel_out: path of the kernel of its blur.
     """
 
     source: str
@@ -191,11 +194,12 @@ class Job:
     uncertainty: str | None = None
     changes: str | None = None
     steps: tuple[str, ...] = ()
+    kernel_out: str | None = None
 
     @property
     def auxiliary(self) -> tuple[str, ...]:
         """Paths of the files that are written in addition to the results."""
-        return (*filter(None, (self.uncertainty, self.changes)), *self.steps)
+        return (*filter(None, (self.uncertainty, self.changes, self.kernel_out)), *self.steps)
 
     def outputs_to_write(self, *, keep: bool) -> list[str]:
         """Return the paths of the results to write: all, or with `keep` those that do not exist."""
@@ -300,6 +304,7 @@ class Planner:
             ("uncertainty", "--uncertainty", auxiliary.uncertainty, ()),
             ("changes", "--changes", options.changes, ()),
             ("steps", "--steps-to", auxiliary.steps_to, auxiliary.endings),
+            ("kernel_out", "--kernel-out", auxiliary.kernel_out, ()),
         ):
             if path is not None:
                 named = self._auxiliary_paths(option, path, jobs, inputs, batch=found.batch, endings=endings)
@@ -343,7 +348,7 @@ class Planner:
         """Warn of subfolders with pictures, except those that hold other inputs or the results."""
         options, auxiliary = self.options, self.auxiliary
         others = (*self.photos, options.output, options.changes, auxiliary.uncertainty, auxiliary.steps_to)
-        others = (*others, *auxiliary.inputs(), *self.models)
+        others = (*others, auxiliary.kernel_out, *auxiliary.inputs(), *self.models)
         known = [Path(path).resolve() for path in others if path is not None]
         within = [
             entry for folder in folders for entry in Path(folder).iterdir() if entry.is_dir() and not entry.is_symlink()

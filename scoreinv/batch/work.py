@@ -28,7 +28,7 @@ from scoreinv.system.text import printable
 from scoreinv.tasks.holes import MOSTLY_HOLE
 from scoreinv.tasks.notes import Note, command_line_text, info, warning
 from scoreinv.tasks.once import once
-from scoreinv.tasks.outcome import Outcome
+from scoreinv.tasks.outcome import DeblurOutcome, Outcome
 from scoreinv.tasks.provenance import changes_of, with_provenance
 from scoreinv.tasks.requests import Inputs, Request
 from scoreinv.tasks.table import Task
@@ -199,6 +199,8 @@ def _row(
     row |= work.provenance(outcome.method) | outcome.figures() | {"notes": [note.row() for note in notes]}
     if job.uncertainty is not None and outcome.std is not None:
         row["uncertainty"] = job.uncertainty
+    if job.kernel_out is not None:
+        row["kernel_out"] = job.kernel_out
     if isinstance(outcome.provenance, Record):
         row["record"] = outcome.provenance.id
         if job.changes is not None:
@@ -217,6 +219,8 @@ def _write(
     replace = work.options.overwrite or work.batch
     if job.uncertainty is not None and outcome.std is not None:
         _write_auxiliary(job.uncertainty, imaging.Picture(imaging.deviation_map(outcome.std)), replace)
+    if job.kernel_out is not None and isinstance(outcome, DeblurOutcome):
+        _write_auxiliary(job.kernel_out, inputs.picture_of_kernel(outcome.point_spread), replace)
     for path, picture in zip(job.steps, outcome.step_pictures(), strict=True) if job.steps else ():
         if picture is not None:
             _write_auxiliary(path, picture, replace)

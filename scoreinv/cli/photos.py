@@ -40,6 +40,9 @@ _ADDED = {
         metavar="FILE|FOLDER",
     ),
     "steps_to": Setting("Also write the mask of the damage and the photo after each step.", metavar="FOLDER"),
+    "kernel_out": Setting(
+        "Also write the blur's kernel, a picture for --kernel; for several photos, a folder.", metavar="FILE|FOLDER"
+    ),
 }
 
 
@@ -70,8 +73,8 @@ def command_of(task: Task) -> Callable[..., None]:
     for option, (role, words) in task.models.items():
         setting = Setting(words, metavar="NAME|FILE", advanced=True)
         add(option, Annotated[str, setting], _DEFAULT_MODELS[role])
-    if task.adds is not None:
-        add(task.adds, Annotated[str | None, _ADDED[task.adds]], None)
+    for option in task.adds:
+        add(option, Annotated[str | None, _ADDED[option]], None)
     add("output", OutputOptions)
     add("common", Common)
 
@@ -124,7 +127,7 @@ def _run(
         request = replace(request, keep_steps=given["steps_to"] is not None)
         endings = tuple(f"_{number}_{step}" for number, step in enumerate(RESTORATION, 1) if step in request.steps)
     references = _references(given.get("like"), output)
-    more = {name: given.get(name) for name in ("avoid", "hints", "uncertainty", "steps_to")}
+    more = {name: given.get(name) for name in ("avoid", "hints", "uncertainty", "steps_to", "kernel_out")}
     auxiliary = AuxiliaryFiles(mask, masks=masks, references=references, endings=endings, **more)
     models = Models(**{role: given[option] for option, (role, _) in task.models.items()}, machine=common.machine)
     run([photos] if isinstance(photos, str) else photos, task, request, output, common, models, auxiliary)

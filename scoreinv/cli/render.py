@@ -191,7 +191,8 @@ class Report:
         if self.common.verbose:
             notice(self.common, f"{row['input']}: method {row['method']}, {row['nfe']} network evaluations")
         if row["outputs"] != ["-"]:
-            written = [*row["outputs"], *(row[name] for name in ("uncertainty", "changes") if name in row)]
+            more = (row.get(name) for name in ("uncertainty", "kernel_out", "changes"))
+            written = [*row["outputs"], *filter(None, more)]
             notice(self.common, f"{', '.join(written)} ({duration(row['seconds'])})")
 
     def _rehearse(self, row: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.urls import is_url
+from scoreinv.imaging.picture import Picture, to_samples
 from scoreinv.operators.kernels import BlurKind, PointSpread, normalised
 from scoreinv.system.errors import InputError
 
@@ -51,6 +52,11 @@ def kernel_from_text(text: str) -> PointSpread | np.ndarray:
 def kernel_array(kernel: PointSpread | np.ndarray) -> np.ndarray:
     """Return a kernel as an array (h, w): the image of a point."""
     return kernel.kernel() if isinstance(kernel, PointSpread) else kernel
+
+
+def picture_of_kernel(kernel: np.ndarray) -> Picture:
+    """Return a kernel (h, w) as a grey picture of 16 bits, for `kernel_from_text`; its largest weight is white."""
+    return Picture(to_samples(np.asarray(kernel / kernel.max(), np.float32), np.dtype(np.uint16)))
 
 
 def check_kernel_size(kernel: PointSpread | np.ndarray, size: tuple[int, int]) -> None:

@@ -199,10 +199,12 @@ class DeblurOutcome(DenoiseOutcome[AnyImage]):
         blur: the estimated blur, for a shake its kernel; None if a kernel was given.
         kernel: name of the kernel, in the form of the command line's option; `file` for an array, `shake` for a shake
             that was found.
+        point_spread: (h, w), of sum 1, the kernel that was removed: given, or the mean of the possible ones.
     """
 
     blur: PointSpread | np.ndarray | list[PointSpread | np.ndarray | None] | None
     kernel: Any
+    point_spread: Any = field(repr=False)
 
     def figures(self) -> dict[str, Any]:
         return super().figures() | {"kernel": self.kernel}

@@ -47,7 +47,7 @@ class Task:
         needs_mask: the command must get a mask, or `auto`.
         makes_mask: the result is a mask, which has no record.
         one_photo: the settings belong to one photograph, since they have coordinates in it.
-        adds: option for further pictures: a map of the samples' deviation, or the picture after each step.
+        adds: options for further pictures: a map of the samples' deviation, the picture after each step, the kernel.
         page: its name on the page and in GIMP.
         photo: placeholder and help of the photographs on the command line.
     """
@@ -62,7 +62,7 @@ class Task:
     needs_mask: bool = False
     makes_mask: bool = False
     one_photo: bool = False
-    adds: Literal["uncertainty", "steps_to"] | None = None
+    adds: tuple[Literal["uncertainty", "steps_to", "kernel_out"], ...] = ()
     page: str = ""
     photo: tuple[str, str] = ("PHOTO", "Photos or folders; - is stdin.")
 
@@ -106,7 +106,7 @@ TASKS = (
             "mask": Setting("Mask file or folder: white is damage. (default: detected)", metavar="MASK"),
             "hints": HINTS,
         },
-        adds="steps_to",
+        adds=("steps_to",),
     ),
     Task(
         "inpaint",
@@ -126,7 +126,7 @@ TASKS = (
             "avoid": Setting("Mask file or folder: white is not copied into the hole, such as faces.", metavar="MASK"),
         },
         needs_mask=True,
-        adds="uncertainty",
+        adds=("uncertainty",),
         page="fill",
     ),
     Task(
@@ -181,7 +181,7 @@ TASKS = (
                 repeatable=True,
             ),
         },
-        adds="uncertainty",
+        adds=("uncertainty",),
         photo=("GRAY", "Grey photos or folders; - is stdin."),
     ),
     Task(
@@ -196,7 +196,7 @@ TASKS = (
         scoreinv denoise photo.jpg --noise 12   # noise of a known level
         """,
         models={"model": ("denoise", MODEL)},
-        adds="uncertainty",
+        adds=("uncertainty",),
     ),
     Task(
         "upscale",
@@ -210,7 +210,7 @@ TASKS = (
         scoreinv upscale photo.png --factor 3 -o large.png
         """,
         models={"model": ("upscale", MODEL), "prior": ("denoise", "Model that draws samples.")},
-        adds="uncertainty",
+        adds=("uncertainty",),
     ),
     Task(
         "deblur",
@@ -225,7 +225,7 @@ TASKS = (
         scoreinv deblur photo.jpg --kernel disk:3        # out of focus
         """,
         models={"model": ("denoise", MODEL)},
-        adds="uncertainty",
+        adds=("uncertainty", "kernel_out"),
     ),
 )
 """All tasks on photographs, in the order of the help."""

@@ -31,7 +31,7 @@ def written(folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     "given",
     [
-        *({name: "scans/in"} for name in ("mask", "avoid", "uncertainty", "steps_to", "changes")),
+        *({name: "scans/in"} for name in ("mask", "avoid", "uncertainty", "steps_to", "kernel_out", "changes")),
         {"hints": "scans/in/a.png"},
         {"references": ("scans/in/a.png",)},
         {"models": {"scans/in/a.png": "the model"}},

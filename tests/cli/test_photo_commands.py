@@ -83,3 +83,17 @@ def test_values_that_are_light_are_deblurred_as_light(scoreinv, tmp_path):
         assert done.code == 0
         results.append(read_picture(tmp_path / "a.tif").pixels)
     assert (results[0] != results[1]).any()
+
+
+def test_a_kernel_that_was_written_gives_the_same_result(scoreinv, tmp_path):
+    write_picture(tmp_path / "old.tif", Picture(old_print()))
+    results, kernel = [], "motion:4,30"
+    for output in ("a.png", "b.png"):
+        words = ("--noise", 20, "--kernel", kernel, "--no-light", "--kernel-out", f"kernel_{output}")
+        done = scoreinv("deblur", "old.tif", *words, "-o", output, "--json")
+        assert json.loads(done.out)["kernel_out"] == f"kernel_{output}"
+        results.append(read_picture(tmp_path / output).pixels)
+        kernel = "kernel_a.png"
+    np.testing.assert_allclose(results[0] / 65535, results[1] / 65535, atol=1e-3)
+    np.testing.assert_array_equal(*(read_picture(tmp_path / f"kernel_{each}.png").pixels for each in "ab"))
+    assert scoreinv("deblur", "old.tif", "--kernel", "disk:2", "--kernel-out", "k.jpg").code == 2

@@ -48,7 +48,7 @@ def test_figures_of_each_task_are_in_the_users_units() -> None:
         (InpaintOutcome(*base), {}),
         (DenoiseOutcome(*base, 0.2), {"noise": 51}),
         (UpscaleOutcome(*base, 0.0, 3), {"noise": 0, "factor": 3}),
-        (DeblurOutcome(*base, 0.1, None, "file"), {"noise": 25.5, "kernel": "file"}),
+        (DeblurOutcome(*base, 0.1, None, "file", None), {"noise": 25.5, "kernel": "file"}),
         (restored, {"found": "grey", "steps": ["denoise"], "damaged": 0.5, "noise": 51}),
         (RestoreOutcome(*base, "grey", None, None, []), {"found": "grey", "steps": []}),
     ):
