@@ -36,10 +36,6 @@ class ToneCurve:
         """Return the light of values in [0, 1]."""
         return np.interp(values, np.linspace(0, 1, len(self.light)), self.light).astype(np.float32)
 
-    def encoded(self, light: np.ndarray) -> np.ndarray:
-        """Return the values of light in [0, 1]."""
-        return np.interp(light, self.light, np.linspace(0, 1, len(self.light))).astype(np.float32)
-
     def luminance(self, rgb: np.ndarray) -> np.ndarray:
         """Return the luminance of colours (..., 3) in [0, 1], with Rec. 709's weights."""
         return luma(self.decoded(rgb), "rec709")

@@ -166,11 +166,25 @@ NOTES = {
         "the camera shook: its path was estimated", "size: side of its kernel in pixels", option="--kernel"
     ),
     "light_found": NoteKind("its values are light, without a tone curve", option="--no-light if not"),
-    "looks_sharp": NoteKind("it looks sharp: a wrong kernel causes rings at edges", option="--kernel"),
+    "looks_sharp": NoteKind(
+        "it is likelier without the given blur: the result may be worse than the photo", option="--kernel"
+    ),
     "kernel_misfit": NoteKind(
         "its blur does not look like the given kernel; {blur} fits better",
-        "better: the kernel that fits the spectrum better, or mirrored",
+        "better: the likelier kernel, mirrored, or turned by half a turn",
         option="--kernel {better}",
+    ),
+    "blur_unexplained": NoteKind(
+        "the result, blurred again, is not the photo: the kernel is wrong, or only parts are blurred by it, and the "
+        "result may be worse than the photo",
+        "level: standard deviation of the difference in grey levels",
+        option="--kernel, or --mask",
+    ),
+    "noise_grew": NoteKind(
+        "the result has more noise, of level {level:.2g}, and hardly more detail: it may be worse than the photo",
+        "level",
+        option="a higher --noise",
+        page="Enter a higher noise level.",
     ),
 }
 """All notes, by their codes."""
@@ -244,8 +258,9 @@ def _words(row: Mapping[str, Any]) -> dict[str, Any]:
         case "blur_found":
             words["blur"] = _blur(row["kernel"])
         case "kernel_misfit":
-            mirrored = row["better"] == "mirrored"
-            words |= {"blur": "its mirror image", "better": ""} if mirrored else {"blur": _blur(row["better"])}
+            image = {"mirrored": "its mirror image", "turned": "the same kernel, turned by half a turn,"}
+            own = row["better"] in image
+            words |= {"blur": image[row["better"]], "better": ""} if own else {"blur": _blur(row["better"])}
     return words
 
 
