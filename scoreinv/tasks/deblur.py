@@ -11,11 +11,12 @@ if the result has too little or too much detail.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -27,8 +28,10 @@ from scoreinv.analysis.jpeg_quantisation import coding_of
 from scoreinv.analysis.shake import SIDES, aligned, shake_kernel
 from scoreinv.analysis.spectrum import BLOCK, block_powers, blur_evidence, blur_misfits, polar_spectrum
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.regions import extent
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.blur import as_kernel, check_kernel_size, kernel_array
+from scoreinv.inputs.masks import as_holes
 from scoreinv.models.blur_estimator import ANGLES, RADII, BlurNetwork, BlurPrediction
 from scoreinv.models.catalogue import bundled_network
 from scoreinv.models.loading import Models
@@ -39,6 +42,7 @@ from scoreinv.prior import ScorePrior
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import GRAY_LEVELS
 from scoreinv.system.progress import Callback, report
+from scoreinv.tasks.blend import blend_result
 from scoreinv.tasks.common import Model, models_of
 from scoreinv.tasks.denoise import photograph, written
 from scoreinv.tasks.noise import estimate_noise
@@ -53,7 +57,7 @@ from scoreinv.tasks.requests import (
     SolveRequest,
 )
 from scoreinv.tasks.solve import Problem, solve_problem
-from scoreinv.windows.boxes import Box
+from scoreinv.windows.boxes import Box, crop
 
 SPECTRUM = 5e-4
 """P of `_spectra`, for pixels in [0, 1], measured on held-out photographs."""
@@ -110,6 +114,8 @@ warnings together: for 80 of 84 wrong kernels that cost 2 dB or more, 4 of 7 rig
 ones that made the photograph better."""
 _MOST_MISFIT, _ROUNDING = 1.6, 0.5 / GRAY_LEVELS
 """Largest `misfit` of a right kernel, relative to the noise (1.5 at most for 113), and its part that is not noise."""
+_FEATHER = 4
+"""Width in pixels of the soft edge within a mask."""
 _LITTLE, _MOST_GROWTH = 0.7, 1.2
 """Largest change of a photograph that may be noise alone, relative to the expected error; most growth of its noise."""
 
@@ -121,6 +127,8 @@ def deblur(
     prior: Model | None = None,
     noise_std: float | None = None,
     light: bool | None = None,
+    mask: Any = None,
+    kernel_from: Sequence[float] | None = None,
     method: RestorationMethod | None = None,
     steps: int | None = None,
     samples: int = 1,
@@ -143,6 +151,8 @@ def deblur(
         noise_std: standard deviation of the photograph's noise, in [0, 1]; None: estimated, see `deblurring_noise`.
         light: whether the values are light, without a tone curve; None: decided by the fit (`curve_misfits`), if the
             picture has neither a colour profile nor EXIF.
+        mask: the blurred part, in the form of `scoreinv.inpaint`; the rest is kept. None: all.
+        kernel_from: x, y, width, height of the box from which the kernel is estimated; None: the mask's, or all.
         method, samples, seed: see `solve`; None for `method`: `dpir` for the mean, `diffpir` for samples.
         steps: steps of the method. None: 3 for `dpir`, 8 for `diffpir`, 300 for `dps`, 12 for the others.
         estimate: see `solve`. None: `mean` for one sample without a method or by `dpir`, otherwise `sample`.
@@ -163,9 +173,11 @@ def deblur(
         kernel=None if kernel is None else as_kernel(kernel),
         noise_std=noise_std,
         light=light,
+        kernel_from=kernel_from,
     )
     pictures, form = pictures_from_api(image)
-    inputs, models = [Inputs(picture) for picture in pictures], models_of(denoise=prior)
+    holes = [None] * len(pictures) if mask is None else as_holes(mask, [picture.size for picture in pictures])
+    inputs, models = list(map(Inputs, pictures, holes)), models_of(denoise=prior)
     return for_each("deblur", inputs, request, models, form, callback, progress=progress)
 
 
@@ -174,11 +186,17 @@ def deblur_picture(inputs: Inputs, request: DeblurRequest, models: Models) -> De
 
     Raises InputError as `deblur` does.
     """
-    picture, light = inputs.picture, replace(inputs.picture, curve=linear())
+    picture, light, hole = inputs.picture, replace(inputs.picture, curve=linear()), inputs.hole
     # Cameras and profiles name a tone curve; other files of light exist.
     undecided = request.light is None and picture.metadata.icc is None and picture.metadata.exif is None
     candidates = [picture, light] if undecided else [light if request.light else picture]
-    found = found_blurs(candidates) if request.kernel is None else []
+    box = (0, 0, *picture.size) if hole is None else _box_of(hole)
+    candidates = [each.part(box) for each in candidates]
+    source = candidates
+    if request.kernel_from is not None:
+        left, top, width, height = map(round, request.kernel_from)
+        source = [replace(picture.part((top, left, height, width)), curve=each.curve) for each in candidates]
+    found = found_blurs(source) if request.kernel is None else []
     kernels = [each.kernel for each in found] or [kernel_array(request.kernel)] * len(candidates)
     report()
     notes: list[Note] = []
@@ -191,22 +209,49 @@ def deblur_picture(inputs: Inputs, request: DeblurRequest, models: Models) -> De
     chosen = int(len(kernels) > 1 and is_light(candidates, kernels, noise_std, models.denoiser()))
     if chosen:
         notes.append(info("light_found"))
-    picture, values = candidates[chosen], kernels[chosen]
+    part, values = candidates[chosen], kernels[chosen]
     blur, deviations = (found[chosen].likeliest, found[chosen].deviations) if found else (None, None)
     if isinstance(blur, PointSpread):
         notes.insert(0, info("blur_found", kernel=str(blur), kind=blur.kind, size=blur.size, angle=blur.angle))
     elif blur is not None:
         notes.insert(0, info("shake_found", size=max(blur.shape)))
     else:
-        notes[:0] = kernel_notes(picture, request.kernel)
-    drawn = remove_blur(picture, values, noise_std, models.denoiser(), request, deviations)
+        notes[:0] = kernel_notes(part, request.kernel)
+    inside = None if hole is None else crop(hole, box)
+    drawn = remove_blur(part, values, noise_std, models.denoiser(), request, deviations, inside)
     if blur is not None:
-        check_detail(picture, drawn.image, values, own)
-    notes += result_notes(picture, drawn.image, values, noise_std, own, models, deviations)
+        check_detail(part, drawn.image, values, own)
+    if inside is None:
+        notes += result_notes(part, drawn.image, values, noise_std, own, models, deviations)
+    else:
+        drawn = _in_photograph(drawn, picture, inside, box)
     named = request.kernel if blur is None else blur
     name = str(named) if isinstance(named, PointSpread) else "file" if blur is None else "shake"
     made = vars(drawn) | {"notes": notes}
     return DeblurOutcome(**made, noise_std=noise_std, blur=blur, kernel=name, point_spread=values)
+
+
+def _box_of(hole: np.ndarray) -> Box:
+    """Return the bounding box of a mask, HxW bool; raise InputError for an empty one."""
+    if not hole.any():
+        raise InputError("the mask is empty: nothing is deblurred")
+    rows, columns = extent(hole)
+    return rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start
+
+
+def _in_photograph(drawn: Outcome[Picture], picture: Picture, inside: np.ndarray, box: Box) -> Outcome[Picture]:
+    """Return the outcome of a box of a photograph, placed in the photograph within a mask of the box, bool."""
+
+    def placed(image: Picture) -> Picture:
+        part, pixels = blend_result(picture.part(box), image, hole=inside, feather=_FEATHER), picture.pixels.copy()
+        crop(pixels, box)[inside] = part.pixels[inside]
+        return picture.with_pixels(pixels)
+
+    samples, std = [placed(sample) for sample in drawn.samples], None
+    if drawn.std is not None:
+        std = np.zeros(picture.size, np.float32)
+        crop(std, box)[inside] = drawn.std[inside]
+    return replace(drawn, image=samples[0] if len(samples) == 1 else placed(drawn.image), samples=samples, std=std)
 
 
 def found_blurs(candidates: list[Picture]) -> list[BlurEstimate]:
@@ -279,6 +324,7 @@ def remove_blur(
     prior: ScorePrior,
     request: SolveRequest,
     deviations: np.ndarray | None = None,
+    hole: np.ndarray | None = None,
 ) -> Outcome[Picture]:
     """Remove the blur of a kernel from a photograph.
 
@@ -287,6 +333,7 @@ def remove_blur(
     Args:
         noise_std: standard deviation of the photograph's noise, in [0, 1]; at least `LEAST_NOISE` is assumed.
         deviations: principal components of an uncertain kernel's covariance, (R, h, w); None: the kernel is certain.
+        hole: HxW bool, the pixels that this kernel blurred; None: all.
     """
     check_kernel_size(kernel, picture.size)
     blurring = torch.from_numpy(_in_fast_scene(kernel, picture.size))
@@ -299,6 +346,8 @@ def remove_blur(
     below, right = y.shape[-2] - top - height, y.shape[-1] - left - width
     initial = F.pad(values, (left, right, top, below), mode="replicate")
     weights = _observation_weights(operator, y, initial, noise_std, deviations)
+    if hole is not None:
+        weights = weights * pad_observation(torch.from_numpy(hole)[None, None].float(), blurring)
     problem = Problem(
         replace(operator, weights=weights),
         weights * y,
@@ -529,7 +578,7 @@ def _estimate(powers: np.ndarray, prediction: BlurPrediction) -> BlurEstimate:
     sizes, spreads = prediction.log_size[0].exp().tolist(), prediction.log_spread[0].exp().tolist()
     best = int(np.argmax(probabilities))
     if 1 - sharp < _BLURRED:
-        raise InputError("it looks sharp, or blurred in parts only: give the kernel if there is one")
+        raise InputError("it looks sharp, or blurred in parts only: give the kernel, or a mask or box of such a part")
     # Gaussians and disks of the same width are nearly the same blur, so confusing them does no harm.
     one_kind = probabilities[2] if _KINDS[best] == "motion" else probabilities[0] + probabilities[1]
     if one_kind < _ONE_KIND or spreads[best] > _MOST_SPREAD or sizes[best] > _LARGEST[_KINDS[best]]:

@@ -676,6 +676,26 @@ class UpscaleRequest(SolveRequest):
         return self.factor
 
 
+def _numbers(name: str, text: str, form: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != len(form.split(",")):
+        raise SettingError(name, f"{text}: give {form}, in pixels")
+    return numbers
+
+
+def _points_from_text(name: str, texts: Sequence[str] | None) -> tuple[tuple[float, ...], ...]:
+    """Convert the points of a command line."""
+    return tuple(_numbers(name, text, "X,Y") for text in texts or ())
+
+
+def _box_from_text(name: str, text: str | None) -> tuple[float, ...] | None:
+    """Convert the box of a command line."""
+    return None if text is None else _numbers(name, text, "X,Y,W,H")
+
+
 def _kernel_from_text(text: str | None) -> Any:
     """Convert the kernel from a command line to a `PointSpread`, or to an array, the luma of a picture file."""
     if text is None:
@@ -698,6 +718,7 @@ class DeblurRequest(SolveRequest):
         kernel: a `PointSpread`, or the image of a point as an array; None: estimated.
         noise_std: standard deviation of the noise, in [0, 1]; None: estimated.
         light: whether the values are light, without a tone curve; None: decided by the fit.
+        kernel_from: x, y, width, height of the box from which the kernel is estimated; None: the mask's, or all.
     """
 
     kernel: Annotated[
@@ -717,11 +738,21 @@ class DeblurRequest(SolveRequest):
             advanced=True,
         ),
     ] = None
+    kernel_from: Annotated[
+        Sequence[float] | None,
+        Setting(
+            "Box from which the kernel is estimated: upper left corner, width, height. (default: the mask's, or all)",
+            metavar="X,Y,W,H",
+            read=partial(_box_from_text, "kernel_from"),
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.method in ("ddrm", "pc"):
             raise SettingError("method", f"{self.method} needs a linear blur without noise, and a photo's is of light")
+        if self.kernel is not None and self.kernel_from is not None:
+            raise SettingError("kernel_from", "does not go with a kernel, which is then not estimated")
 
     def roles(self, given: Collection[Given]) -> list[Role]:
         return ["denoise", "noise"] if self.noise_std is None else ["denoise"]
@@ -734,6 +765,10 @@ class DeblurRequest(SolveRequest):
             from scoreinv.inputs.blur import check_kernel_size
 
             check_kernel_size(self.kernel, picture.size)
+        if self.kernel_from is not None:
+            x, y, width, height = self.kernel_from
+            if min(x, y) < 0 or min(width, height) < 1 or x + width > picture.width or y + height > picture.height:
+                raise SettingError("kernel_from", f"must be a box within the photo of {picture.width}x{picture.height}")
         return picture
 
 
@@ -749,26 +784,6 @@ class DamageRequest(Request):
 
     def result_of(self, picture: Picture) -> Picture:
         return _black_mask(picture)
-
-
-def _numbers(name: str, text: str, form: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(word) for word in text.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != len(form.split(",")):
-        raise SettingError(name, f"{text}: give {form}, in pixels")
-    return numbers
-
-
-def _points_from_text(name: str, texts: Sequence[str] | None) -> tuple[tuple[float, ...], ...]:
-    """Convert the points of a command line."""
-    return tuple(_numbers(name, text, "X,Y") for text in texts or ())
-
-
-def _box_from_text(text: str | None) -> tuple[float, ...] | None:
-    """Convert the box of a command line."""
-    return None if text is None else _numbers("box", text, "X,Y,W,H")
 
 
 @dataclass(frozen=True)
@@ -801,7 +816,11 @@ class SelectRequest(Request):
     ] = ()
     box: Annotated[
         Sequence[float] | None,
-        Setting("Box around the object: upper left corner, width, height.", metavar="X,Y,W,H", read=_box_from_text),
+        Setting(
+            "Box around the object: upper left corner, width, height.",
+            metavar="X,Y,W,H",
+            read=partial(_box_from_text, "box"),
+        ),
     ] = None
     size: Annotated[
         Literal["small", "middle", "large"] | None,

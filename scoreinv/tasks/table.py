@@ -222,9 +222,10 @@ TASKS = (
         \b
         scoreinv deblur photo.jpg                        # estimates the blur; writes photo_deblurred.png
         scoreinv deblur photo.jpg --kernel motion:15,30  # camera motion
-        scoreinv deblur photo.jpg --kernel disk:3        # out of focus
+        scoreinv deblur photo.jpg --mask mask.png        # a part that is blurred
         """,
         models={"model": ("denoise", MODEL)},
+        takes={"mask": Setting("Mask file or folder: white is deblurred, the rest is kept.", metavar="MASK")},
         adds=("uncertainty", "kernel_out"),
     ),
 )

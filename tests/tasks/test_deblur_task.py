@@ -208,6 +208,37 @@ def test_a_shake_is_found_and_removed_by_the_curve_that_fits(stores_light):
     assert error(result.image.astype(float)) < 0.3 * error(seen)
 
 
+def test_only_the_masked_part_is_deblurred():
+    scene, mask = leaves(172), np.zeros((160, 160), bool)
+    mask[20:, 70:150] = True
+    middle = scene[6:-6, 6:-6]
+    seen = np.where(mask, fftconvolve(scene, SHAKE, mode="valid"), middle)
+    seen = (65535 * (seen + 0.004 * np.random.default_rng(0).standard_normal(seen.shape)).clip(0, 1)).astype(np.uint16)
+    result = scoreinv.deblur(seen, kernel=SHAKE, mask=mask, light=True, samples=2).samples[1]
+    np.testing.assert_array_equal(result[~mask], seen[~mask])
+    inner = np.s_[32:, 82:138]
+    errors = [np.square(each[inner] / 65535 - middle[inner]).mean() for each in (seen, result)]
+    assert errors[1] < 0.3 * errors[0]
+    with pytest.raises(InputError, match="no hole"):
+        scoreinv.deblur(seen, kernel=SHAKE, mask=~mask & mask)
+
+
+def test_the_kernel_is_estimated_from_a_box():
+    sharp, box = photo("facade", 330), (144, 140, 180, 184)
+    seen, mask = np.rint(255 * sharp).astype(np.uint8), np.zeros((330, 330), bool)
+    inside = np.s_[140:324, 144:324]
+    part = blurred(photo("facade", 338), PointSpread("disk", 4)).pixels[inside]
+    seen[inside], mask[inside] = part, True
+    expected = find_blur(Picture(part)).likeliest
+    for words in ({"kernel_from": box}, {"mask": mask}):
+        assert scoreinv.deblur(seen, light=False, **words).blur == expected
+    for wrong in ((-1, 0, 200, 200), (160, 150, 200, 160)):
+        with pytest.raises(SettingError, match="kernel_from"):
+            scoreinv.deblur(seen, kernel_from=wrong)
+    with pytest.raises(SettingError, match="kernel_from"):
+        scoreinv.deblur(seen, kernel="disk:4", kernel_from=box)
+
+
 def test_a_kernel_that_is_given_is_taken():
     seen = truth()
     taken = {"kernel": kernels.gaussian(0.5), "noise_std": 0.05, "light": False}
