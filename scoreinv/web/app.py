@@ -221,11 +221,11 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
 
     @app.post("/api/photos/{key}/layers", status_code=201)
     async def hold_layer(key: str, content: Content, of: str = "mask", beside: str | None = None) -> dict[str, str]:
-        """Store a mask, strokes of colour or a reference photograph for a task.
+        """Store a mask, strokes of colour, a reference photograph or a kernel for a task.
 
         Args:
             content: JSON, see `layer_of`, or a picture file.
-            of: role of the layer in the task: mask, avoid, strokes or like.
+            of: role of the layer in the task: mask, avoid, strokes, like or kernel.
             beside: key of an earlier layer for the same task, which must not be dropped from memory.
         """
         photo = await album.find(key)
@@ -234,7 +234,7 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
             made = await run_in_threadpool(layer_of, content, size)
             layer = Photo(made, f"{photo.stem}_{of}", "PNG", session=photo.session)
         else:
-            layer = await read("the layer", content, None if of == "like" else size, photo.session)
+            layer = await read("the layer", content, None if of in ("like", "kernel") else size, photo.session)
         if of == "like":
             layer = await run_in_threadpool(_reference, layer)
         earlier = [await album.find(beside)] if beside else []

@@ -27,7 +27,7 @@ _BLUR = (
     _slider("size", "Standard deviation, radius or length in pixels.", 2.0, "Size", (0.5, 15, 0.5), "px", "blur"),
     _slider("angle", "Degrees anticlockwise from the right.", 0.0, "Angle", (0, 175, 5), "°", "blur=motion"),
 )
-"""The kernel on the page, where it is never a file."""
+"""The kernel by kind on the page; a file of a kernel is a layer."""
 _FORMS = {
     "fill": [_slider("grow", "Enlarges the mask, for soft edges.", 0, "Grow", (0, 30, 1), "px")],
     "deblur": _BLUR,

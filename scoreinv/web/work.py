@@ -17,14 +17,17 @@ from fastapi import Depends, FastAPI, Query
 from fastapi.concurrency import run_in_threadpool
 
 from scoreinv import tasks
+from scoreinv.inputs.blur import picture_of_kernel
 from scoreinv.inputs.hints import hints_from_picture
 from scoreinv.inputs.masks import hole_from_picture
 from scoreinv.models.loading import Models
+from scoreinv.operators.kernels import normalised
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import MOST_GROW
 from scoreinv.tasks.blend import blend_result
 from scoreinv.tasks.notes import NOTES, page_text
 from scoreinv.tasks.once import once
+from scoreinv.tasks.outcome import DeblurOutcome
 from scoreinv.tasks.provenance import with_provenance
 from scoreinv.tasks.requests import DamageRequest, InpaintRequest, Inputs, Request, RestoreRequest, UpscaleRequest
 from scoreinv.tasks.table import TASKS, Task
@@ -42,7 +45,8 @@ Result = dict[str, Any]
 """JSON of a finished job.
 
 `photo`: the description of the new photograph, or None if nothing changed. `notes`, and as text `note`. `another`:
-whether another seed gives another result. For a restoration `actions`: buttons that do a step anyway.
+whether another seed gives another result. `actions`: buttons that do a step of a restoration anyway, or the key of the
+kernel of a blur.
 """
 
 
@@ -111,6 +115,7 @@ def _add_task(
         avoid: str | None = None,
         strokes: str | None = None,
         like: str | None = None,
+        kernel: str | None = None,
         grow: Grow = 0,
         request: Any = Depends(request_reader(task)),  # noqa: B008 - FastAPI's way
     ) -> dict[str, str]:
@@ -121,6 +126,8 @@ def _add_task(
             inputs = await run_in_threadpool(inputs_of, photo, grow, layers)
         if task.needs_mask and inputs.hole is None:
             raise InputError("The mask is missing")
+        if kernel is not None and "kernel" in task.settings:
+            request = replace(request, kernel=normalised((await album.find(kernel)).picture.luma(), "the kernel"))
         request.check(inputs)
 
         def start() -> Result:
@@ -147,6 +154,10 @@ def _result(task: Task, photo: Photo, request: Request, outcome: Any, album: Alb
     if isinstance(request, RestoreRequest):
         buttons = [kind for note in outcome.notes if (kind := NOTES[note.code]).button]
         more["actions"] = [{"label": kind.button, "settings": kind.sets} for kind in buttons]
+    if isinstance(outcome, DeblurOutcome):
+        kernel = photo.result(picture_of_kernel(outcome.point_spread), "kernel")
+        album.add(kernel)
+        more["actions"] = [{"label": "Its kernel", "kernel": kernel.key}]
     return {
         "photo": described,
         "notes": rows,

@@ -271,6 +271,12 @@ def test_noise_blur_and_size_are_improved(browser):
         assert end["photo"]["name"] == name
         assert (end["photo"]["width"], end["photo"]["height"]) == size
     assert "noise_estimated" in codes(end)
+    (action,) = end["actions"]
+    kernel = browser.get(f"/api/photos/{action['kernel']}/file", params={"kind": "PNG"}).content
+    layer = browser.post(f"{path}/layers", content=kernel, headers=OPAQUE, params={"of": "kernel"}).json()["key"]
+    again = done(browser, f"{path}/deblur", kernel=layer)
+    files = [browser.get(f"/api/photos/{each['photo']['key']}/file?kind=PNG").content for each in (end, again)]
+    assert np.abs(np.subtract(*(np.asarray(Image.open(io.BytesIO(each)), int) for each in files))).max() <= 1
     for wrong in ("denoise?noise=-1", "upscale?factor=5", "deblur?blur=disk&size=0", "deblur?blur=/etc/passwd&size=2"):
         assert browser.post(f"{path}/{wrong}", headers=OPAQUE).status_code == 422
     end = done(browser, f"{path}/deblur")  # the blur is estimated, which needs more pixels

@@ -48,7 +48,7 @@ function vary(request, settings) {
 }
 
 // Returns the buttons of a note.
-export const buttons = (actions, request) => (actions ?? []).map(({ label, settings }) => ({ label, run: () => job || vary(request, settings) }));
+export const buttons = (actions, request) => (actions ?? []).map(({ label, settings, kernel }) => ({ label, kernel, run: () => job || vary(request, settings) }));
 
 // Follows a job that began before the page was reloaded.
 export function resume(saved) {

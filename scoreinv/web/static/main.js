@@ -221,7 +221,7 @@ window.addEventListener("dragover", (event) => {
 window.addEventListener("dragleave", (event) => event.relatedTarget || (find("drop").hidden = true));
 window.addEventListener("drop", (event) => {
   find("drop").hidden = true;
-  if (event.target.id === "like") return; // the file input handles it
+  if (event.target.type === "file") return; // the file input handles it
   event.preventDefault();
   files_of(event.dataTransfer).then(open_all);
 });

@@ -31,13 +31,15 @@ export function show_error(error) {
   find("error").querySelector("span").textContent = error?.message ?? "";
 }
 
-// actions: buttons below the text, each { label, run }.
+// actions: buttons below the text, each { label, run }; or with { kernel } a picture to download.
 export function show_note(text, actions = []) {
   const [words, buttons] = find("note").children;
   find("note").hidden = !text;
   words.textContent = text ?? "";
-  buttons.replaceChildren(...actions.map(({ label, run }) => make_button(label, run)));
+  buttons.replaceChildren(...actions.map(({ label, run, kernel }) => (kernel ? kernel_link(kernel, label) : make_button(label, run))));
 }
+
+const kernel_link = (key, alt) => make("a", { href: `/api/photos/${key}/file?kind=PNG`, title: `Download ${alt.toLowerCase()}` }, make("img", { src: `/api/photos/${key}/view`, alt, className: "kernel" }));
 
 // photo: the server's description of the picture to download, which is the photograph `of` or one of its results.
 export function show_photo(photo, of) {

@@ -1,6 +1,6 @@
 // The buttons that run tasks.
 
-import { ask } from "./api.js";
+import { ask, fetch_json } from "./api.js";
 import { values } from "./form.js";
 import * as jobs from "./jobs.js";
 import * as many from "./many.js";
@@ -30,6 +30,13 @@ function restore() {
   if (stage.marks?.hole.count) delete settings.sensitivity; // nothing is detected
   const layers = [...(settings.inpaint ?? true ? ["mask"] : []), ...(settings.colorize ?? true ? ["strokes"] : [])];
   return run("restore", settings, { layers });
+}
+
+// Deblurs the mask, or all, with the kernel of the chosen file, if any.
+async function deblur() {
+  const [file] = state() === "many" ? [] : find("kernel").files;
+  const keys = file ? { kernel: (await fetch_json("POST", `/api/photos/${stage.picture.photo.key}/layers?of=kernel`, file)).key } : {};
+  return run("deblur", values("deblur"), { layers: ["mask"], keys });
 }
 
 // --- filling when the brush is released: the result becomes the photograph ---
@@ -63,7 +70,8 @@ async function download() {
 on("fill", () => with_selection(fill));
 on("colorize", () => run("colorize", values("colorize"), { layers: ["strokes"], keys: reference_keys() }));
 on("restore", () => with_selection(restore));
-for (const kind of ["denoise", "upscale", "deblur"]) on(kind, () => run(kind, values(kind)));
+for (const kind of ["denoise", "upscale"]) on(kind, () => run(kind, values(kind)));
+on("deblur", () => attempt(deblur));
 on("again", () => jobs.repeat(views.result().request, 1));
 on("four", () => jobs.repeat(views.result().request, 4));
 on("download", download);
