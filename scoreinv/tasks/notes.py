@@ -176,7 +176,7 @@ NOTES = {
 """All notes, by their codes."""
 
 _SIZES = {"small": "smallest", "middle": "middle one", "large": "largest"}
-BLURS = {"disk": "out of focus", "motion": "motion", "gaussian": "soft"}
+BLURS = {"disk": "out of focus", "motion": "motion", "gaussian": "softness"}
 """Words for the kinds of blur."""
 
 

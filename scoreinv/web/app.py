@@ -55,7 +55,7 @@ _CONNECTIONS = 64  # at once; protection from slow clients needs a proxy
 _EXPIRY_INTERVAL = 600  # seconds between deletions of old sessions
 _GRACE = 3  # seconds for open responses after an interrupt
 _STATIC = Path(__file__).parent / "static"
-_LABELS = {"hints": "The colour hints", "mask": "The mask", "avoid": "Don't copy"}
+_LABELS = {"hints": "The colour hints", "mask": "The mask", "avoid": "The excluded area"}
 _LABELS |= {each.name: each.setting.label for task in TASKS for each in declared(task.request) if each.setting}
 """Labels of settings on the page; an empty one is the name."""
 _log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ def _slider(
 
 
 _BLUR = (
-    Declared("blur", BlurKind, True, Setting("Cause of the blur.", label="Kind of blur", none="estimate"), None),
+    Declared("blur", BlurKind, True, Setting("Cause of the blur.", label="Kind of blur", none="automatic"), None),
     _slider("size", "Standard deviation, radius or length in pixels.", 2.0, "Size", (0.5, 15, 0.5), "px", "blur"),
     _slider("angle", "Degrees anticlockwise from the right.", 0.0, "Angle", (0, 175, 5), "°", "blur=motion"),
 )
@@ -44,7 +44,7 @@ _FORMS = {
 def forms() -> dict[str, list[dict[str, Any]]]:
     """Return the controls of each form of the page as JSON; see `controls_of`."""
     found = {name: controls_of(more) for name, more in _FORMS.items()}
-    found["deblur"][0]["choices"] = [(None, "Estimate"), *((kind, each.capitalize()) for kind, each in BLURS.items())]
+    found["deblur"][0]["choices"] = [(None, "Automatic"), *((kind, each.capitalize()) for kind, each in BLURS.items())]
     return found | {task.route: found.get(task.route, []) + controls_of(declared(task.request)) for task in TASKS}
 
 

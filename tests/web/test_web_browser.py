@@ -299,7 +299,7 @@ def test_all_is_done_by_the_keyboard(visitor, tmp_path):
     visitor.page.focus("#thumbs button:nth-child(1)")
     visitor.page.keyboard.press("Enter")
     assert visitor.text("#thumbs button:nth-child(1)") == "Result 1"
-    assert visitor.page.get_attribute("#thumbs button:nth-child(1)", "title") == "Seed 0"
+    assert visitor.page.get_attribute("#thumbs button:nth-child(1)", "title") == "--seed 0"
     assert visitor.page.get_attribute("#thumbs button:nth-child(1)", "aria-pressed") == "true"
     visitor.page.focus("#keep")
     visitor.page.keyboard.press("Enter")
@@ -1036,7 +1036,8 @@ def test_one_click_leaves_out_the_fragments_of_an_object_and_takes_them_in(waiti
     for clicks in (1, 2):
         visitor.page.click("#tools [data-tool=object]")
         visitor.page.mouse.click(*visitor.place(0.5, 0.55))
-        visitor.until("!document.getElementById('object-fragments').hidden")
+        visitor.page.wait_for_selector("#object-fragments")
+        assert visitor.page.is_checked("#object-fragments")
         for _ in range(clicks):
             visitor.page.click("#object-fragments")
         visitor.page.click("#object-add")

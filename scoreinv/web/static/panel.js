@@ -59,9 +59,9 @@ export function show_exact() {
   const lossy = ["JPEG", "HEIC", "AVIF"].includes(value) && `${value} compresses the whole picture with loss.`;
   const exact = find("fill-exact");
   const smeared = !exact.parentElement.hidden && !exact.checked;
-  const except = smeared ? ", except colours that JPEG smeared beside it" : "";
+  const except = smeared ? ", but for JPEG traces of the object within 8 pixels of it" : "";
   find("format-loss").textContent = [rounded, lossy].filter(Boolean).join(" ");
-  const kept = rounded || lossy ? "PNG keeps every pixel outside the mask" : "Every pixel outside the mask stays bit-identical";
+  const kept = rounded || lossy ? "PNG leaves pixels outside the mask exactly as they are" : "Pixels outside the mask stay exactly as they are";
   find("kept-pixels").textContent = `${kept}${except}.`;
 }
 
@@ -128,7 +128,7 @@ export function show_results({ results, picture: { photo } }, choose) {
   find("result-title").textContent = results.length > 1 ? `${results.length} results` : "Result";
   const buttons = results.map((result, i) => {
     const button = make_button("", () => choose(i));
-    if (result.another) button.title = `Seed ${result.seed}`;
+    if (result.another) button.title = `--seed ${result.seed}${result.seed ? " --estimate sample" : ""}`;
     result.thumbnail ??= thumbnail(result.picture, part_around(result.request.box, photo));
     button.append(result.thumbnail, make("span", {}, `Result ${i + 1}`));
     return button;
