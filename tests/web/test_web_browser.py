@@ -959,6 +959,7 @@ def test_many_photographs_are_restored(visitor, tmp_path):
     visitor.wait("many")
     visitor.until("document.querySelectorAll('#cards button').length === 3")
     visitor.until("document.querySelector('#note p').textContent.startsWith('d.txt left out')")
+    assert visitor.text("#cards [data-state=failed]").startswith("c.png: ")
     visitor.page.uncheck("#restore-inpaint")
     visitor.page.click("#restore")
     visitor.until("document.querySelectorAll('#cards [data-state=done]').length === 2")
