@@ -655,6 +655,7 @@ def test_cancelling_while_the_request_is_sent(waiting, tmp_path, path, then):
         wait_for(lambda: visitor.page.evaluate("1") and len(server.jobs) == 1 and server.jobs[0].should_stop())
     visitor.page.unroute(path)
     assert visitor.page.is_hidden("#error")
+    visitor.page.keyboard.press("b")
     visitor.paint((0.2, 0.5), (0.8, 0.5))
     visitor.page.click("#fill")
     server.model.free.set()
@@ -780,6 +781,7 @@ def test_nothing_is_done_with_a_photograph_while_another_is_opened(visitor, tmp_
     held[0].continue_()
     visitor.until("document.title.startsWith('other')")
     visitor.until("!document.querySelector('main').inert")
+    visitor.page.keyboard.press("b")
     visitor.paint((0.2, 0.5), (0.8, 0.5))
     assert visitor.page.is_enabled("#fill")
     assert visitor.questions == []
@@ -1072,6 +1074,23 @@ def test_further_clicks_keep_the_size_of_the_first(waiting, tmp_path, monkeypatc
         ["middle"],
         *[["large"]] * 3,
     ]
+
+
+def test_the_panel_shows_whole_labels_and_opening_chooses_the_first_tool(visitor, tmp_path):
+    visitor.page.set_viewport_size({"width": 1400, "height": 900})
+    visitor.open(photo(tmp_path))
+    style = visitor.page.evaluate("({ ...getComputedStyle(document.getElementById('fill')) })")
+    assert (visitor.page.is_disabled("#fill"), style["opacity"]) == (True, "1")
+    assert "/" not in style["backgroundColor"]  # no alpha: texts scroll below it
+    visitor.page.click("#tools [data-tool=object]")
+    visitor.page.click("label:has([name=task][value=restore])")
+    cut = (
+        "[...document.querySelectorAll('#object button')].filter((each) => each.scrollWidth > each.clientWidth).length"
+    )
+    assert visitor.page.evaluate(cut) == 0
+    visitor.page.click("#tools [data-tool=eraser]")
+    visitor.page.set_input_files("#file", photo(tmp_path, name="other.png"))
+    visitor.until("document.title.startsWith('other') && document.body.dataset.tool === 'object'")
 
 
 def gone(*_: object) -> None:

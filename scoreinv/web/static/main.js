@@ -9,7 +9,7 @@ import * as many from "./many.js";
 import { Marks } from "./marks.js";
 import * as object from "./object.js";
 import { attempt, history, latest, on, stage, state } from "./page.js";
-import { brush, changed, choose_colour, choose_task, choose_tool, pointer, set_diameter, show_before } from "./painting.js";
+import { brush, changed, choose_colour, choose_first_tool, choose_task, choose_tool, pointer, set_diameter, show_before } from "./painting.js";
 import { find, make, make_button, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
 import * as session from "./session.js";
@@ -82,6 +82,7 @@ async function begin(photo, is_latest) {
   await leave();
   await views.go({ sheet: new Sheet(picture, new Marks(photo.width, photo.height)), number: -1 });
   settings.set();
+  choose_first_tool();
   history.clear();
   set_diameter(Math.max(6, Math.min(photo.width, photo.height) * 0.03));
   show_note(photo.note && `${photo.note[0].toUpperCase()}${photo.note.slice(1)}.`);

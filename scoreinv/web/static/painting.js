@@ -7,6 +7,7 @@ import { find, make_button, show_colour, show_hole, show_tool, SWATCHES } from "
 import { Pointer } from "./pointer.js";
 
 export const brush = { tool: "object", colour: "#3f7fbf", diameter: 40 };
+let first_tool = brush.tool; // of a photograph that is opened
 export const crops = { done: () => {} }; // done([corner, corner]): a box was dragged with the tool Crop
 const paints = () => state() === "painting" && (chosen_of("task") !== "improve" || brush.tool === "crop");
 export const pointer = new Pointer(stage, () => (paints() ? brush : null), {
@@ -71,6 +72,8 @@ export function choose_tool(tool) {
   pointer.cursor();
 }
 
+export const choose_first_tool = () => choose_tool(first_tool);
+
 export function choose_colour(colour) {
   brush.colour = colour;
   show_colour(colour);
@@ -122,7 +125,11 @@ function choose_at(x, y) {
 }
 
 object.start(mark, brush)
-  .then((missing) => missing && brush.tool === "object" && choose_tool("mask"))
+  .then((missing) => {
+    if (!missing) return;
+    first_tool = "mask";
+    if (brush.tool === "object") choose_tool("mask");
+  })
   .catch(() => {}); // the tool reports it when it is used
 on("place-form", () => stage.top.focus(), "submit");
 on("mask-open", () => find("mask-file").click());
