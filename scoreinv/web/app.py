@@ -55,7 +55,7 @@ _CONNECTIONS = 64  # at once; protection from slow clients needs a proxy
 _EXPIRY_INTERVAL = 600  # seconds between deletions of old sessions
 _GRACE = 3  # seconds for open responses after an interrupt
 _STATIC = Path(__file__).parent / "static"
-_LABELS = {"hints": "The colour hints", "mask": "The mask", "avoid": "The excluded area"}
+_LABELS = {"hints": "The colour hints", "mask": "The mask", "avoid": "The excluded area", "quality": "The quality"}
 _LABELS |= {each.name: each.setting.label for task in TASKS for each in declared(task.request) if each.setting}
 """Labels of settings on the page; an empty one is the name."""
 _log = logging.getLogger(__name__)
@@ -201,8 +201,8 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         return Response(content, media_type=kind)
 
     @app.get("/api/photos/{key}/file")
-    def download(key: str, kind: str) -> Response:
-        name, content = album.get(key).file(kind)
+    def download(key: str, kind: str, quality: int | None = None) -> Response:
+        name, content = album.get(key).file(kind, quality)
         named = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
         return Response(content, media_type="application/octet-stream", headers=named)
 

@@ -36,6 +36,20 @@ _FORMS = {
         Declared("keep_grain", float, False, KEEP_GRAIN, 0.0),
         _slider("feather", "Width of a soft edge within the mask.", 0, "Feather", (0, 30, 1), "px"),
     ],
+    "download": [
+        Declared(
+            "quality",
+            int,
+            True,
+            Setting(
+                "1 to 100; less makes smaller files. (default: 95 for JPEG, lossless for WebP, else 90)",
+                label="Quality of the download",
+                form=(1, 100, 0),
+                none="default",
+            ),
+            None,
+        )
+    ],
     "straighten": [_slider("angle", "Degrees clockwise.", 0.0, "Straighten", (-15, 15, 0.1), "°")],
 }
 """Controls of the page's routes that are no settings of requests."""

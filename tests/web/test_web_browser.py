@@ -1336,6 +1336,29 @@ def test_a_format_that_was_chosen_stays(visitor, tmp_path):
     visitor.until("() => document.querySelector('#format').value === 'JPEG'")
 
 
+def test_a_download_shows_its_progress_and_has_the_chosen_quality(visitor, tmp_path):
+    visitor.open(photo(tmp_path, name="photo.jpg"))
+    full = visitor.saved("#download")
+    held = held_back(visitor, "**/file?*")
+    visitor.page.fill("#download-quality", "20")
+    with visitor.page.expect_download() as download:
+        visitor.page.click("#download")
+        wait_for(lambda: visitor.page.evaluate("1") and held)
+        assert visitor.page.is_disabled("#download")  # one at a time
+        assert visitor.text("#download") == "Preparing …"
+        held[0].continue_()
+    assert download.value.suggested_filename == "photo.jpg"
+    assert Path(download.value.path()).stat().st_size < len(full) / 2
+    visitor.until("document.getElementById('download').textContent === 'Download'")
+    assert visitor.page.is_enabled("#download")
+    visitor.page.fill("#download-quality", "200")
+    visitor.page.click("#download")
+    assert visitor.error() == "The quality must be from 1 to 100, not 200."
+    visitor.page.select_option("#format", "PNG")
+    assert visitor.page.is_hidden("#download-quality")
+    assert read(visitor.saved("#download")).shape == (120, 160, 3)
+
+
 def test_seven_tabs_do_not_keep_each_other(waiting, tmp_path):
     """A browser has six connections to a server, for all its tabs."""
     visitor, server = waiting

@@ -56,7 +56,9 @@ export function show_photo(photo, of) {
 export function show_exact() {
   const { value, dataset } = find("format");
   const rounded = dataset.bits === "16" && !["PNG", "TIFF"].includes(value) && `${value} stores 8 bits: 16-bit pixels are rounded.`;
-  const lossy = ["JPEG", "HEIC", "AVIF"].includes(value) && `${value} compresses the whole picture with loss.`;
+  const quality = find("download-quality");
+  quality.parentElement.hidden = ["PNG", "TIFF"].includes(value);
+  const lossy = (["JPEG", "HEIC", "AVIF"].includes(value) || (value === "WebP" && quality.value)) && `${value} compresses the whole picture with loss.`;
   const exact = find("fill-exact");
   const smeared = !exact.parentElement.hidden && !exact.checked;
   const except = smeared ? ", but for JPEG traces of the object within 8 pixels of it" : "";
