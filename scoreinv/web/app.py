@@ -53,6 +53,7 @@ from scoreinv.web.work import add_work, hole_of
 _THREADS = 2  # photographs encoded at once: each takes several times its memory
 _CONNECTIONS = 64  # at once; protection from slow clients needs a proxy
 _EXPIRY_INTERVAL = 600  # seconds between deletions of old sessions
+_THUMBNAIL = 160  # side in pixels
 _GRACE = 3  # seconds for open responses after an interrupt
 _STATIC = Path(__file__).parent / "static"
 _LABELS = {"hints": "The colour hints", "mask": "The mask", "avoid": "The excluded area", "quality": "The quality"}
@@ -250,9 +251,16 @@ def _reference(layer: Photo) -> Photo:
 def _add_sessions(app: FastAPI, album: Album) -> None:
     sessions = album.sessions
 
-    @app.head("/api/sessions/{key}")
-    def exists(key: str) -> Response:
-        return Response(status_code=204 if key in sessions else 404)
+    @app.get("/api/sessions")
+    def kept(key: Annotated[list[str], Query()]) -> list[str]:
+        """Return the keys among these that are kept."""
+        return [each for each in key if each in sessions]
+
+    @app.get("/api/sessions/{key}/view")
+    def small(key: str, photo: str) -> Response:
+        """Return a thumbnail of a photograph of the session."""
+        kind, content = sessions.small(key, photo, _THUMBNAIL).view(_THUMBNAIL)
+        return Response(content, media_type=kind)
 
     @app.get("/api/sessions/{key}")
     def resume(key: str) -> Response:

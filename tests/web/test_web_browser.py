@@ -724,7 +724,7 @@ def test_a_photograph_that_was_left_can_be_continued_and_forgotten(visitor, tmp_
     assert not visitor.page.is_checked("#go")
     assert visitor.page.is_checked("[name=restore-enlarge][value='']")
     visitor.page.click("#open")
-    assert visitor.page.locator("#kept li > :first-child").all_inner_texts() == ["Continue with photo"]
+    assert visitor.page.locator("#kept span").all_inner_texts() == ["Continue with photo"]
     visitor.page.close()
     visitor.page = visitor.tab()
     visitor.page.click("text=Continue with photo")
@@ -739,9 +739,40 @@ def test_a_photograph_that_was_left_can_be_continued_and_forgotten(visitor, tmp_
     assert visitor.questions == []
     visitor.page.click("#forget")
     visitor.wait("empty")
-    assert visitor.page.locator("#kept li > :first-child").all_inner_texts() == ["Continue with other"]
+    assert visitor.page.locator("#kept span").all_inner_texts() == ["Continue with other"]
     visitor.page.click("#kept .forget")
     visitor.until("document.querySelectorAll('#kept li').length === 0")
+
+
+def test_kept_photographs_are_listed_once_with_their_pictures(waiting, tmp_path):
+    """A file is listed again only if it was changed; those that the server no longer has are named."""
+    visitor, _ = waiting
+    missing: list[str] = []
+    visitor.page.on("response", lambda answer: answer.status == 404 and missing.append(answer.url))
+    path, other = photo(tmp_path), photo(tmp_path, name="other.png")
+
+    def opened(file: Path, listed: list[str]) -> None:
+        visitor.page.set_input_files("#file", file)
+        visitor.until("name => document.title.startsWith(name)", file.stem)
+        visitor.wait("painting")
+        wait_for(lambda: visitor.page.locator("#kept span").all_text_contents() == listed)
+
+    opened(path, [])
+    opened(other, ["Continue with photo"])
+    opened(path, ["Continue with other"])
+    visitor.page.keyboard.press("b")
+    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    opened(path, ["Continue with photo", "Continue with other"])
+    visitor.page.click("#open")
+    visitor.until("[...document.querySelectorAll('#kept img')].map((each) => each.naturalWidth).join() === '160,160'")
+    assert re.search(r"\d\d:\d\d", visitor.text("#kept small >> nth=0"))
+    sessions = visitor.page.evaluate("JSON.parse(localStorage.sessions).map(({ key }) => key)")
+    for key in sessions[1:]:
+        visitor.page.evaluate("key => fetch(`/api/sessions/${key}`, { method: 'DELETE' }).then(() => null)", key)
+    visitor.page.reload()
+    visitor.wait("painting")
+    visitor.until("document.getElementById('lost').textContent.startsWith('No longer kept: photo, other.')")
+    assert missing == []
 
 
 def test_two_tabs_do_not_overwrite_each_other(visitor, tmp_path):
