@@ -144,8 +144,8 @@ async function show_kept() {
   find("kept").hidden = !listed.length;
   find("lost").textContent = session.lost_text();
   const rows = listed.map(({ key, name, photo, time, many: has_many }) => {
-    const drop = make_button("Forget", () => attempt(() => session.forget(key).then(show_kept)));
-    Object.assign(drop, { className: "forget", title: `Delete ${name} from the server` });
+    const drop = make_button("×", () => attempt(() => session.forget(key).then(show_kept)));
+    Object.assign(drop, { className: "forget", title: `Delete ${name} from the server`, ariaLabel: `Forget ${name}` });
     const go = make_button("", () => (has_many ? resume_many({ key }) : resume(key)));
     if (photo) go.append(make("img", { src: `/api/sessions/${key}/view?photo=${photo}`, alt: "" }));
     const when = new Date(time).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" });
