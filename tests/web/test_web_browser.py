@@ -1107,6 +1107,28 @@ def test_further_clicks_keep_the_size_of_the_first(waiting, tmp_path, monkeypatc
     ]
 
 
+def test_a_fill_of_half_the_photograph_is_asked_for_first(visitor, tmp_path):
+    visitor.open(photo(tmp_path))
+    half = np.zeros((120, 160), bool)
+    half[:, :80] = True
+    Image.fromarray(half).save(tmp_path / "half.png")
+    visitor.page.set_input_files("#mask-file", tmp_path / "half.png")
+    visitor.page.wait_for_selector("#fill:enabled")
+    visitor.page.evaluate("() => { window.confirm = (words) => !(window.asked = words); }")
+    visitor.page.click("#fill")
+    visitor.until("'asked' in window && !document.body.hasAttribute('data-working')")
+    assert re.match(
+        r"50 % of the picture is in the mask: .* takes about \d+ s\. Fill it\?", visitor.page.evaluate("asked")
+    )
+    assert not [url for url in visitor.asked if "/fill?" in url]
+    visitor.page.evaluate("() => { window.confirm = () => true; }")
+    visitor.fill()
+    visitor.page.evaluate("() => { delete window.asked; }")
+    visitor.page.click("#again")
+    wait_for_results(visitor, 2)
+    assert sum("/large?" in url for url in visitor.asked) == 2  # not for another result
+
+
 def test_the_panel_shows_whole_labels_and_opening_chooses_the_first_tool(visitor, tmp_path):
     visitor.page.set_viewport_size({"width": 1400, "height": 900})
     visitor.open(photo(tmp_path))
