@@ -609,6 +609,7 @@ def test_cancel_and_what_comes_after(waiting, tmp_path):
     visitor, server = waiting
     hole = begin_fill(visitor, tmp_path)
     assert visitor.page.get_by_role("progressbar", name="Filling the mask").is_visible()
+    assert visitor.text("#job-text").endswith(" 0 %")
     visitor.page.click("#cancel")
     wait_for(lambda: server.jobs[0].should_stop())
     server.model.free.set()
@@ -936,10 +937,17 @@ def test_a_photograph_is_framed_first(visitor, tmp_path):
     visitor.page.click("#crop")
     visitor.paint((0.25, 0.25), (0.75, 0.75))
     title(60, 80)
+    visitor.page.keyboard.press("Control+z")
+    for ratio, end, size in (("1.5", (0.9, 0.5), (60, 40)), ("1.5", (0.5, 0.9), (30, 45)), ("1", (0.3, 0.3), (36, 36))):
+        title(120, 160)
+        visitor.page.select_option("#ratio", ratio)
+        visitor.page.click("#crop")
+        visitor.paint((0, 0) if ratio == "1" else (0.25, 0.25), end)
+        title(*size)
+        visitor.page.keyboard.press("Control+z")
+    title(120, 160)
     visitor.page.click("#cut-border")
     assert visitor.error() == "No paper border was found."
-    visitor.page.keyboard.press("Control+z")
-    title(120, 160)
     visitor.page.keyboard.press("Control+z")
     title(160, 120)
     assert (visitor.mask() == hole).all()

@@ -8,12 +8,14 @@ import { Pointer } from "./pointer.js";
 
 export const brush = { tool: "object", colour: "#3f7fbf", diameter: 40 };
 let first_tool = brush.tool; // of a photograph that is opened
-export const crops = { done: () => {} }; // done([corner, corner]): a box was dragged with the tool Crop
+// Of the tool Crop: done([corner, corner]): a box was dragged; fitted([corner, corner]): the box of the chosen ratio.
+export const crops = { done: () => {}, fitted: (places) => places };
 const paints = () => state() === "painting" && (chosen_of("task") !== "improve" || brush.tool === "crop");
 export const pointer = new Pointer(stage, () => (paints() ? brush : null), {
   stroke: (step) => history.add(step),
   painted: () => {},
   click: (place, event) => brush.tool === "object" && object.click(place, event),
+  fit: (places) => (brush.tool === "crop" ? crops.fitted(places) : places),
   box: (places) => (brush.tool === "crop" ? crops.done(places) : object.select_box(places)),
   press: choose_at,
   hold: show_before,

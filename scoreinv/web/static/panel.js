@@ -110,9 +110,10 @@ function progress_text(report) {
     const jobs = report.ahead === 1 ? "one job is" : `${report.ahead} jobs are`;
     return report.ahead ? `Waiting: ${jobs} before this one.` : "Waiting …";
   }
-  if (!report.done) return "Preparing …";
-  if (report.done > 0.99) return "Almost done …";
-  return `${Math.round(100 * report.done)} %${report.left == null ? "" : `, ${duration(report.left)} left`}`;
+  const percent = `${Math.floor(100 * report.done)} %`;
+  if (!report.done) return `Preparing … ${percent}`;
+  if (report.done > 0.99) return `Almost done … ${percent}`;
+  return `${percent}${report.left == null ? "" : `, ${duration(report.left)} left`}`;
 }
 
 function duration(seconds) {
