@@ -20,13 +20,14 @@ from typing import Any, BinaryIO
 from scoreinv.batch.plan import BY_ANOTHER, EXISTS, Plan, Row
 from scoreinv.files.urls import write_url
 from scoreinv.system.errors import InputError
+from scoreinv.tasks.notes import command_line_text
 
 MANIFEST = "manifest.csv"
 COLUMNS = (
     *("input", "output", "outputs", "seconds", "nfe", "seed", "model", "model_sha256", "color_model", "method"),
-    *("changes", "record", "notes", "skipped", "error"),
+    *("changes", "record", "notes", "findings", "skipped", "error"),
 )
-"""Columns of a new manifest. A manifest of an earlier version keeps its columns."""
+"""Columns of a new manifest: `findings` has the notes as sentences. One of an earlier version keeps its columns."""
 _TAIL = 1 << 16
 """Bytes at the end of a table that are searched for an unfinished row, and at its beginning for the header."""
 
@@ -119,8 +120,10 @@ class Manifest(Table):
         """Append a row, unless it only repeats a result that an earlier run or another process has recorded."""
         if row.get("skipped") == BY_ANOTHER or (row.get("skipped") == EXISTS and row["input"] in self.finished):
             return
-        lists = {key: json.dumps(row[key]) for key in ("outputs", "notes") if key in row}
-        super().add(row | lists)
+        texts = {key: json.dumps(row[key]) for key in ("outputs", "notes") if key in row}
+        if row.get("notes"):
+            texts["findings"] = "; ".join(map(command_line_text, row["notes"]))
+        super().add(row | texts)
 
 
 @contextmanager

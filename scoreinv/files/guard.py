@@ -74,7 +74,10 @@ def guarded(name: str, what: str) -> Iterator[None]:
     except MemoryError as error:
         raise InputError(f"{name}: not enough memory for a picture of this size: reduce it first") from error
     except Exception as error:  # decoders of damaged files raise exceptions of all types
-        raise InputError(f"{name}: {what} ({reason(error)})") from error
+        why = reason(error)
+        if "truncated" in why.lower():
+            why = "its end is missing: copy it again"
+        raise InputError(f"{name}: {what} ({why})") from error
     finally:
         with _lock:
             _inside -= 1

@@ -15,6 +15,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -46,6 +47,8 @@ _LEVELS = [bytes(255 * (byte >> bit & 1) for bit in range(7, -1, -1)) for byte i
 """Levels of the pixels of a mask for each byte of packed bits."""
 _XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
 """Head of the chunk of a PNG with its XMP."""
+_GIMP_DATE = re.compile(rb'(Date="\d{4}):(\d\d):(\d\d)T')
+"""A date as GIMP 3.0 writes it to XMP; it warns when it reads such a date."""
 
 
 class PluginError(Exception):
@@ -394,7 +397,7 @@ def _with_xmp(metadata: Gimp.Metadata | None, content: bytes) -> Gimp.Metadata |
         return None
     length = int.from_bytes(content[start - 8 : start - 4], "big")  # of the chunk
     metadata = metadata or Gimp.Metadata.new()
-    metadata.set_from_xmp(content[start + len(_XMP) : start + length])
+    metadata.set_from_xmp(_GIMP_DATE.sub(rb"\1-\2-\3T", content[start + len(_XMP) : start + length]))
     return metadata
 
 

@@ -39,7 +39,7 @@ class Limits:
     upload_bytes: int = 256 << 20
     view_pixels: int = 24_000_000
     album_bytes: int = 2 << 30
-    sessions: int = 20
+    sessions: int = 200
     state_bytes: int = 32 << 20
     batch_files: int = 500
     finished_jobs: int = 64

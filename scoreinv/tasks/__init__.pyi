@@ -12,6 +12,7 @@ from .damage import damage_picture as damage_picture
 from .deblur import deblur_picture as deblur_picture
 from .denoise import denoise_picture as denoise_picture
 from .duration import improvement_seconds as improvement_seconds
+from .duration import large_fill as large_fill
 from .evaluate import PictureFeatures as PictureFeatures
 from .evaluate import picture_features as picture_features
 from .generate import class_index as class_index

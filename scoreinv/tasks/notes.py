@@ -63,6 +63,10 @@ NOTES = {
     "mask_mostly_hole": NoteKind(
         "{share} of it is in the mask; white is filled, black is kept", "share", option="--invert-mask"
     ),
+    "fill_large": NoteKind(
+        "{share} of the picture is in the mask: so large a fill seldom convinces, and takes about {time}",
+        "share; seconds: its estimated time",
+    ),
     "mask_empty": NoteKind("the mask has no damage; nothing was filled"),
     "damage_found": NoteKind(
         "{share} of it is damaged",
@@ -190,7 +194,7 @@ NOTES = {
 """All notes, by their codes."""
 
 _SIZES = {"small": "smallest", "middle": "middle one", "large": "largest"}
-BLURS = {"disk": "out of focus", "motion": "motion", "gaussian": "soft"}
+BLURS = {"disk": "out of focus", "motion": "motion", "gaussian": "softness"}
 """Words for the kinds of blur."""
 
 
@@ -252,6 +256,9 @@ def _words(row: Mapping[str, Any]) -> dict[str, Any]:
             words["with_shadow"] = ", with its shadow" if row["shadow"] else ""
             words["chosen_size"] = f": the {_SIZES[row['size']]} of three possible objects" if row["size"] else ""
             words["size_option"] = "--size" if row["size"] else ""
+        case "fill_large":
+            seconds = row["seconds"]
+            words["time"] = f"{max(1, seconds):.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
         case "tone_corrected":
             contrast = f", contrast {row['contrast']:+.0%}" if row["contrast"] else ""
             words["changes"] = contrast + (f", {row['cast']} cast removed" if row["cast"] else "")

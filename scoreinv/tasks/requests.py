@@ -341,7 +341,7 @@ class InpaintRequest(DrawRequest):
         bool,
         Setting(
             "Change nothing outside the mask, even where JPEG compression left a fringe of the object.",
-            label="Keep every pixel outside the mask",
+            label="Leave JPEG traces beside the mask",
         ),
     ] = False
     sensitivity: Annotated[

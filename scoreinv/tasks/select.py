@@ -271,15 +271,19 @@ class Selection:
         return Selected(mask, chosen, iou, self._fragments(low > 0.5, logits, prompt) & ~mask)
 
     def next_size(self, prompt: Prompt, size: Size | None) -> Size | None:
-        """Return the next larger size with a visibly different mask, starting again after `large`.
+        """Return the next likeliest size with a visibly different mask, starting again after the unlikeliest.
 
-        A repeated click on the same place selects it.
+        A repeated click on the same place selects it. Of 192 random clicks on sixteen objects, two find a mask of IoU
+        .85 for 59 %, as three do; in order of size, two find it for 54 %.
         """
         if size is None:
             return None
         now = self._answer(prompt, size)[0] > 0
-        for step in range(1, len(SIZES)):
-            other = SIZES[(SIZES.index(size) + step) % len(SIZES)]
+        masks, iou = self._decoded(replace(prompt, clicks=prompt.clicks[: int(prompt.box is None)]))
+        by_area = _by_area(masks)
+        order = [SIZES[by_area.index(number)] for number in self._by_likelihood(masks, iou)]
+        for step in range(1, len(order)):
+            other = order[(order.index(size) + step) % len(order)]
             found = self._answer(prompt, other)[0] > 0
             if _iou(found, now) < _ALIKE:
                 return other
@@ -328,8 +332,8 @@ class Selection:
         first = int(prompt.box is None)  # clicks of the first prompt; each further click refines its mask
         masks, iou = self._decoded(replace(prompt, clicks=prompt.clicks[:first]))
         if prompt.box is None or size is not None:
-            by_area = sorted(range(1, len(masks)), key=lambda mask: int((masks[mask] > 0).sum()))
-            number = self._likeliest(masks, iou) if size is None else by_area[SIZES.index(size)]
+            by_area = _by_area(masks)
+            number = self._by_likelihood(masks, iou)[0] if size is None else by_area[SIZES.index(size)]
             found, trust, chosen = masks[number], float(iou[number]), SIZES[by_area.index(number)]
         else:
             (found, trust), chosen = self._in_box(prompt.box, masks, iou), None
@@ -424,12 +428,13 @@ class Selection:
         right, bottom = x + (1 + beyond) * wide, y + (1 + beyond) * high
         return left, top, min(right, self.picture.width), min(bottom, self.picture.height)
 
-    def _likeliest(self, logits: np.ndarray, iou: np.ndarray) -> int:
-        """Return the index of the most likely mask of a single click, by predicted IoU and area."""
+    def _by_likelihood(self, logits: np.ndarray, iou: np.ndarray) -> list[int]:
+        """Return the indices of the masks of a single click, the likeliest first, by predicted IoU and area."""
         rows, columns = (math.ceil(side) for side in self._extent)
         area = (logits[:, :rows, :columns] > 0).mean(axis=(1, 2)).clip(1e-6)
         unusual = np.log10(_SMALL / area).clip(0) + 4 * (area - _LARGE).clip(0)
-        return 1 + int(np.argmax((iou - _UNUSUAL * unusual)[1:] + _WHOLE * np.argsort(np.argsort(area[1:]))))
+        likelihood = (iou - _UNUSUAL * unusual)[1:] + _WHOLE * np.argsort(np.argsort(area[1:]))
+        return [1 + int(number) for number in np.argsort(-likelihood, kind="stable")]
 
     def _cleaned(self, square: np.ndarray, prompt: Prompt) -> np.ndarray:
         """Return the mask's probabilities at the picture's low resolution, without specks and gaps.
@@ -454,6 +459,11 @@ class Selection:
         small = (sizes < _PART * whole.sum()) & ~np.isin(np.arange(count + 1), rim)
         found[ndimage.binary_dilation(small[gaps], iterations=2, mask=whole | small[gaps])] = 1
         return found
+
+
+def _by_area(masks: np.ndarray) -> list[int]:
+    """Return the indices of the masks of a single click, from the smallest to the largest."""
+    return sorted(range(1, len(masks)), key=lambda mask: int((masks[mask] > 0).sum()))
 
 
 def _iou(one: np.ndarray, other: np.ndarray) -> float:

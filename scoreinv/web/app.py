@@ -53,9 +53,10 @@ from scoreinv.web.work import add_work, hole_of
 _THREADS = 2  # photographs encoded at once: each takes several times its memory
 _CONNECTIONS = 64  # at once; protection from slow clients needs a proxy
 _EXPIRY_INTERVAL = 600  # seconds between deletions of old sessions
+_THUMBNAIL = 160  # side in pixels
 _GRACE = 3  # seconds for open responses after an interrupt
 _STATIC = Path(__file__).parent / "static"
-_LABELS = {"hints": "The colour hints", "mask": "The mask", "avoid": "Don't copy"}
+_LABELS = {"hints": "The colour hints", "mask": "The mask", "avoid": "The excluded area", "quality": "The quality"}
 _LABELS |= {each.name: each.setting.label for task in TASKS for each in declared(task.request) if each.setting}
 """Labels of settings on the page; an empty one is the name."""
 _log = logging.getLogger(__name__)
@@ -201,8 +202,8 @@ def _add_photos(app: FastAPI, album: Album, queue: JobQueue, objects: Objects) -
         return Response(content, media_type=kind)
 
     @app.get("/api/photos/{key}/file")
-    def download(key: str, kind: str) -> Response:
-        name, content = album.get(key).file(kind)
+    def download(key: str, kind: str, quality: int | None = None) -> Response:
+        name, content = album.get(key).file(kind, quality)
         named = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
         return Response(content, media_type="application/octet-stream", headers=named)
 
@@ -250,9 +251,16 @@ def _reference(layer: Photo) -> Photo:
 def _add_sessions(app: FastAPI, album: Album) -> None:
     sessions = album.sessions
 
-    @app.head("/api/sessions/{key}")
-    def exists(key: str) -> Response:
-        return Response(status_code=204 if key in sessions else 404)
+    @app.get("/api/sessions")
+    def kept(key: Annotated[list[str], Query()]) -> list[str]:
+        """Return the keys among these that are kept."""
+        return [each for each in key if each in sessions]
+
+    @app.get("/api/sessions/{key}/view")
+    def small(key: str, photo: str) -> Response:
+        """Return a thumbnail of a photograph of the session."""
+        kind, content = sessions.small(key, photo, _THUMBNAIL).view(_THUMBNAIL)
+        return Response(content, media_type=kind)
 
     @app.get("/api/sessions/{key}")
     def resume(key: str) -> Response:

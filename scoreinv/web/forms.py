@@ -23,7 +23,7 @@ def _slider(
 
 
 _BLUR = (
-    Declared("blur", BlurKind, True, Setting("Cause of the blur.", label="Kind of blur", none="estimate"), None),
+    Declared("blur", BlurKind, True, Setting("Cause of the blur.", label="Kind of blur", none="automatic"), None),
     _slider("size", "Standard deviation, radius or length in pixels.", 2.0, "Size", (0.5, 15, 0.5), "px", "blur"),
     _slider("angle", "Degrees anticlockwise from the right.", 0.0, "Angle", (0, 175, 5), "°", "blur=motion"),
 )
@@ -36,6 +36,20 @@ _FORMS = {
         Declared("keep_grain", float, False, KEEP_GRAIN, 0.0),
         _slider("feather", "Width of a soft edge within the mask.", 0, "Feather", (0, 30, 1), "px"),
     ],
+    "download": [
+        Declared(
+            "quality",
+            int,
+            True,
+            Setting(
+                "1 to 100; less makes smaller files. (default: 95 for JPEG, lossless for WebP, else 90)",
+                label="Quality of the download",
+                form=(1, 100, 0),
+                none="default",
+            ),
+            None,
+        )
+    ],
     "straighten": [_slider("angle", "Degrees clockwise.", 0.0, "Straighten", (-15, 15, 0.1), "°")],
 }
 """Controls of the page's routes that are no settings of requests."""
@@ -44,7 +58,7 @@ _FORMS = {
 def forms() -> dict[str, list[dict[str, Any]]]:
     """Return the controls of each form of the page as JSON; see `controls_of`."""
     found = {name: controls_of(more) for name, more in _FORMS.items()}
-    found["deblur"][0]["choices"] = [(None, "Estimate"), *((kind, each.capitalize()) for kind, each in BLURS.items())]
+    found["deblur"][0]["choices"] = [(None, "Automatic"), *((kind, each.capitalize()) for kind, each in BLURS.items())]
     return found | {task.route: found.get(task.route, []) + controls_of(declared(task.request)) for task in TASKS}
 
 

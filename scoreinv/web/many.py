@@ -51,11 +51,13 @@ class Batch:
     Attributes:
         names: names of the files, in the order in which they came.
         rows: rows of the batch by name.
+        views: media type and bytes of the thumbnails, by name.
     """
 
     folder: Path
     names: list[str] = field(default_factory=list)
     rows: dict[str, Row] = field(default_factory=dict)
+    views: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -68,6 +70,8 @@ class Batch:
 
     def add(self, name: str, content: bytes) -> str:
         """Write a file under its name, or one beside it that is free; return the name.
+
+        A file that cannot be opened counts as failed at once.
 
         Raises InputError if there are too many files, or this one cannot be written.
         """
@@ -85,6 +89,10 @@ class Batch:
             except OSError as error:
                 raise InputError(f"{given}: cannot be kept ({error.strerror}): use the command line for it") from error
             self.names.append(name)
+        try:
+            self.views[name] = Photo.read(name, content).view(_SMALL)
+        except InputError as error:
+            self.rows[name] = {"input": name, "error": str(error)}
         return name
 
     def run(self, task: Task, request: Request, models: Models) -> dict[str, Any]:
@@ -203,7 +211,11 @@ def add_many(app: FastAPI, sessions: Sessions, queue: JobQueue, models: Models) 
 
     @app.get("/api/batches/{key}/view")
     def view(key: str, name: str, result: bool = False, small: bool = True) -> Response:
-        path = get(key).path(name, result=result)
+        batch = get(key)
+        path = batch.path(name, result=result)
+        if small and not result and name in batch.views:
+            kind, content = batch.views[name]
+            return Response(content, media_type=kind)
         kind, content = Photo.read(path.name, path.read_bytes()).view(_SMALL if small else None)
         return Response(content, media_type=kind)
 

@@ -23,6 +23,7 @@ from scoreinv.inputs.masks import check_mask_size
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.limits import limits
 from scoreinv.system.memory import shortage
+from scoreinv.system.options import Whole, check
 from scoreinv.system.text import printable
 
 _LEAST_BYTES = 1 << 14  # minimum size counted for a photograph, which limits the number of photographs
@@ -164,12 +165,17 @@ class Photo:
                 formats.append(kind)
         return sorted(formats, key=lambda kind: kind != self.kind)
 
-    def file(self, kind: str) -> tuple[str, bytes]:
-        """Return the name and bytes of a file, as the commands write it; raise InputError for an unsuitable format."""
+    def file(self, kind: str, quality: int | None = None) -> tuple[str, bytes]:
+        """Return the name and bytes of a file, as the commands write it.
+
+        Raises InputError for an unsuitable format or quality.
+        """
+        if quality is not None:
+            check("quality", quality, Whole(1, 100))
         if kind not in _SUFFIXES:
             raise InputError(f"{kind}: choose one of {', '.join(_SUFFIXES)}")
         name = self.stem + _SUFFIXES[kind]
-        return name, picture_bytes(self.picture, name)
+        return name, picture_bytes(self.picture, name, quality)
 
     def view(self, side: int | None = None) -> tuple[str, bytes]:
         """Return media type and bytes of a picture for the browser.

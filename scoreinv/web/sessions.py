@@ -30,7 +30,7 @@ from scoreinv.web.photo import GoneError, Photo
 
 MOST_AGE = 24 * 3600.0
 """Seconds without use after which a session is deleted."""
-MOST_BYTES = 4 << 30
+MOST_BYTES = 16 << 30
 """Limit for all sessions together, or half of the free disk space at the start. The least recently used goes first."""
 
 _PREFIX = "scoreinv-page-"
@@ -117,6 +117,18 @@ class Sessions:
         with suppress(FileNotFoundError):  # it was forgotten meanwhile
             return _read_photo(path)  # without the lock: it may take seconds
         return None
+
+    def small(self, key: str, photo: str, side: int) -> Photo:
+        """Return a photograph of a session, reduced coarsely to about `side` pixels; the session counts as not used.
+
+        Raises GoneError if there is none.
+        """
+        if self._folder is not None and key in self._used and _KEY.fullmatch(photo):
+            with suppress(FileNotFoundError):
+                pixels = np.load(self._folder / key / f"{photo}.npy", mmap_mode="r")
+                step = max(1, min(pixels.shape[:2]) // side)
+                return Photo(Picture(np.ascontiguousarray(pixels[::step, ::step])), photo, "PNG")
+        raise _gone()
 
     def save(self, key: str, state: bytes, after: int) -> None:
         """Save the state of the page. Its version is `after` + 1.

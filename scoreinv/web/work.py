@@ -89,6 +89,13 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         models.machine.start_torch()
         return {"seconds": tasks.improvement_seconds(work, photo.picture.size, factor, models)}
 
+    @app.get("/api/photos/{key}/large")
+    def large(key: str, mask: str, grow: Grow = 0) -> dict[str, str | None]:
+        """Return what to ask before the fill of a large mask; None for other masks."""
+        models.machine.start_torch()
+        note = tasks.large_fill(hole_of(album.get(key), album.get(mask), grow))
+        return {"question": note and f"{page_text(note.row())} Fill it?"}
+
 
 def _add_task(
     app: FastAPI, task: Task, album: Album, queue: JobQueue, models: Models, preparations: _Preparations

@@ -3,6 +3,7 @@
 import csv
 import errno
 import fcntl
+import json
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from scoreinv.batch.manifest import MANIFEST, Manifest, Table
 from scoreinv.system.errors import InputError
+from scoreinv.tasks.notes import command_line_text, info
 
 COLUMNS = ("input", "said", "more")
 RECORDS = [
@@ -103,6 +105,15 @@ def test_a_table_that_cannot_be_opened_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", closed)
     with pytest.raises(InputError):
         Table(path, COLUMNS)
+
+
+def test_notes_have_sentences_too(tmp_path):
+    notes = [info("tone_not_faded").row(), info("damage_given", share=0.02).row()]
+    Manifest(tmp_path / MANIFEST).add({"input": "a.png", "output": "b.png", "notes": notes})
+    header, row = rows(tmp_path / MANIFEST)
+    found = dict(zip(header, row, strict=True))
+    assert json.loads(found["notes"]) == notes
+    assert found["findings"] == "; ".join(map(command_line_text, notes))
 
 
 def test_a_manifest_of_an_earlier_version_keeps_its_columns(tmp_path):

@@ -126,7 +126,7 @@ def test_missing_folder_empty_and_foreign_files(tmp_path):
 def test_truncated_files(suffix, dtype):
     data = picture_bytes(Picture(samples("RGB", dtype, 64, 64) | 1), f"a.{suffix}")
     for part in (0.3, 0.7):
-        refused(data[: int(len(data) * part)])
+        refused(data[: int(len(data) * part)], *["its end is missing"] * (suffix == "jpg"))
 
 
 def test_a_decompression_bomb_has_a_remedy(monkeypatch):

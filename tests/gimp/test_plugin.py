@@ -109,6 +109,7 @@ def heard(process: subprocess.Popen[str]) -> list[dict]:
     said, _ = process.communicate(timeout=SOON)
     assert "batch command executed successfully" in said, said
     assert "error for procedure 'gimp-" not in said, said  # which is a window for a person
+    assert "Failed to convert" not in said, said  # metadata
     # Others write there too, and not always whole lines.
     return [json.JSONDecoder().raw_decode(part)[0] for part in said.split("TOLD ")[1:]]
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from support.independent_pixels import prior
 
 from scoreinv.models.loading import LIBRARY, Models
 from scoreinv.tasks.deblur import BLUR_ITERATIONS
-from scoreinv.tasks.duration import improvement_seconds
+from scoreinv.tasks.duration import improvement_seconds, large_fill
 from scoreinv.tasks.requests import SolveRequest
+
+
+def test_only_a_large_fill_has_a_note_with_its_share_and_time():
+    hole = np.zeros((300, 400), bool)
+    hole[:, :100] = True
+    assert large_fill(hole) is None
+    hole[:, :200] = True
+    note = large_fill(hole)
+    assert note is not None
+    assert (note.code, note.values["share"]) == ("fill_large", 0.5)
+    assert 0 < note.values["seconds"] < 600
 
 
 def test_the_time_of_an_improvement_is_its_windows_times_that_of_one(monkeypatch):

@@ -9,7 +9,7 @@ VALUES = {
     **dict.fromkeys(("width", "height", "grow", "corners", "pixels"), 3),
     **{"kernel": "disk:3", "kind": "disk", "size": "large", "better": "mirrored", "given": "average"},
     **{"places": "3,4 5,6", "count": 2, "change": "CMYK becomes sRGB", "factor": 2},
-    **{"task": "fill", "cast": "blue", "whiten": True, "shadow": True, "estimated": True, "angle": 0},
+    **{"task": "fill", "cast": "blue", "whiten": True, "shadow": True, "estimated": True, "angle": 0, "seconds": 2},
 }
 """The values that notes may have."""
 

@@ -45,7 +45,7 @@ def test_a_click_means_one_of_three_and_the_next_comes_by_another(selection):
         found = selection.select(prompt, size)
         assert found.size == size
         np.testing.assert_array_equal(found.mask, square(size))
-    assert [selection.next_size(prompt, size) for size in SIZES] == ["middle", "large", "small"]
+    assert [selection.next_size(prompt, size) for size in SIZES] == ["large", "small", "middle"]
     assert selection.network.looks == 1
     assert len(selection.network.asked) == 1  # the three came at once
 

@@ -299,7 +299,7 @@ def test_all_is_done_by_the_keyboard(visitor, tmp_path):
     visitor.page.focus("#thumbs button:nth-child(1)")
     visitor.page.keyboard.press("Enter")
     assert visitor.text("#thumbs button:nth-child(1)") == "Result 1"
-    assert visitor.page.get_attribute("#thumbs button:nth-child(1)", "title") == "Seed 0"
+    assert visitor.page.get_attribute("#thumbs button:nth-child(1)", "title") == "--seed 0"
     assert visitor.page.get_attribute("#thumbs button:nth-child(1)", "aria-pressed") == "true"
     visitor.page.focus("#keep")
     visitor.page.keyboard.press("Enter")
@@ -609,6 +609,7 @@ def test_cancel_and_what_comes_after(waiting, tmp_path):
     visitor, server = waiting
     hole = begin_fill(visitor, tmp_path)
     assert visitor.page.get_by_role("progressbar", name="Filling the mask").is_visible()
+    assert visitor.text("#job-text").endswith(" 0 %")
     visitor.page.click("#cancel")
     wait_for(lambda: server.jobs[0].should_stop())
     server.model.free.set()
@@ -655,6 +656,7 @@ def test_cancelling_while_the_request_is_sent(waiting, tmp_path, path, then):
         wait_for(lambda: visitor.page.evaluate("1") and len(server.jobs) == 1 and server.jobs[0].should_stop())
     visitor.page.unroute(path)
     assert visitor.page.is_hidden("#error")
+    visitor.page.keyboard.press("b")
     visitor.paint((0.2, 0.5), (0.8, 0.5))
     visitor.page.click("#fill")
     server.model.free.set()
@@ -723,7 +725,7 @@ def test_a_photograph_that_was_left_can_be_continued_and_forgotten(visitor, tmp_
     assert not visitor.page.is_checked("#go")
     assert visitor.page.is_checked("[name=restore-enlarge][value='']")
     visitor.page.click("#open")
-    assert visitor.page.locator("#kept li > :first-child").all_inner_texts() == ["Continue with photo"]
+    assert visitor.page.locator("#kept span").all_inner_texts() == ["Continue with photo"]
     visitor.page.close()
     visitor.page = visitor.tab()
     visitor.page.click("text=Continue with photo")
@@ -738,9 +740,40 @@ def test_a_photograph_that_was_left_can_be_continued_and_forgotten(visitor, tmp_
     assert visitor.questions == []
     visitor.page.click("#forget")
     visitor.wait("empty")
-    assert visitor.page.locator("#kept li > :first-child").all_inner_texts() == ["Continue with other"]
+    assert visitor.page.locator("#kept span").all_inner_texts() == ["Continue with other"]
     visitor.page.click("#kept .forget")
     visitor.until("document.querySelectorAll('#kept li').length === 0")
+
+
+def test_kept_photographs_are_listed_once_with_their_pictures(waiting, tmp_path):
+    """A file is listed again only if it was changed; those that the server no longer has are named."""
+    visitor, _ = waiting
+    missing: list[str] = []
+    visitor.page.on("response", lambda answer: answer.status == 404 and missing.append(answer.url))
+    path, other = photo(tmp_path), photo(tmp_path, name="other.png")
+
+    def opened(file: Path, listed: list[str]) -> None:
+        visitor.page.set_input_files("#file", file)
+        visitor.until("name => document.title.startsWith(name)", file.stem)
+        visitor.wait("painting")
+        wait_for(lambda: visitor.page.locator("#kept span").all_text_contents() == listed)
+
+    opened(path, [])
+    opened(other, ["Continue with photo"])
+    opened(path, ["Continue with other"])
+    visitor.page.keyboard.press("b")
+    visitor.paint((0.2, 0.5), (0.8, 0.5))
+    opened(path, ["Continue with photo", "Continue with other"])
+    visitor.page.click("#open")
+    visitor.until("[...document.querySelectorAll('#kept img')].map((each) => each.naturalWidth).join() === '160,160'")
+    assert re.search(r"\d\d:\d\d", visitor.text("#kept small >> nth=0"))
+    sessions = visitor.page.evaluate("JSON.parse(localStorage.sessions).map(({ key }) => key)")
+    for key in sessions[1:]:
+        visitor.page.evaluate("key => fetch(`/api/sessions/${key}`, { method: 'DELETE' }).then(() => null)", key)
+    visitor.page.reload()
+    visitor.wait("painting")
+    visitor.until("document.getElementById('lost').textContent.startsWith('No longer kept: photo, other.')")
+    assert missing == []
 
 
 def test_two_tabs_do_not_overwrite_each_other(visitor, tmp_path):
@@ -780,6 +813,7 @@ def test_nothing_is_done_with_a_photograph_while_another_is_opened(visitor, tmp_
     held[0].continue_()
     visitor.until("document.title.startsWith('other')")
     visitor.until("!document.querySelector('main').inert")
+    visitor.page.keyboard.press("b")
     visitor.paint((0.2, 0.5), (0.8, 0.5))
     assert visitor.page.is_enabled("#fill")
     assert visitor.questions == []
@@ -903,10 +937,17 @@ def test_a_photograph_is_framed_first(visitor, tmp_path):
     visitor.page.click("#crop")
     visitor.paint((0.25, 0.25), (0.75, 0.75))
     title(60, 80)
+    visitor.page.keyboard.press("Control+z")
+    for ratio, end, size in (("1.5", (0.9, 0.5), (60, 40)), ("1.5", (0.5, 0.9), (30, 45)), ("1", (0.3, 0.3), (36, 36))):
+        title(120, 160)
+        visitor.page.select_option("#ratio", ratio)
+        visitor.page.click("#crop")
+        visitor.paint((0, 0) if ratio == "1" else (0.25, 0.25), end)
+        title(*size)
+        visitor.page.keyboard.press("Control+z")
+    title(120, 160)
     visitor.page.click("#cut-border")
     assert visitor.error() == "No paper border was found."
-    visitor.page.keyboard.press("Control+z")
-    title(120, 160)
     visitor.page.keyboard.press("Control+z")
     title(160, 120)
     assert (visitor.mask() == hole).all()
@@ -959,6 +1000,7 @@ def test_many_photographs_are_restored(visitor, tmp_path):
     visitor.wait("many")
     visitor.until("document.querySelectorAll('#cards button').length === 3")
     visitor.until("document.querySelector('#note p').textContent.startsWith('d.txt left out')")
+    assert visitor.text("#cards [data-state=failed]").startswith("c.png: ")
     visitor.page.uncheck("#restore-inpaint")
     visitor.page.click("#restore")
     visitor.until("document.querySelectorAll('#cards [data-state=done]').length === 2")
@@ -1036,7 +1078,8 @@ def test_one_click_leaves_out_the_fragments_of_an_object_and_takes_them_in(waiti
     for clicks in (1, 2):
         visitor.page.click("#tools [data-tool=object]")
         visitor.page.mouse.click(*visitor.place(0.5, 0.55))
-        visitor.until("!document.getElementById('object-fragments').hidden")
+        visitor.page.wait_for_selector("#object-fragments")
+        assert visitor.page.is_checked("#object-fragments")
         for _ in range(clicks):
             visitor.page.click("#object-fragments")
         visitor.page.click("#object-add")
@@ -1070,6 +1113,45 @@ def test_further_clicks_keep_the_size_of_the_first(waiting, tmp_path, monkeypatc
         ["middle"],
         *[["large"]] * 3,
     ]
+
+
+def test_a_fill_of_half_the_photograph_is_asked_for_first(visitor, tmp_path):
+    visitor.open(photo(tmp_path))
+    half = np.zeros((120, 160), bool)
+    half[:, :80] = True
+    Image.fromarray(half).save(tmp_path / "half.png")
+    visitor.page.set_input_files("#mask-file", tmp_path / "half.png")
+    visitor.page.wait_for_selector("#fill:enabled")
+    visitor.page.evaluate("() => { window.confirm = (words) => !(window.asked = words); }")
+    visitor.page.click("#fill")
+    visitor.until("'asked' in window && !document.body.hasAttribute('data-working')")
+    assert re.match(
+        r"50 % of the picture is in the mask: .* takes about \d+ s\. Fill it\?", visitor.page.evaluate("asked")
+    )
+    assert not [url for url in visitor.asked if "/fill?" in url]
+    visitor.page.evaluate("() => { window.confirm = () => true; }")
+    visitor.fill()
+    visitor.page.evaluate("() => { delete window.asked; }")
+    visitor.page.click("#again")
+    wait_for_results(visitor, 2)
+    assert sum("/large?" in url for url in visitor.asked) == 2  # not for another result
+
+
+def test_the_panel_shows_whole_labels_and_opening_chooses_the_first_tool(visitor, tmp_path):
+    visitor.page.set_viewport_size({"width": 1400, "height": 900})
+    visitor.open(photo(tmp_path))
+    style = visitor.page.evaluate("({ ...getComputedStyle(document.getElementById('fill')) })")
+    assert (visitor.page.is_disabled("#fill"), style["opacity"]) == (True, "1")
+    assert "/" not in style["backgroundColor"]  # no alpha: texts scroll below it
+    visitor.page.click("#tools [data-tool=object]")
+    visitor.page.click("label:has([name=task][value=restore])")
+    cut = (
+        "[...document.querySelectorAll('#object button')].filter((each) => each.scrollWidth > each.clientWidth).length"
+    )
+    assert visitor.page.evaluate(cut) == 0
+    visitor.page.click("#tools [data-tool=eraser]")
+    visitor.page.set_input_files("#file", photo(tmp_path, name="other.png"))
+    visitor.until("document.title.startsWith('other') && document.body.dataset.tool === 'object'")
 
 
 def gone(*_: object) -> None:
@@ -1313,6 +1395,29 @@ def test_a_format_that_was_chosen_stays(visitor, tmp_path):
     assert visitor.page.input_value("#format") == "PNG"
     visitor.open(path)
     visitor.until("() => document.querySelector('#format').value === 'JPEG'")
+
+
+def test_a_download_shows_its_progress_and_has_the_chosen_quality(visitor, tmp_path):
+    visitor.open(photo(tmp_path, name="photo.jpg"))
+    full = visitor.saved("#download")
+    held = held_back(visitor, "**/file?*")
+    visitor.page.fill("#download-quality", "20")
+    with visitor.page.expect_download() as download:
+        visitor.page.click("#download")
+        wait_for(lambda: visitor.page.evaluate("1") and held)
+        assert visitor.page.is_disabled("#download")  # one at a time
+        assert visitor.text("#download") == "Preparing …"
+        held[0].continue_()
+    assert download.value.suggested_filename == "photo.jpg"
+    assert Path(download.value.path()).stat().st_size < len(full) / 2
+    visitor.until("document.getElementById('download').textContent === 'Download'")
+    assert visitor.page.is_enabled("#download")
+    visitor.page.fill("#download-quality", "200")
+    visitor.page.click("#download")
+    assert visitor.error() == "The quality must be from 1 to 100, not 200."
+    visitor.page.select_option("#format", "PNG")
+    assert visitor.page.is_hidden("#download-quality")
+    assert read(visitor.saved("#download")).shape == (120, 160, 3)
 
 
 def test_seven_tabs_do_not_keep_each_other(waiting, tmp_path):

@@ -48,6 +48,7 @@ def begun(browser: TestClient, files: dict[str, bytes]) -> str:
 def test_all_are_restored_and_one_that_fails_does_not_stop_the_others(browser: TestClient) -> None:
     gray, colour = pixels(channels=1), pixels()
     path = begun(browser, {"a.png": png(gray), "broken.png": b"no picture", "b.png": png(colour)})
+    assert [row["state"] for row in browser.get(path).json()] == ["waiting", "failed", "waiting"]  # before any task
     job = browser.post(f"{path}/restore", params={"inpaint": False, "denoise": False}, headers=OPAQUE).json()["job"]
     end = ended(browser, job)
     assert end["state"] == "done", end

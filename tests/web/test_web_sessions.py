@@ -175,14 +175,18 @@ def test_the_routes_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert browser.post(path, content=b"state", headers=OPAQUE).status_code == 204
         assert browser.post(path, content=b"other", headers=OPAQUE).status_code == 409
         assert (browser.get(path).content, browser.get(path).headers["x-version"]) == (b"state", "1")
-        assert browser.head(path).status_code == 204
+        keys = {"key": [photo["session"], "another"]}
+        assert browser.get("/api/sessions", params=keys).json() == [photo["session"]]
+        small = browser.get(f"{path}/view", params={"photo": photo["key"]})
+        assert read(small.content).shape == pixels().shape
+        assert browser.get(f"{path}/view", params={"photo": "../a"}).status_code == 404
         for method in ("post", "delete"):  # from another page
             options = {"headers": {"origin": "http://evil.example"}}
             assert getattr(browser, method)(path, **options).status_code == 403
         assert browser.delete(path, headers={"origin": OPAQUE["origin"]}).status_code == 204
         for gone in (path, f"/api/photos/{photo['key']}", f"/api/photos/{layer}/bits"):
             assert browser.get(gone).status_code == 404
-        assert browser.head(path).status_code == 404
+        assert browser.get("/api/sessions", params=keys).json() == []
     assert not list(tmp_path.iterdir())
 
 
@@ -215,10 +219,10 @@ def test_a_photograph_that_is_being_read_holds_up_nobody(
                 assert time.monotonic() < end
             others = [
                 pool.submit(browser.get, "/api/limits"),
-                pool.submit(browser.head, f"/api/sessions/{photo['session']}"),
+                pool.submit(browser.get, "/api/sessions", params={"key": photo["session"]}),
                 pool.submit(browser.post, "/api/batches", headers=OPAQUE),
             ]
-            assert [other.result(SOON).status_code for other in others] == [200, 204, 201]
+            assert [other.result(SOON).status_code for other in others] == [200, 200, 201]
             assert not reading.done()
         finally:
             os.close(writing)
@@ -252,6 +256,12 @@ def _held() -> set[int]:
 
 def test_the_token_guards_sessions() -> None:
     with client("192.0.2.7") as browser:
-        for method, path in (("GET", "a"), ("HEAD", "a"), ("POST", "a"), ("DELETE", "a")):
+        for method, path in (
+            ("GET", "a"),
+            ("GET", "a/view?photo=b"),
+            ("GET", "?key=a"),
+            ("POST", "a"),
+            ("DELETE", "a"),
+        ):
             answer = browser.request(method, f"/api/sessions/{path}", headers=OPAQUE)
             assert answer.status_code == 403

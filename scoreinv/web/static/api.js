@@ -49,7 +49,7 @@ export async function send(path, file) {
 export async function follow(key, callback) {
   let wait = 40;
   for (let failures = 0; ; await new Promise((resolve) => setTimeout(resolve, wait))) {
-    wait = Math.min(POLL_INTERVAL, 1.5 * wait);
+    wait = Math.min(POLL_INTERVAL, 1.2 * wait);
     let report;
     try {
       report = await fetch_json("GET", `/api/jobs/${key}`);

@@ -54,6 +54,20 @@ function choose_crop() {
   choose_tool(brush.tool === "crop" ? tool_before : "crop");
 }
 
+// Returns the box of the chosen ratio within a dragged box and the photograph; upright if it was dragged upright.
+crops.fitted = ([a, b]) => {
+  const { width, height } = stage.picture.photo;
+  const inside = ([x, y]) => [Math.min(width, Math.max(0, x)), Math.min(height, Math.max(0, y))];
+  const [from, to] = [inside(a), inside(b)];
+  const { value } = find("ratio");
+  if (!value) return [from, to];
+  const [across, down] = [to[0] - from[0], to[1] - from[1]];
+  const is_upright = Math.abs(down) > Math.abs(across);
+  const ratio = value === "photo" ? width / height : value ** (is_upright ? -1 : 1);
+  const wide = Math.min(Math.abs(across), Math.abs(down) * ratio);
+  return [from, [from[0] + Math.sign(across) * wide, from[1] + (Math.sign(down) * wide) / ratio]];
+};
+
 crops.done = ([a, b]) => {
   const [left, top] = [Math.min(a[0], b[0]), Math.min(a[1], b[1])];
   choose_tool(tool_before);

@@ -30,7 +30,8 @@ export function run(kind, settings = {}, { layers = [], keys = {}, done = null }
   const mine = make({ kind, count: 1, sheet: views.sheet(), done });
   return start(mine, async () => {
     mine.request = await request_of(mine, settings, layers, keys);
-    await submit(mine);
+    if (await is_agreed(mine)) await submit(mine);
+    else leave();
   });
 }
 
@@ -93,6 +94,15 @@ export function fingerprint(text) {
   const hash = [0x811c9dc5, 0x2f0b4c47];
   for (let i = 0; i < text.length; i++) for (const half of [0, 1]) hash[half] = Math.imul(hash[half] ^ text.charCodeAt(i), 0x01000193 + 2 * half);
   return `${text.length}-${hash.map((half) => (half >>> 0).toString(16)).join("-")}`;
+}
+
+// Asks before the first fill of a large mask.
+async function is_agreed({ kind, request, sheet: { picture, results }, stop }) {
+  if (kind !== "fill" || results.some((each) => each.request === request)) return true;
+  const { settings, keys } = request;
+  const query = new URLSearchParams({ mask: keys.mask, grow: settings.grow ?? 0 });
+  const { question } = await fetch_json("GET", `/api/photos/${picture.photo.key}/large?${query}`, null, stop.signal);
+  return !question || confirm(question);
 }
 
 async function send_layers({ layers, keys }, { photo }, signal) {

@@ -9,7 +9,7 @@ import * as many from "./many.js";
 import { Marks } from "./marks.js";
 import * as object from "./object.js";
 import { attempt, history, latest, on, stage, state } from "./page.js";
-import { brush, changed, choose_colour, choose_task, choose_tool, pointer, set_diameter, show_before } from "./painting.js";
+import { brush, changed, choose_colour, choose_first_tool, choose_task, choose_tool, pointer, set_diameter, show_before } from "./painting.js";
 import { find, make, make_button, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
 import * as session from "./session.js";
@@ -50,7 +50,7 @@ async function open(file) {
   await while_opening(async (is_latest) => {
     await jobs.cancel();
     await session.save();
-    await begin(await send(`/api/photos?keep=true&name=${encodeURIComponent(file.name || "photo")}`, file), is_latest);
+    await begin(await send(`/api/photos?keep=true&name=${encodeURIComponent(file.name || "photo")}`, file), file, is_latest);
   });
 }
 
@@ -76,16 +76,17 @@ function busy(is) {
   document.querySelector("main").inert = is;
 }
 
-async function begin(photo, is_latest) {
+async function begin(photo, file, is_latest) {
   const picture = await Picture.load(photo);
   if (!is_latest()) return;
   await leave();
   await views.go({ sheet: new Sheet(picture, new Marks(photo.width, photo.height)), number: -1 });
   settings.set();
+  choose_first_tool();
   history.clear();
   set_diameter(Math.max(6, Math.min(photo.width, photo.height) * 0.03));
   show_note(photo.note && `${photo.note[0].toUpperCase()}${photo.note.slice(1)}.`);
-  session.begin(photo.session, photo.name);
+  session.begin(photo.session, photo.name, file);
   await show_kept();
 }
 
@@ -139,12 +140,17 @@ async function forget() {
 // Lists the photographs that can be continued.
 async function show_kept() {
   const listed = (await session.list()).filter(({ key }) => key !== many.current());
-  find(state() === "empty" ? "card" : "others-list").append(find("kept"));
+  find(state() === "empty" ? "card" : "others-list").append(find("kept"), find("lost"));
   find("kept").hidden = !listed.length;
-  const rows = listed.map(({ key, name, many: has_many }) => {
-    const drop = make_button("Forget", () => attempt(() => session.forget(key).then(show_kept)));
-    Object.assign(drop, { className: "forget", title: `Delete ${name} from the server` });
-    return make("li", {}, make_button(`Continue with ${name}`, () => (has_many ? resume_many({ key }) : resume(key))), drop);
+  find("lost").textContent = session.lost_text();
+  const rows = listed.map(({ key, name, photo, time, many: has_many }) => {
+    const drop = make_button("×", () => attempt(() => session.forget(key).then(show_kept)));
+    Object.assign(drop, { className: "forget", title: `Delete ${name} from the server`, ariaLabel: `Forget ${name}` });
+    const go = make_button("", () => (has_many ? resume_many({ key }) : resume(key)));
+    if (photo) go.append(make("img", { src: `/api/sessions/${key}/view?photo=${photo}`, alt: "" }));
+    const when = new Date(time).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" });
+    go.append(make("span", {}, `Continue with ${name}`), make("small", { className: "muted" }, when));
+    return make("li", {}, go, drop);
   });
   find("kept").replaceChildren(...rows);
 }

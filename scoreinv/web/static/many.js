@@ -107,7 +107,7 @@ function update(made, { name, state, note }) {
   if (state === "done") made.querySelector("span").before(Object.assign(image(`${address(name, true, true)}&at=${Date.now()}`, ""), { className: "after" }));
   made.dataset.state = state;
   made.title = note ?? name;
-  made.querySelector("span").textContent = `${name} · ${{ waiting: "waiting", done: "done", failed: "failed" }[state]}`;
+  made.querySelector("span").textContent = state === "failed" ? note : `${name} · ${state}`;
 }
 
 // Shows a photograph and its result in full.

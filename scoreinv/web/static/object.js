@@ -157,8 +157,8 @@ export function add_with_shadow() {
   return shadow && add({ with_shadow: true });
 }
 
-function change_fragments() {
-  with_fragments = !with_fragments;
+function change_fragments(event) {
+  with_fragments = event.target.checked;
   show();
 }
 
@@ -170,8 +170,8 @@ function update() {
   const is = selected();
   for (const id of ["object-add", "object-colour", "object-deselect"]) find(id).disabled = !is;
   find("object-shadow").hidden = !shadow;
-  find("object-fragments").hidden = !object?.fragments.box;
-  find("object-fragments").textContent = with_fragments ? "Leave out small parts" : "Add small parts";
+  find("object-fragments").parentElement.hidden = !object?.fragments.box;
+  find("object-fragments").checked = with_fragments;
   if (stage.marks) find("fill").disabled = !is && !stage.marks.hole.count;
   const again = is && !prompt.box && prompt.clicks.length === 1 ? "Click on the same point for a larger or smaller selection." : "Click to add to the selection; choose Subtract to remove from it.";
   show_status(missing ?? (is ? again : "Click on an object, or drag a box around it."));
@@ -180,7 +180,7 @@ function update() {
 on("object-add", () => add());
 on("object-colour", () => add({ colour: brush.colour }));
 on("object-shadow", add_with_shadow);
-on("object-fragments", change_fragments);
+on("object-fragments", change_fragments, "change");
 on("object-deselect", () => deselect());
 on("place-form", (event) => {
   event.preventDefault();

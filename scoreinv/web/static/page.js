@@ -1,5 +1,6 @@
 // State shared by all modules: stage, history, and the state that selects the visible controls.
 
+import { ask } from "./api.js";
 import { History } from "./history.js";
 import { find, make, show_error } from "./panel.js";
 import { Stage } from "./stage.js";
@@ -47,4 +48,29 @@ export async function stroke_ended() {
 // Saves a file of the server, which names it.
 export function save(href) {
   make("a", { href, download: "" }).click();
+}
+
+// Downloads a file that takes long to make, one at a time, with its progress on the button.
+export async function download(path, button) {
+  const label = button.textContent;
+  const show = (words) => (button.textContent = words);
+  Object.assign(button, { disabled: true, ariaBusy: "true" });
+  show("Preparing …");
+  try {
+    const answer = await ask("GET", path);
+    const total = Number(answer.headers.get("content-length"));
+    const reader = answer.body.getReader();
+    const parts = [];
+    for (let received = 0, part; !(part = await reader.read()).done; show(`${Math.floor((100 * received) / total)} %`)) {
+      parts.push(part.value);
+      received += part.value.length;
+    }
+    const name = decodeURIComponent(answer.headers.get("content-disposition").split("''")[1]);
+    const href = URL.createObjectURL(new Blob(parts));
+    make("a", { href, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 60_000); // the browser reads it after the click
+  } finally {
+    Object.assign(button, { disabled: false, ariaBusy: "false" });
+    show(label);
+  }
 }

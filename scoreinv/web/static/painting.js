@@ -7,12 +7,15 @@ import { find, make_button, show_colour, show_hole, show_tool, SWATCHES } from "
 import { Pointer } from "./pointer.js";
 
 export const brush = { tool: "object", colour: "#3f7fbf", diameter: 40 };
-export const crops = { done: () => {} }; // done([corner, corner]): a box was dragged with the tool Crop
+let first_tool = brush.tool; // of a photograph that is opened
+// Of the tool Crop: done([corner, corner]): a box was dragged; fitted([corner, corner]): the box of the chosen ratio.
+export const crops = { done: () => {}, fitted: (places) => places };
 const paints = () => state() === "painting" && (chosen_of("task") !== "improve" || brush.tool === "crop");
 export const pointer = new Pointer(stage, () => (paints() ? brush : null), {
   stroke: (step) => history.add(step),
   painted: () => {},
   click: (place, event) => brush.tool === "object" && object.click(place, event),
+  fit: (places) => (brush.tool === "crop" ? crops.fitted(places) : places),
   box: (places) => (brush.tool === "crop" ? crops.done(places) : object.select_box(places)),
   press: choose_at,
   hold: show_before,
@@ -71,6 +74,8 @@ export function choose_tool(tool) {
   pointer.cursor();
 }
 
+export const choose_first_tool = () => choose_tool(first_tool);
+
 export function choose_colour(colour) {
   brush.colour = colour;
   show_colour(colour);
@@ -122,7 +127,11 @@ function choose_at(x, y) {
 }
 
 object.start(mark, brush)
-  .then((missing) => missing && brush.tool === "object" && choose_tool("mask"))
+  .then((missing) => {
+    if (!missing) return;
+    first_tool = "mask";
+    if (brush.tool === "object") choose_tool("mask");
+  })
   .catch(() => {}); // the tool reports it when it is used
 on("place-form", () => stage.top.focus(), "submit");
 on("mask-open", () => find("mask-file").click());

@@ -58,12 +58,14 @@ export function show_photo(photo, of) {
 export function show_exact() {
   const { value, dataset } = find("format");
   const rounded = dataset.bits === "16" && !["PNG", "TIFF"].includes(value) && `${value} stores 8 bits: 16-bit pixels are rounded.`;
-  const lossy = ["JPEG", "HEIC", "AVIF"].includes(value) && `${value} compresses the whole picture with loss.`;
+  const quality = find("download-quality");
+  quality.parentElement.hidden = ["PNG", "TIFF"].includes(value);
+  const lossy = (["JPEG", "HEIC", "AVIF"].includes(value) || (value === "WebP" && quality.value)) && `${value} compresses the whole picture with loss.`;
   const exact = find("fill-exact");
   const smeared = !exact.parentElement.hidden && !exact.checked;
-  const except = smeared ? ", except colours that JPEG smeared beside it" : "";
+  const except = smeared ? ", but for JPEG traces of the object within 8 pixels of it" : "";
   find("format-loss").textContent = [rounded, lossy].filter(Boolean).join(" ");
-  const kept = rounded || lossy ? "PNG keeps every pixel outside the mask" : "Every pixel outside the mask stays bit-identical";
+  const kept = rounded || lossy ? "PNG leaves pixels outside the mask exactly as they are" : "Pixels outside the mask stay exactly as they are";
   find("kept-pixels").textContent = `${kept}${except}.`;
 }
 
@@ -110,9 +112,10 @@ function progress_text(report) {
     const jobs = report.ahead === 1 ? "one job is" : `${report.ahead} jobs are`;
     return report.ahead ? `Waiting: ${jobs} before this one.` : "Waiting …";
   }
-  if (!report.done) return "Preparing …";
-  if (report.done > 0.99) return "Almost done …";
-  return `${Math.round(100 * report.done)} %${report.left == null ? "" : `, ${duration(report.left)} left`}`;
+  const percent = `${Math.floor(100 * report.done)} %`;
+  if (!report.done) return `Preparing … ${percent}`;
+  if (report.done > 0.99) return `Almost done … ${percent}`;
+  return `${percent}${report.left == null ? "" : `, ${duration(report.left)} left`}`;
 }
 
 function duration(seconds) {
@@ -130,7 +133,7 @@ export function show_results({ results, picture: { photo } }, choose) {
   find("result-title").textContent = results.length > 1 ? `${results.length} results` : "Result";
   const buttons = results.map((result, i) => {
     const button = make_button("", () => choose(i));
-    if (result.another) button.title = `Seed ${result.seed}`;
+    if (result.another) button.title = `--seed ${result.seed}${result.seed ? " --estimate sample" : ""}`;
     result.thumbnail ??= thumbnail(result.picture, part_around(result.request.box, photo));
     button.append(result.thumbnail, make("span", {}, `Result ${i + 1}`));
     return button;

@@ -7,6 +7,7 @@ export class Pointer {
   // callbacks: stroke(step): a stroke has ended; step undoes it.
   //   painted(): the pointer of a stroke was lifted.
   //   click(point, event), box([point, point], event): of the tools Object and Crop, in pixels of the picture.
+  //   fit([point, point]): the box to draw for one that is dragged, in pixels of the picture.
   //   hold(down): true when the stage is pressed without a brush, false when it is released or dragged.
   //   press(x, y): without a brush, the stage was pressed without a movement, in pixels of the stage.
   constructor(stage, brush, callbacks) {
@@ -89,7 +90,7 @@ export class Pointer {
     if (painted) this.callbacks.painted();
     this.divided = null;
     if (this.first) {
-      const places = [this.first, this.place(event)].map((place) => this.stage.view.toPicture(...place));
+      const places = this.fitted([this.first, this.place(event)]);
       const is_box = this.stage.frame;
       this.draw_frame(null);
       if (event.type === "pointerup") {
@@ -105,8 +106,12 @@ export class Pointer {
 
   draw_frame(places) {
     if (!places) this.first = null;
-    this.stage.frame = places?.map((place) => this.stage.view.toPicture(...place)) ?? null;
+    this.stage.frame = places && this.fitted(places);
     this.stage.changed("all");
+  }
+
+  fitted(places) {
+    return this.callbacks.fit(places.map((place) => this.stage.view.toPicture(...place)));
   }
 
   paint(event) {

@@ -9,7 +9,7 @@ import { brush, choose_tool, choose_colour, set_diameter } from "./painting.js";
 import { show_error } from "./panel.js";
 import { Picture } from "./picture.js";
 import * as settings from "./settings.js";
-import { Request, Sheet } from "./sheet.js";
+import { Request, Sheet, shown_picture } from "./sheet.js";
 import { unpack } from "./tiles.js";
 import * as views from "./views.js";
 
@@ -21,15 +21,18 @@ const KEEPALIVE = 60_000; // bytes that requests may send, in all, while the pag
 
 let current = null; // { key, version: of the latest state that was sent, refused: whether the server saves no more }
 let name = "";
+let file = ""; // identifies the file of the photograph
+const lost = new Set(); // names of photographs that the server no longer has
 let timer = null;
 let saving = null; // promise of the request that is under way
 let sending = 0; // bytes that are under way
 let is_saved = true;
 
-// Begins to keep a photograph.
-export function begin(key, title) {
+// Begins to keep the photograph of a file.
+export function begin(key, title, { name: of, size, lastModified }) {
   current = key && { key, version: 0 };
   name = title;
+  file = JSON.stringify([of, size, lastModified]);
   if (key) remember();
   changed();
 }
@@ -114,6 +117,7 @@ function state() {
   const working = job?.key && { kind: job.kind, count: job.count, key: job.key, seed: job.seed, sheet: number(sheets, job.sheet), request: job.request && number(requests, job.request) };
   const header = {
     name,
+    file,
     settings: settings.values(),
     brush,
     view: now,
@@ -181,14 +185,14 @@ export async function resume(key, is_wanted) {
   if (!is_wanted()) return false;
   jobs.forget();
   current = { key, version };
-  name = header.name;
-  remember();
+  ({ name, file } = header);
   await views.go(now);
   settings.set(header.settings);
   choose_colour(header.brush.colour);
   choose_tool(header.brush.tool);
   set_diameter(header.brush.diameter);
   history.set(header.done.map(step), header.undone.map(step));
+  remember();
   const { job } = header;
   if (job) jobs.resume({ ...job, sheet: sheets[job.sheet], request: requests[job.request] ?? null });
   return true;
@@ -203,12 +207,15 @@ function known() {
 
 function remember() {
   sessionStorage.setItem("session", current.key);
-  add({ key: current.key, name });
+  const { photo } = (views.result() ? shown_picture(views.result()) : views.sheet().picture);
+  const changed = history.done.length + history.undone.length > 0;
+  add({ key: current.key, name, photo: photo.key, file, changed });
 }
 
-// Adds a session that can be continued: { key, name, many: whether it has many photographs }.
+// Adds a session that can be continued: { key, name, many: whether it has many photographs }, or for one photograph the
+// key of the photo that is shown, its file, and whether it was changed. A file that was not changed is listed once.
 export function add(session) {
-  const others = known().filter((each) => each.key !== session.key);
+  const others = known().filter((each) => each.key !== session.key && (each.changed || !each.file || each.file !== session.file));
   localStorage.setItem("sessions", JSON.stringify([{ ...session, time: Date.now() }, ...others]));
 }
 
@@ -219,11 +226,19 @@ function drop(key) {
 
 // Returns the sessions that can be continued, the latest first.
 export async function list() {
-  const exists = ({ key }) => ask("HEAD", `/api/sessions/${key}`).then(() => true, (error) => error.status !== 404 || drop(key));
   const listed = known().filter(({ key }) => key !== current?.key);
-  const found = await Promise.all(listed.map(exists));
-  return listed.filter((_, i) => found[i]);
+  if (!listed.length) return [];
+  const query = new URLSearchParams(listed.map(({ key }) => ["key", key]));
+  const kept = await fetch_json("GET", `/api/sessions?${query}`).catch(() => listed.map(({ key }) => key));
+  for (const each of listed.filter(({ key }) => !kept.includes(key))) {
+    lost.add(each.name);
+    drop(each.key);
+  }
+  return listed.filter(({ key }) => kept.includes(key));
 }
+
+// A sentence about photographs that the server no longer has; empty if there are none.
+export const lost_text = () => (lost.size ? `No longer kept: ${[...lost].join(", ")}. The server was restarted, or newer photographs needed the space.` : "");
 
 // The session that this tab had before it was reloaded.
 export const of_tab = () => sessionStorage.getItem("session");

@@ -10,7 +10,7 @@ const reference = find("like");
 let like = null; // the reference photograph: { key, name } of its layer on the server
 const choosing = latest(); // of the references that are sent, only the latest is used
 
-// The controls whose values belong to the photograph. Other controls, such as the brush, keep theirs for the next one.
+// The controls whose values belong to the photograph. Other controls, such as the colour, keep theirs for the next one.
 const controls = () => document.querySelectorAll("[data-setting] input, #format");
 
 // Returns the values of all controls.

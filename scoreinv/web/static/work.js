@@ -5,7 +5,7 @@ import { values } from "./form.js";
 import * as jobs from "./jobs.js";
 import * as many from "./many.js";
 import * as object from "./object.js";
-import { attempt, chosen_of, on, save, stage, state } from "./page.js";
+import { attempt, chosen_of, download, on, stage, state } from "./page.js";
 import { brush, pointer, show_before } from "./painting.js";
 import { find, show_note } from "./panel.js";
 import { forget_reference, reference_keys, take_reference } from "./settings.js";
@@ -59,12 +59,11 @@ pointer.callbacks.painted = fill_stroke;
 
 // --- downloads ---
 
-async function download() {
+function download_shown() {
   const { photo } = stage.result ?? stage.picture;
-  await attempt(async () => {
-    await ask("GET", `/api/photos/${photo.key}`); // reports an error that a failed download would not
-    save(`/api/photos/${photo.key}/file?kind=${find("format").value}`);
-  });
+  const quality = find("download-quality").parentElement.hidden ? {} : values("download");
+  const query = new URLSearchParams({ kind: find("format").value, ...quality });
+  return attempt(() => download(`/api/photos/${photo.key}/file?${query}`, find("download")));
 }
 
 on("fill", () => with_selection(fill));
@@ -74,7 +73,7 @@ for (const kind of ["denoise", "upscale"]) on(kind, () => run(kind, values(kind)
 on("deblur", () => attempt(deblur));
 on("again", () => jobs.repeat(views.result().request, 1));
 on("four", () => jobs.repeat(views.result().request, 4));
-on("download", download);
+on("download", download_shown);
 on("like", (event) => event.target.files[0] && attempt(() => take_reference(event.target.files[0])), "change");
 on("like-clear", forget_reference);
 on("before", () => show_before(true), "pointerdown");
