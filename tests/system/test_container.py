@@ -4,8 +4,10 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
-from scoreinv.system.memory import container_limits
+from scoreinv.system.memory import available_bytes, container_limits
+from scoreinv.system.threads import processors, set_threads
 
 ONE = {"memory/job/memory.limit_in_bytes": "1000", "memory/job/memory.usage_in_bytes": "400"}
 """Memory in version 1."""
@@ -55,3 +57,18 @@ def test_limits_of_control_groups(
         (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "groups" / name).write_text(text + "\n")
     assert container_limits(tmp_path / "groups", tmp_path / "membership") == limits
+
+
+def test_memory_and_threads_keep_within_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"/proc/self/cgroup": "0::/", "memory.max": "1000", "memory.current": "100", "cpu.max": "100000 100000"}
+    told |= {f"/sys/fs/cgroup/{name}": text for name, text in told.items()}
+    read = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda path, *given: told.get(str(path)) or read(path, *given))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        set_threads(None)
+        assert (torch.get_num_threads(), processors(), available_bytes()) == (1, 1, 900)
+    finally:
+        torch.set_num_threads(before)
