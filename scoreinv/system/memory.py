@@ -113,18 +113,22 @@ def keep_freed() -> None:
         _keeps_freed = True
 
 
-def container_limits() -> tuple[float, float]:
+def container_limits(groups: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> tuple[float, float]:
     """Return the free memory in bytes and the number of processors within the container's limits; inf if unlimited.
 
     Each is the minimum over this process's control group and its parents.
+
+    Args:
+        groups: folder of all control groups.
+        membership: file that lists this process's groups.
     """
     memory = processors = math.inf
     lines: list[str] = []
     with suppress(OSError):
-        lines = _MEMBERSHIP.read_text().splitlines()
+        lines = membership.read_text().splitlines()
     for line in lines:
         _, controllers, path = line.split(":", 2)  # version 2 names no controllers
-        root = _GROUPS / controllers
+        root = groups / controllers
         group = root / path.lstrip("/")  # within a container the group itself may be mounted as the root
         for folder in (folder for folder in (group, *group.parents) if folder.is_relative_to(root)):
             found: dict[str, list[str]] = {}

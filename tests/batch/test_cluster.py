@@ -4,15 +4,17 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+from PIL import Image
 
 from scoreinv.batch.cluster import Processor, process_on_ray
 from scoreinv.batch.plan import Job
@@ -46,6 +48,8 @@ class Cluster:
         begun: addresses that were connected to, and `ended` for each end.
         losses: how many of the next calls of a method lose the process, by the method's name.
         room: for how many actors there is room; the others never start.
+        chosen: precisions that the actors choose as they start.
+        unusable: a photo whose model cannot be used.
     """
 
     machines: list[tuple[dict[str, float], bool]]
@@ -55,6 +59,8 @@ class Cluster:
     begun: list[str] = field(default_factory=list)
     losses: Counter[str] = field(default_factory=Counter)
     room: int = 1000
+    chosen: Iterator[Any] = field(default_factory=lambda: repeat("float32"))
+    unusable: str = ""
     exceptions: ClassVar = SimpleNamespace(RayTaskError=TaskError, RayError=LostError)
 
     def init(self, address: str, **_: Any) -> None:
@@ -73,27 +79,33 @@ class Cluster:
 
         def start(kind: type[Processor], *given: Any) -> SimpleNamespace:
             self.actors.append(actor := kind(*given))
-            return SimpleNamespace(start=self._method(actor.start), process=self._method(actor.process))
+            return SimpleNamespace(start=self._method("start", actor.start), process=self._method("process"))
 
         return lambda kind: SimpleNamespace(remote=partial(start, kind))
 
-    def _method(self, method: Callable[..., Any]) -> SimpleNamespace:
+    def _method(self, name: str, method: Callable[..., Any] = lambda *_: None) -> SimpleNamespace:
         """The method of a handle, which is called at once."""
-        return SimpleNamespace(remote=lambda *given: SimpleNamespace(future=partial(self._call, method, *given)))
+        return SimpleNamespace(remote=lambda *given: SimpleNamespace(future=lambda: self._call(name, method, *given)))
 
-    def _call(self, method: Callable[..., Any], *given: Any) -> Future[Any]:
+    def _call(self, name: str, method: Callable[..., Any], *given: Any) -> Future[Any]:
         future: Future[Any] = Future()
         if len(self.actors) > self.room and not given:
             return future
-        if self.losses[method.__name__]:
-            self.losses[method.__name__] -= 1
+        if self.losses[name]:
+            self.losses[name] -= 1
             future.set_exception(LostError())
             return future
         try:
-            future.set_result(method(*given))
+            machine = method(*given)
+            future.set_result(self._row(*given) if given else replace(machine, precision=next(self.chosen)))
         except ScoreinvError as error:
             future.set_exception(TaskError(error))
         return future
+
+    def _row(self, job: Job, machine: Machine) -> dict[str, Any]:
+        if job.source == self.unusable:
+            raise CheckpointError("m: is damaged")
+        return {"input": job.source, "threads": machine.threads, "precision": machine.precision}
 
     def shutdown(self) -> None:
         print("It ends")
@@ -108,11 +120,6 @@ def jobs(count: int) -> list[Job]:
     return [Job(f"{number}.png", "out") for number in range(count)]
 
 
-def described(job: Any, work: Work) -> dict[str, Any]:
-    machine = work.models.machine
-    return {"input": job.source, "threads": machine.threads, "precision": machine.precision}
-
-
 @pytest.fixture
 def ray(monkeypatch) -> Cluster:
     found = Cluster([({"CPU": 5}, True), ({"CPU": 4, "GPU": 2}, True), ({"CPU": 99, "GPU": 99}, False)])
@@ -120,7 +127,6 @@ def ray(monkeypatch) -> Cluster:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     for name in ("RAY_USAGE_STATS_ENABLED", "RAY_BACKEND_LOG_LEVEL"):
         monkeypatch.setenv(name, "of the user")
-    monkeypatch.setattr("scoreinv.batch.cluster.process", described)
     return found
 
 
@@ -185,15 +191,10 @@ def test_a_signal_while_it_connects_comes_to_the_own_handler(ray):
     assert came == [signal.SIGTERM]
 
 
-def test_a_model_that_cannot_be_used_ends_the_work(ray, monkeypatch):
-    def processed(job: Any, _: Any) -> dict[str, str]:
-        if job.source == "1.png":
-            raise CheckpointError("m: is damaged")
-        return {"input": job.source}
-
-    monkeypatch.setattr("scoreinv.batch.cluster.process", processed)
+def test_a_model_that_cannot_be_used_ends_the_work(ray):
+    ray.unusable = "1.png"
     rows = process_on_ray(jobs(3), work())
-    assert next(rows) == {"input": "0.png"}
+    assert next(rows)["input"] == "0.png"
     with pytest.raises(CheckpointError, match="m: is damaged"):
         next(rows)
     assert ray.begun[-1] == "ended"
@@ -223,18 +224,22 @@ def test_work_ends_though_an_actor_finds_no_room_any_more(ray):
     assert len(list(process_on_ray(jobs(5), work()))) == 5
 
 
-def test_a_machine_without_the_files(ray, tmp_path, monkeypatch):
+def test_an_actor_works_in_the_folder_of_the_run_if_it_is_there(ray, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
-    Processor(work(), "run").start()
+    Image.new("RGB", (9, 8)).save("run/a.png")
+    actor = Processor(work(), "run")
+    machine = replace(actor.start(), threads=None)
+    row = actor.process(Job("a.png", "b.png", outputs=("b.png",)), machine)
+    assert (row["output"], row["precision"], Path("b.png").exists()) == ("b.png", machine.precision, True)
+    assert machine.precision != "auto"
     assert Path.cwd() == tmp_path / "run"
     monkeypatch.setattr("pathlib.Path.cwd", lambda: tmp_path / "gone")
     with pytest.raises(InputError, match="gone: is not on"):
         list(process_on_ray(jobs(2), work()))
 
 
-def test_all_processes_use_the_precision_that_the_first_chose(ray, monkeypatch):
-    chosen = iter((True, False, True))
-    monkeypatch.setattr("scoreinv.models.loading.uses_bfloat16", lambda *_: next(chosen))
+def test_all_processes_use_the_precision_that_the_first_chose(ray):
+    ray.chosen = iter(("bfloat16", "float32", "bfloat16"))
     rows = list(process_on_ray(jobs(3), work()))
     assert [row["precision"] for row in rows] == ["bfloat16"] * 3

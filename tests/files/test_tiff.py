@@ -17,31 +17,13 @@ from support.picture_files import (
     RATIONAL,
     SHORT,
     plain,
-    rare,
     refused,
     samples,
     tiff,
     tiled,
 )
 
-from scoreinv.files import tiff as directories
 from scoreinv.files.read import read_picture
-from scoreinv.files.write import picture_bytes
-from scoreinv.imaging.picture import Picture
-
-
-def test_the_files_made_here_are_read():
-    for order in "<>":
-        for big in (False, True):
-            assert_array_equal(read_picture(plain(order=order, big=big)).pixels, PIXELS)
-    assert_array_equal(read_picture(tiled()).pixels, PIXELS)
-    assert read_picture(rare()).pixels.shape == (6, 5, 2)
-
-
-def test_colours_above_their_alpha_become_full():
-    pixels = np.array([[[200, 50, 0, 100], [3, 0, 0, 0]]], np.uint8)
-    directories.unpremultiply(pixels)
-    assert pixels.tolist() == [[[255, 127, 0, 100], [255, 0, 0, 0]]]
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -126,36 +108,10 @@ def test_previews_are_not_frames(kind):
     assert_array_equal(read_picture(plain(change={254: (LONG, kind)})).pixels, PIXELS)  # the only one is read
 
 
-@pytest.mark.parametrize("planes", ["contig", "separate"])
-def test_extra_samples_of_no_stated_kind_are_dropped(tmp_path, planes):
-    stored = samples("RGBA", np.uint16)
-    layout = {"photometric": "rgb", "planarconfig": planes, "extrasamples": ["unspecified"]}
-    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(stored, -1, 0) if planes == "separate" else stored, **layout)
-    assert_array_equal(read_picture(tmp_path / "a.tif").pixels, stored[..., :3])
-
-
-def test_an_alpha_channel_may_be_followed_by_another_sample(tmp_path):
-    stored = samples("RGB", np.uint16)
-    layout = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unassalpha", "unspecified"]}
-    tifffile.imwrite(tmp_path / "a.tif", stored, **layout)
-    assert_array_equal(read_picture(tmp_path / "a.tif").pixels, stored[..., :2])
-
-
 def test_more_than_four_samples_are_refused(tmp_path):
     layout = {"photometric": "rgb", "planarconfig": "separate", "extrasamples": ["unassalpha", "unspecified"]}
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6, 7), np.uint16), **layout)
     refused(tmp_path / "a.tif", "too many samples")
-
-
-@pytest.mark.parametrize("mode", CHANNELS)
-def test_files_have_the_tags_of_their_layout(mode):
-    """Also those whose value is the default."""
-    with tifffile.TiffFile(io.BytesIO(picture_bytes(Picture(samples(mode)), "a.tif"))) as file:
-        tags, count = file.pages.first.tags, len(mode)
-        found = [tags[name].value for name in ("BitsPerSample", "SampleFormat")]
-        assert [np.ravel(value).tolist() for value in found] == [[8] * count, [1] * count]
-        names = "PhotometricInterpretation", "SamplesPerPixel", "PlanarConfiguration", "Compression", "Predictor"
-        assert [int(tags[name].value) for name in names] == [1 if count < 3 else 2, count, 1, 8, 2]
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32])
@@ -289,15 +245,3 @@ def test_every_layout_is_read_and_without_a_part_refused():
         for broken in ((offsets[:-1], sizes[:-1]), ([*offsets[:-1], 0], sizes), (offsets, [0, *sizes[1:]])):
             change = {places: (LONG, *broken[0]), lengths: (LONG, *broken[1])}
             refused(tiff(tags | change, b"".join(parts), order=order), "strips or tiles are missing")
-
-
-@pytest.mark.parametrize("change", [{273: (LONG, 10**6)}, {273: (LONG, 150)}, {259: (SHORT, 8), 279: (LONG, 1000)}])
-def test_strips_over_the_end_are_refused_by_the_decoder(change):
-    refused(plain(change=change), "the picture: damaged or incomplete TIFF file")
-
-
-def test_strips_of_unstated_or_wrong_length_are_read():
-    assert_array_equal(read_picture(plain(change={279: None})).pixels, PIXELS)
-    assert_array_equal(read_picture(plain(change={279: (LONG, 10**6)})).pixels, PIXELS)
-    assert_array_equal(read_picture(plain(change={278: (LONG, 2**32 - 1)})).pixels, PIXELS)
-    assert_array_equal(read_picture(plain(change={277: None, 278: None})).pixels, PIXELS)

@@ -13,33 +13,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import tifffile
 from numpy.testing import assert_array_equal
 from PIL import Image
-from support.picture_files import CHANNELS, samples
+from support.picture_files import samples
 
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import check_output, picture_bytes, write_picture
 from scoreinv.imaging.metadata import Metadata
 from scoreinv.imaging.picture import Picture
 from scoreinv.system.errors import ExistsError, InputError, ScoreinvError
-
-
-@pytest.mark.opencv
-@pytest.mark.parametrize("mode", CHANNELS)
-def test_16_bit_files_are_what_other_software_reads(tmp_path, mode):
-    import cv2
-
-    pixels = samples(mode, np.uint16)
-    write_picture(tmp_path / "a.png", Picture(pixels))
-    write_picture(tmp_path / "a.tif", Picture(pixels))
-    assert_array_equal(tifffile.imread(tmp_path / "a.tif"), pixels)
-    seen = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
-    if mode == "LA":  # OpenCV repeats the grey of LA
-        assert_array_equal(seen[..., [0, 3]], pixels)
-    else:
-        order = {"L": ..., "RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}[mode]
-        assert_array_equal(seen if mode == "L" else seen[..., order], pixels)
 
 
 def test_exif_of_a_16_bit_png_begins_with_its_byte_order():
@@ -137,14 +119,6 @@ def test_a_failure_midway_leaves_nothing(tmp_path, monkeypatch, overwrite, error
     assert [entry.read_bytes() for entry in tmp_path.iterdir()] == ([b"precious"] if overwrite else [])
 
 
-def test_a_link_stays_a_link(tmp_path):
-    (tmp_path / "real.png").write_bytes(b"old")
-    (tmp_path / "link.png").symlink_to("real.png")
-    write_picture(tmp_path / "link.png", Picture(samples("L")), overwrite=True)
-    assert (tmp_path / "link.png").is_symlink()
-    assert_array_equal(read_picture(tmp_path / "real.png").pixels, samples("L"))
-
-
 def test_bad_outputs(tmp_path, monkeypatch):
     unwritable(tmp_path / "a.xyz", ".xyz", ".png")
     unwritable(tmp_path / "a", "without suffix")
@@ -188,31 +162,6 @@ def test_the_limits_of_jpeg_and_webp(tmp_path, caplog):
         assert read_picture(picture_bytes(Picture(samples("L"), Metadata(dpi=dpi)), "a.jpg")).metadata.dpi == kept
 
 
-@pytest.mark.parametrize("key", ["exif", "xmp"])
-def test_blocks_that_no_segment_of_a_jpeg_holds_are_left_out(key, caplog):
-    """The limit is below 2^16 bytes, by the length of the segment's header."""
-    kept = []
-    for count in (65_000, *range(65_420, 65_560, 5), 70_000):
-        exif = Image.Exif()
-        exif[270] = "x" * (count - 40)
-        block = exif.tobytes() if key == "exif" else b"x" * count
-        caplog.clear()
-        data = picture_bytes(Picture(samples("L"), Metadata(**{key: block})), "a.jpg")
-        again = getattr(read_picture(data).metadata, key)
-        assert again in (block, None)
-        assert (f"{key.upper()} block is too long" in caplog.text) == (again is None)
-        kept.append(again is not None)
-    assert (kept[0], kept[-1]) == (True, False)
-
-
-@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_pixels_in_any_order_of_memory(suffix, dtype):
-    pixels = np.asfortranarray(samples("RGB", dtype))
-    again = read_picture(picture_bytes(Picture(pixels), f"a.{suffix}")).pixels
-    assert_array_equal(again, pixels if again.dtype == dtype else np.rint(pixels / 257))
-
-
 # --- what is no file --------------------------------------------------------------------------------------------------
 
 
@@ -238,11 +187,3 @@ def test_pipes_and_devices_are_neither_read_nor_replaced(special, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
     assert stat.S_ISFIFO(special[0].stat().st_mode)
     assert special[2].is_symlink()
-
-
-@pytest.mark.parametrize("suffix", ["jpg", "avif"])
-def test_colours_of_single_pixels_survive_by_default(suffix):
-    """With one sample of chroma for four pixels they would be lost."""
-    columns = np.array([[200, 60, 60], [60, 60, 200]], np.uint8)[np.arange(32) % 2]
-    pixels = np.tile(columns, (32, 1, 1))
-    assert np.abs(read_picture(picture_bytes(Picture(pixels), f"a.{suffix}")).pixels.astype(int) - pixels).mean() < 5

@@ -55,19 +55,6 @@ def test_differences_of_drawn_modes_and_types_are_those_of_deep_colours():
         assert np.array_equal(differing(one, other), (ours != theirs).any(axis=-1))
 
 
-def test_transparency_is_a_change():
-    alpha = np.full((6, 8), 255, np.uint8)
-    alpha[4, 5] = 254
-    opaque, clear = Picture(PIXELS), Picture(np.dstack([PIXELS, alpha]))
-    for pair in ((opaque, clear), (clear, opaque)):
-        assert np.argwhere(differing(*pair)).tolist() == [[4, 5]]
-
-
-def test_nearest_neighbours():
-    assert np.array_equal(nearest(PIXELS, (12, 16)), PIXELS.repeat(2, axis=0).repeat(2, axis=1))
-    assert nearest(PIXELS, (6, 8)) is PIXELS
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_marks(dtype):
     gray = np.full((6, 8), 100, dtype) * dtype(1 if dtype == np.uint8 else 257)

@@ -2,15 +2,14 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 from scoreinv.imaging.colour import (
     ChromaAlongEdges,
-    quantize_keeping_luma,
     reach,
     with_luma,
 )
-from scoreinv.operators.luma import GRAY_WEIGHTS, luma, luma_weights
+from scoreinv.operators.luma import GRAY_WEIGHTS, luma
 
 
 @pytest.mark.parametrize("name", GRAY_WEIGHTS)
@@ -31,19 +30,6 @@ def test_with_luma_stays_in_gamut_and_keeps_luma_and_hue(name):
     assert_allclose(scale[full], 1)
     touching = np.minimum(out.min(-1), 1 - out.max(-1))
     assert_allclose(touching[~full], 0, atol=1e-12)  # and no greyer than need be
-
-
-@pytest.mark.parametrize("name", GRAY_WEIGHTS)
-def test_rounding_keeps_every_grey_level(name):
-    """All 256 levels with random and with the most extreme colours of each luma."""
-    rng = np.random.default_rng(0)
-    levels = np.repeat(np.arange(256.0), 400)
-    rgb = with_luma(levels / 255, rng.normal(0, 3, (levels.size, 3)), name)
-    rounded = quantize_keeping_luma(levels, rgb, np.dtype(np.uint8), name)
-    assert_array_equal(np.rint(rounded @ luma_weights(name)), levels)
-    assert np.abs(rounded - rgb * 255).max() <= 1.5
-    assert_array_equal(rounded[levels == 0], 0)
-    assert_array_equal(rounded[levels == 255], 255)
 
 
 def test_strokes_reach_over_smooth_ground_and_not_across_edges():

@@ -52,14 +52,6 @@ def long_profile(size: int) -> bytes:
     return bytes(16) + b"RGB " + np.random.default_rng(0).integers(0, 4, size - 20, np.uint8).tobytes()
 
 
-@pytest.mark.parametrize("orientation", [0, 1, 9, 65535])
-def test_an_orientation_of_no_meaning_turns_neither_pixels_nor_resolution(orientation):
-    pixels, exif = samples("RGB"), exif_block(orientation)
-    picture = read_picture(saved(Image.fromarray(pixels), "PNG", exif=exif, dpi=(300, 150)))
-    np.testing.assert_array_equal(picture.pixels, pixels)
-    assert picture.metadata.dpi == pytest.approx((300, 150), abs=0.0128)
-
-
 def test_tags_of_orientation_and_sides_are_dropped():
     """It would be wrong of an enlarged picture."""
     exif = exif_block(6, sides={40962: 37, 40963: 23})

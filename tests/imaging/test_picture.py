@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from scoreinv.imaging.metadata import Metadata
-from scoreinv.imaging.picture import Fill, Picture, check_megapixels, eight_bits
+from scoreinv.imaging.picture import Fill, Picture, check_megapixels
 from scoreinv.imaging.resizing import scaled
 from scoreinv.operators.luma import GRAY_WEIGHTS, luma_weights
 from scoreinv.system.errors import InputError
@@ -21,20 +21,6 @@ def picture(mode: str, dtype: type, height: int = 40, width: int = 30) -> Pictur
     values = rng.random((height, width, *MODES[mode]))
     peak = 1 if dtype == np.float32 else np.iinfo(dtype).max
     return Picture((values * peak).astype(dtype), Metadata(icc=b"profile"))
-
-
-@pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("mode", MODES)
-def test_rgb_and_luma_of_a_box(mode, dtype):
-    given = picture(mode, dtype)
-    box = (5, 7, 20, 11)
-    samples = given.pixels[5:25, 7:18].astype(np.float64) / given.peak
-    channels = samples if mode.startswith("RGB") else np.dstack([samples if mode == "L" else samples[..., 0]] * 3)
-    assert given.rgb(box).dtype == np.float32
-    assert_allclose(given.rgb(box), channels[..., :3], atol=1e-7)
-    expected = channels[..., 0] if mode in ("L", "LA") else channels[..., :3] @ [0.299, 0.587, 0.114]
-    assert_allclose(given.luma(box), expected, atol=1e-6)
-    assert_array_equal(given.rgb()[5:25, 7:18], given.rgb(box))
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -112,16 +98,6 @@ def test_other_samples_are_refused():
         Picture(np.zeros((4, 4), np.int32))
 
 
-def test_covered_holes_show_what_is_nearest():
-    values = np.arange(20, dtype=np.uint8).reshape(4, 5)
-    hole = np.zeros((4, 5), bool)
-    hole[:, 3:] = True
-    expected = np.hstack([values[:, :3], values[:, 2:3], values[:, 2:3]])
-    assert (Picture(values).covered(hole).pixels == expected).all()
-    colours = Picture(np.dstack([values] * 4)).covered(hole).pixels
-    assert (colours == expected[..., None]).all()
-
-
 def test_is_gray():
     gray = np.random.default_rng(0).integers(0, 245, (600, 8, 1), dtype=np.uint8)
     rgb = np.repeat(gray, 3, axis=2)
@@ -135,11 +111,6 @@ def test_is_gray():
     assert not Picture(rgb).is_gray()
     assert not Picture((rgb / 255).astype(np.float32)).is_gray()
     assert Picture(rgb).is_gray(np.ones((600, 8), bool) & ~(np.arange(8) == 7))
-
-
-def test_sixteen_bits_are_rounded_to_eight():
-    every = np.arange(65536, dtype=np.uint16).reshape(512, 128)
-    assert_array_equal(eight_bits(every), np.rint(every / 257))
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -165,23 +136,6 @@ def test_pictures_have_at_most_400_megapixels():
     with pytest.raises(InputError, match="the picture, enlarged 20001 times"):
         Picture(np.zeros((1, 1), np.uint8)).blank_enlarged(20_001)
     assert (scaled((30, 50), 0.5), scaled((3, 500), 0.1)) == ((15, 25), (1, 50))
-
-
-@pytest.mark.parametrize("dtype", TYPES)
-def test_colours_are_put_on_the_luma_of_a_picture_where_they_belong(dtype):
-    """In strips, of which some have none; alpha and all other pixels stay."""
-    given, gray = picture("RGBA", dtype, 600, 5), picture("L", dtype, 600, 5)
-    rgb = np.random.default_rng(5).random((600, 5, 3)).astype(np.float32)
-    where = np.zeros((600, 5), bool)
-    where[250:260, 1:4] = where[590, 2] = True
-    found = given.with_colours_at(rgb, where, gray)
-    assert_array_equal(found.pixels[~where], given.pixels[~where])
-    assert_array_equal(found.pixels[..., 3], given.pixels[..., 3])
-    expected = gray.colorized(rgb).pixels
-    if dtype == np.float32:
-        assert_allclose(found.pixels[where][:, :3], expected[where], atol=1e-6)
-    else:
-        assert_array_equal(found.pixels[where][:, :3], expected[where])
 
 
 def test_progress_of_colours_is_by_rows():

@@ -27,8 +27,3 @@ def test_points_lie_between_the_ends_of_both_axes() -> None:
     words = shown[: 240 - 208], shown[209:240]
     assert all((part < 100).any() for part in words)
     assert not np.array_equal(shown[:30], shown[240:270])  # names and ranges
-
-
-def test_one_point_alone() -> None:
-    shown = line_plots([4], {"loss": [1.0]})
-    assert tuple(shown[207, 33]) == NAVY

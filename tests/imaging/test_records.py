@@ -87,32 +87,9 @@ def test_each_format_has_the_record(suffix, dtype):
             assert history_of(xmp if isinstance(xmp, bytes) else xmp.encode()) == [found]
 
 
-def test_pixels_do_not_change():
-    plain = picture(24, 40, 3)
-    assert np.array_equal(with_record(plain, RECORD).pixels, plain.pixels)
-
-
 def test_elements_beside_each_other_are_not_nested():
     """So a history may be long."""
     assert RECORD.xmp(packet("<p:a/>" * 300)).count(b"<p:a/>") == 300
-
-
-def test_texts_may_be_character_data():
-    made = RECORD.xmp().replace(b">conditioned<", b"><![CDATA[condi]]>tioned<")
-    assert history_of(made) == [RECORD]
-
-
-def test_runs_append_to_the_history():
-    records = [
-        replace(RECORD, task=task, source_type=kind)
-        for task, kind in zip("abc", (GENERATED, ALTERED, None), strict=True)
-    ]
-    xmp = None
-    for number, record in enumerate(records, 1):
-        xmp = record.xmp(xmp)
-        assert history_of(xmp) == records[:number]
-        # What was generated once stays so.
-        assert properties(xmp, f"{{{IPTC}}}DigitalSourceType") == [SOURCE_TYPES + GENERATED]
 
 
 @pytest.mark.parametrize(
@@ -216,11 +193,6 @@ def test_the_hash_is_of_pixels():
     assert pixel_hash(plain.with_pixels(np.asfortranarray(plain.pixels))) == pixel_hash(plain)
     big = picture(4, 5, dtype=np.uint16)
     assert pixel_hash(big.with_pixels(big.pixels.astype(">u2").astype(np.uint16))) == pixel_hash(big)
-
-
-def test_a_record_without_models_comes_back():
-    plain = Record("inpaint", {}, {}, {}, "ab")
-    assert history_of(plain.xmp()) == [plain]
 
 
 def test_the_samples_of_a_run_have_one_identifier():

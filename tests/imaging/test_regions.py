@@ -47,10 +47,6 @@ def check(hole: np.ndarray, regions: list[Region]) -> None:
     assert_array_equal(owners, hole)
 
 
-def test_no_hole_no_region():
-    assert hole_regions(np.zeros((50, 60), bool), context=8, maximum=60) == []
-
-
 @pytest.mark.parametrize("deep", [True, False])
 @pytest.mark.parametrize("known", [(slice(-9, None), slice(None)), (slice(300, 310), slice(-20, None))])
 def test_a_hole_in_blocks_is_filled_from_what_is_known_on(known: tuple[slice, slice], deep: bool) -> None:
@@ -78,13 +74,6 @@ def test_boxes_do_not_overlap_where_the_maximum_is_the_picture():
             top, left, height, width = region.box
             covered[top : top + height, left : left + width] += 1
         assert covered.max() == 1
-
-
-def test_a_speck_within_the_extent_of_a_long_hole_is_in_one_of_its_blocks():
-    hole = holes((300, 300), (20, 50, 200, 2), (120, 90, 4, 4))
-    regions = hole_regions(hole, context=24, maximum=50)
-    check(hole, regions)
-    assert [region.box[3] for region in regions] == [50, 50, 92, 50]
 
 
 def test_halvings_bring_every_pixel_of_a_hole_within_reach():
@@ -132,47 +121,9 @@ def test_a_wide_crack_is_drawn_in_short_blocks(window: int, side: int) -> None:
     assert max(max(region.hole.shape) for region in regions) <= side
 
 
-@pytest.mark.parametrize("length", [100, 320, 321, 660])
-@pytest.mark.parametrize("width", [60, 100])
-def test_a_deep_hole_has_its_context_whatever_its_length(width: int, length: int) -> None:
-    """Of 32 pixels at the scale where it is drawn first; up to a third of its length in width it is in one piece."""
-    hole = holes((1000, 500), (150, 200, length, width))
-    regions = filled(hole, 64, 8, deep=True)
-    check(hole, regions)
-    (count,) = {region.halvings for region in regions}
-    assert len(regions) == 1 or length > 160 << count
-    for region in regions:
-        height, wide = region.hole.shape
-        rows, columns = np.flatnonzero(region.hole.any(1)), np.flatnonzero(region.hole.any(0))
-        around = (rows[0], height - 1 - rows[-1], columns[0], wide - 1 - columns[-1])
-        assert min(around) >= 32 << count
-
-
 def narrow(hole: np.ndarray) -> bool:
     (region,) = filled(hole, 256, 1, deep=True)
     return region.narrow
-
-
-@pytest.mark.parametrize(("width", "expected"), [(1, True), (10, True), (12, False), (20, False)])
-@pytest.mark.parametrize("across", [False, True])
-def test_scratches_are_narrow(width: int, expected: bool, across: bool) -> None:
-    hole = np.zeros((64, 80), dtype=bool)
-    hole[10 : 10 + width, 5:70] = True
-    assert narrow(hole.T if across else hole) is expected
-
-
-@pytest.mark.parametrize(("width", "expected"), [(5, True), (8, False)])
-def test_beyond_the_border_of_the_picture_nothing_is_known(width: int, expected: bool) -> None:
-    assert narrow(holes((64, 80), (0, 5, width, 65))) is expected
-
-
-def test_few_crossings_leave_a_hole_narrow_and_a_blot_does_not() -> None:
-    hole = np.zeros((96, 96), dtype=bool)
-    hole[20:24, 4:90] = hole[4:90, 30:34] = True
-    hole[18:26, 28:36] = True
-    assert narrow(hole)
-    hole[50:80, 50:80] = True
-    assert not narrow(hole)
 
 
 @pytest.mark.parametrize("place", [(30, 40), (0, 0), (97, 179)])

@@ -36,25 +36,6 @@ def test_fading_by_known_gains_is_undone(dtype, off):
     assert abs(restored / peak - scene()).max() < off
 
 
-def test_the_curves_rise_everywhere_and_clip_nothing():
-    values = np.linspace(0, 1, 1001)[:, None].repeat(3, axis=1)
-    toned = undoing(0.05, 0.9).toned(values)
-    assert (np.diff(toned, axis=0) > 0).all()
-    assert (toned[0] == 0).all()
-    assert toned[-1] == pytest.approx(1)
-
-
-def test_alpha_and_grey_modes_are_kept():
-    gray = np.linspace(60, 180, 200).astype(np.uint8).reshape(10, 20)
-    alpha = np.full_like(gray, 77)
-    flat = np.full(3, 0.2)
-    curves = ToneCurves(flat, np.full(3, 0.75), np.ones(3), np.full(3, 60 / 255), np.full(3, 180 / 255))
-    both = with_tones(Picture(np.dstack([gray, alpha])), curves).pixels
-    assert (both[..., 1] == 77).all()
-    assert (both[..., 0] == with_tones(Picture(gray), curves).pixels).all()
-    assert np.ptp(both[..., 0].astype(int)) > 1.5 * np.ptp(gray.astype(int))
-
-
 def test_the_curve_of_a_channel_is_its_formula():
     """A power between the tones, and lines to 0 and to 1 outside them."""
     curves = ToneCurves(

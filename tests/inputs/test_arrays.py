@@ -9,43 +9,10 @@ import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from scoreinv.imaging.picture import Fill, Picture
+from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.masks import as_holes
 from scoreinv.system.errors import InputError
-
-
-@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 4)])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64, np.float16])
-def test_arrays(shape, dtype):
-    values = np.random.default_rng(0).random(shape)
-    array = (values * (1 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max)).astype(dtype)
-    (picture,), form = pictures_from_api(array)
-    assert picture.rgb().dtype == np.float32
-    assert not np.shares_memory(form.pictures([picture]), array)
-    hole = np.zeros((6, 5), bool)
-    hole[2, 2] = True
-    out = form.pictures([picture.with_fills([Fill((0, 0, 6, 5), hole, np.full((6, 5, 3), 0.5))])])
-    assert out.dtype == dtype
-    assert_array_equal(out[~hole], array[~hole])
-    assert np.abs(out[2, 2].astype(float).reshape(-1)[:3] / picture.peak - 0.5).max() < 2e-3
-
-
-@pytest.mark.parametrize("shape", [(3, 6, 5), (2, 1, 6, 5), (2, 3, 6, 5), (1, 4, 6, 5)])
-@pytest.mark.parametrize(
-    "dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.uint8, torch.uint16]
-)
-def test_tensors(shape, dtype):
-    values = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    tensor = (values if dtype.is_floating_point else values * torch.iinfo(dtype).max).to(dtype)
-    pictures, form = pictures_from_api(tensor)
-    assert len(pictures) == (shape[0] if len(shape) == 4 else 1)
-    out = form.pictures(pictures)
-    assert out.dtype == dtype
-    assert torch.equal(out, tensor)
-    maps = form.maps([np.full((6, 5), 0.25, np.float32)] * len(pictures))
-    assert maps.shape == (*tensor.shape[:-3], 1, 6, 5)
-    assert bool((maps == 0.25).all())
 
 
 def test_a_grey_tensor_gains_channels_when_coloured():

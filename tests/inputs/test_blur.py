@@ -8,24 +8,7 @@ import pytest
 from PIL import Image
 
 from scoreinv.inputs.blur import check_kernel_size, kernel_from_text
-from scoreinv.operators import kernels
-from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import InputError
-
-
-@pytest.mark.parametrize(
-    ("text", "kernel"),
-    [
-        ("gaussian:2.5", kernels.gaussian(2.5)),
-        ("disk:3", kernels.disk(3)),
-        ("motion:15,30", kernels.motion(15, 30)),
-        ("motion:15, 30.0", kernels.motion(15, 30)),
-    ],
-)
-def test_by_name(text, kernel):
-    found = kernel_from_text(text)
-    assert isinstance(found, PointSpread)
-    np.testing.assert_array_equal(found.kernel(), kernel)
 
 
 def test_from_a_file(tmp_path, monkeypatch):

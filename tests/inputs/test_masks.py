@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from scoreinv.files.write import picture_bytes
 from scoreinv.imaging.picture import Picture
-from scoreinv.inputs.masks import as_holes, dilate, observed_from_hole, read_mask
+from scoreinv.inputs.masks import as_holes, read_mask
 from scoreinv.system.errors import EmptyMaskError, InputError
 
 HOLE = np.zeros((20, 30), dtype=bool)
@@ -61,16 +61,6 @@ def test_a_mask_with_many_intermediate_values_looks_like_a_photograph(caplog):
         caplog.clear()
         as_holes(np.where(values < 128, values // 11, 255 - values // 11).reshape(2000, 1), [(2000, 1)])
         assert not caplog.records  # as a JPEG leaves them
-
-
-def test_growing_is_by_a_disk_across_strips():
-    hole = np.zeros((1100, 60), dtype=bool)
-    points = [(511, 3), (512, 40), (1099, 59), (0, 0)]
-    for point in points:
-        hole[point] = True
-    down, across = np.indices(hole.shape)
-    near = [(down - y) ** 2 + (across - x) ** 2 <= 7**2 for y, x in points]
-    assert_array_equal(dilate(hole, 7), np.any(near, axis=0))
 
 
 def test_empty_and_full_masks(tmp_path):
@@ -169,12 +159,6 @@ def test_every_form_of_a_mask_is_one_array():
                 hole = read_mask(form, size, **options) if is_file else as_holes(form, [size], **options)[0]
                 assert_array_equal(hole, expected)
     assert min(outcomes[kind] for kind in (None, InputError, EmptyMaskError)) > 10
-
-
-def test_operators_have_the_other_polarity():
-    observed = observed_from_hole(HOLE)
-    assert observed.dtype == np.float32
-    assert_array_equal(observed, 1 - HOLE)
 
 
 def test_an_avoided_area_may_be_empty_but_not_full(tmp_path):

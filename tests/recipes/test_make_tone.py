@@ -46,43 +46,6 @@ def test_the_square_radius_is_1_in_the_corners() -> None:
     assert recipe.square_radius(places)[0, :, 0].tolist() == [0, 1, 1, 0.5]
 
 
-# --- fading -----------------------------------------------------------------------------------------------------------
-
-COUNT = 2000
-STRONG, NONE = torch.ones(COUNT, 1, 1), torch.zeros(COUNT, 1, 1)
-FAMILIES = {
-    "dyes": recipe.by_dyes,
-    "levels": lambda truth, far, place: recipe.by_levels(truth, far),
-    "light": recipe.by_light,
-}
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_families_of_fading(family: str) -> None:
-    """No strength leaves colours; greys stay in order in the middle, where pixels of a colour stay alike."""
-    fade = FAMILIES[family]
-    truth, place = 0.01 + 0.98 * torch.rand(COUNT, 5, 3), 2 * torch.rand(COUNT, 5, 2) - 1
-    torch.testing.assert_close(fade(truth, NONE, place), truth, atol=1e-4, rtol=0)
-    middle = torch.zeros(COUNT, 4, 2)
-    greys = fade(gray([0.1, 0.4, 0.4, 0.9], COUNT), STRONG, middle)
-    assert (greys.diff(dim=1)[:, ::2] > 0).float().mean() > 0.99
-    torch.testing.assert_close(greys[:, 1], greys[:, 2])
-    assert (greys - gray([0.1, 0.4, 0.4, 0.9], COUNT)).abs().mean() > 0.05
-    half = fade(gray([0.1, 0.4, 0.4, 0.9], COUNT), STRONG / 2, middle)
-    assert (half - gray([0.1, 0.4, 0.4, 0.9], COUNT)).abs().mean() > 0.02
-    assert greys.std(0).min() > 0.02
-
-
-def test_levels_shift_black_and_white_by_stray_light_and_exposure() -> None:
-    black, white = recipe.by_levels(gray([0.0, 1.0], COUNT), STRONG).unbind(1)
-    assert float(black.mean()) == pytest.approx(0.09 + 0.1, abs=0.01)
-    assert float(white.mean()) == pytest.approx(1 - 0.05 - 0.06, abs=0.01)
-    assert black.max() <= 0.38 + 0.01
-    assert white.min() >= 0.78
-    # Part of a shift is of the whole print, part of each channel.
-    assert 0.03 < float((black - black.mean(1, keepdim=True)).std()) < float(black.std())
-
-
 # --- what a step draws ------------------------------------------------------------------------------------------------
 
 

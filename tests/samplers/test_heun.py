@@ -4,13 +4,10 @@ import math
 
 import pytest
 import torch
-from support.mixture import SDES, SHAPE, BatchStream, correlated
+from support.mixture import SDES, BatchStream, correlated
 
-from scoreinv.guidance import ConstrainedPC, Observation
-from scoreinv.operators import mask
 from scoreinv.samplers import Heun, State
 from scoreinv.sdes import time_at
-from scoreinv.system.errors import SettingError
 
 pytestmark = pytest.mark.portable
 
@@ -45,37 +42,3 @@ def test_heun_is_edm_s_algorithm_2(churned):
             ahead = u + (following - raised) * (d + slope(ahead, following)) / 2
         u = ahead
     torch.testing.assert_close(result.x0, u, rtol=0, atol=1e-10)
-
-
-def test_churn_is_bounded_by_what_there_is():
-    """A step doubles the noise's variance at most, and adds none beyond the SDE's largest level."""
-    prior = correlated(SDES["ve"])
-    most, endless = (
-        Heun(churn, steps=6).sample(prior, (3, *SHAPE), rng=BatchStream(0, 3)).x0
-        for churn in (6 * (math.sqrt(2) - 1), 1e6)
-    )
-    torch.testing.assert_close(endless, most, rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize("churn", [0.0, 8.0])
-def test_heun_with_a_constraint_ends_at_the_observation(churn):
-    prior = correlated(SDES["vp"])
-    operator = mask((torch.arange(2) < 1).double().expand(1, 1, 2, 2))
-    y = torch.full((1, *SHAPE), 0.4, dtype=torch.float64)
-    result = Heun(churn, steps=12).sample(
-        ConstrainedPC(prior, Observation(operator, y)), (3, *SHAPE), rng=BatchStream(0, 3)
-    )
-    assert torch.equal(operator(result.x0), operator(y).expand_as(result.x0))
-    assert (result.x0[0] - result.x0[1]).abs().max() > 1e-3
-
-
-def test_wrong_settings_are_named():
-    for build, setting in (
-        (lambda: Heun(-1), "s_churn"),
-        (lambda: Heun(math.nan), "s_churn"),
-        (lambda: Heun(s_noise=0), "s_noise"),
-        (lambda: Heun(s_tmin=2.0, s_tmax=1.0), "s_tmax"),
-    ):
-        with pytest.raises(SettingError) as caught:
-            build()
-        assert caught.value.setting == setting

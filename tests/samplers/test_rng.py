@@ -37,12 +37,3 @@ def test_streams_of_different_keys_are_different() -> None:
     assert len(rows.unique(dim=0)) == len(one_sample) + len(keys)
     by_key = NoiseStream.keyed([(5, 3), (large, 0)]).normal((2, 4))
     assert torch.equal(by_key, rows[[1, 2]])
-
-
-def test_held_noise_is_drawn_once() -> None:
-    own = NoiseStream(3, 2, dtype=torch.float64)
-    held = NoiseStream(3, 2, dtype=torch.float64).with_fixed_noise()
-    first = held.like(torch.zeros(2, 5, dtype=torch.float64))
-    assert torch.equal(first, own.normal((2, 5)))
-    assert torch.equal(held.like(first), first)
-    assert (len(held), held.device, held.dtype) == (2, own.device, own.dtype)

@@ -1,11 +1,8 @@
 """Every sampler reaches the mixture, whatever the batch, with true counts."""
 
-import math
-
 import pytest
 import torch
 from support.mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, energy_threshold, gaussian
-from support.solvers import CONTINUOUS, grid_error, logarithmic
 
 from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Observation
 from scoreinv.operators import mask
@@ -26,7 +23,6 @@ from scoreinv.samplers import (
     State,
 )
 from scoreinv.system.errors import Cancelled
-from scoreinv.system.progress import report
 from scoreinv.windows import Tiled
 
 pytestmark = pytest.mark.portable
@@ -73,18 +69,6 @@ def reaches(samples: torch.Tensor, prior: Mixture, exact: torch.Tensor, threshol
     return energy_distance(samples, exact) < threshold and mean_error < 5 and abs(variance_error) < 0.05
 
 
-def test_the_criterion_tells_distributions_apart(exact, threshold):
-    """Exact draws pass; 4 % too much spread, a tenth of another weight, and a slight shift do not."""
-    prior, generator = correlated(SDES["ve"]), torch.Generator().manual_seed(8)
-    draws = prior.sample(COUNT, generator)
-    assert reaches(draws, prior, exact, threshold)
-    centre = draws.mean(0)
-    assert not reaches(centre + 1.04 * (draws - centre), prior, exact, threshold)
-    assert not reaches(draws + 0.1, prior, exact, threshold)
-    other = Mixture(prior.sde, torch.tensor([0.3, 0.3, 0.4]).double(), prior.means, prior.variances, prior.axes)
-    assert energy_distance(other.sample(COUNT, generator), exact) > threshold
-
-
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in SAMPLERS]
 )
@@ -96,32 +80,6 @@ def test_sampler_reaches_the_mixture(name, exact, threshold):
         threshold,
         disagreement(result.x0, prior),
     )
-
-
-def wide(sde) -> Mixture:
-    """Two components in 192 dimensions, 0.7 and 0.3 of the weight."""
-    means = torch.stack([torch.full((3, 8, 8), 0.3), torch.full((3, 8, 8), -0.3)]).double()
-    return Mixture(sde, torch.tensor([0.7, 0.3]).double(), means, torch.full((2, 192), 0.25).double())
-
-
-def test_correctors_alone_sample_by_annealing():
-    """Annealed Langevin dynamics on the noise scales of VE, without a predictor, in 192 dimensions."""
-    prior = wide(SDES["ve"])
-    sampler = PC(NoPredictor(), Langevin(), corrector_steps=5, snr=0.15, steps=150)
-    x = sampler.sample(prior, (100, 3, 8, 8), rng=BatchStream(3, 100)).x0
-    first = x.mean((1, 2, 3)) > 0
-    assert abs(float(first.double().mean()) - 0.7) < 5 * math.sqrt(0.21 / 100)
-    for chosen, mean in ((first, 0.3), (~first, -0.3)):
-        assert float(x[chosen].mean()) == pytest.approx(mean, abs=0.03)
-        assert float(x[chosen].var()) == pytest.approx(0.25, rel=0.1)
-
-
-@pytest.mark.parametrize("sampler", [PC(corrector_steps=0, steps=150), ODE(1e-4, 1e-4)])
-def test_started_from_an_exact_state_at_half_time(sampler, exact, threshold):
-    prior = correlated(SDES["vp"])
-    start = State(prior.sample(COUNT, torch.Generator().manual_seed(4), 0.5), 0.5)
-    result = sampler.sample(prior, (COUNT, *SHAPE), rng=BatchStream(3, COUNT), start=start)
-    assert reaches(result.x0, prior, exact, threshold)
 
 
 @pytest.mark.parametrize(
@@ -276,60 +234,3 @@ def test_progress_is_told_and_can_stop_the_work(sampler):
     assert all(p.x.shape == (2, *SHAPE) for p in seen)
     with pytest.raises(Cancelled):
         sampler.sample(prior, (2, *SHAPE), callback=lambda p: p.step < 3, **arguments)
-
-
-def test_work_stops_within_an_evaluation():
-    """A window of a large picture takes seconds, so it reports to the callback of the sampler."""
-    prior, seen = correlated(SDES["vp"]), []
-    noise = prior.noise
-
-    def in_parts(x, t):
-        report(0.5)
-        return noise(x, t)
-
-    def callback(progress):
-        seen.append(progress.fraction)
-        return progress.fraction < 0.6
-
-    prior.noise = in_parts
-    with pytest.raises(Cancelled):
-        Heun(steps=2).sample(prior, (1, *SHAPE), rng=NoiseStream(0, 1), callback=callback)
-    assert seen[0] == pytest.approx(0.25)
-    assert seen[-1] == pytest.approx(0.75)
-
-
-@pytest.mark.parametrize("sampler", [Heun(steps=3), ODE(1e-2, 1e-2)], ids=["heun", "ode"])
-def test_parts_of_evaluations_turn_no_progress_back(sampler):
-    """Each evaluation counts its parts from 0 again, and an adaptive solver does not know its number of steps."""
-    prior, seen = correlated(SDES["vp"]), []
-    noise = prior.noise
-
-    def in_parts(x, t):
-        for share in (0.2, 0.8):
-            report(share)
-        return noise(x, t)
-
-    prior.noise = in_parts
-    sampler.sample(prior, (1, *SHAPE), rng=NoiseStream(0, 1), callback=lambda progress: seen.append(progress.fraction))
-    assert seen == sorted(seen)
-    assert seen[-1] == pytest.approx(1)
-
-
-@EACH_KIND
-def test_no_gradient_is_recorded_and_no_global_state_changes(sampler):
-    state = torch.random.get_rng_state()
-    result = sampler.sample(correlated(SDES["vp"]), (1, *SHAPE), rng=NoiseStream(0, 1))
-    assert not result.x0.requires_grad
-    assert result.x0.dtype == torch.float32
-    assert not result.x0.is_inference()
-    assert torch.equal(state, torch.random.get_rng_state())
-
-
-@CONTINUOUS
-@pytest.mark.parametrize(("sampler", "least", "most"), [(Heun, 3.6, 4.4), (DPMpp2M, 3.4, 4.6)])
-def test_order_of_convergence(sde, sampler, least, most):
-    """Halving the steps: a fourth of the error."""
-    prior = gaussian(sde)
-    x = prior.sample(16, torch.Generator().manual_seed(0), 0.8)
-    coarse, fine = (grid_error(sampler(times=logarithmic(sde, n)), prior, x) for n in (20, 40))
-    assert least < coarse / fine < most

@@ -42,13 +42,3 @@ def test_wrong_grids_are_named(sampler, settings, start, message):
     state = None if start is None else State(torch.zeros(1, *SHAPE), start)
     with pytest.raises(InputError, match=message):
         sampler(**settings).sample(gaussian(SDES["vp"]), (1, *SHAPE), rng=NoiseStream(0, 1), start=state)
-
-
-@pytest.mark.parametrize(
-    ("grid", "message"),
-    [([1.5, 0.5], "lie in"), ([0.5, -0.1], "lie in"), ([[1.0, 0.5]], "at least one"), ([1.0, 0.5, 0.5], "differ")],
-)
-def test_the_grid_of_any_spacing_is_checked(grid, message):
-    spaced = PC(spacing=lambda sde, steps, start: torch.tensor(grid, dtype=torch.float64))
-    with pytest.raises(InputError, match=message):
-        spaced.sample(gaussian(SDES["ve"]), (1, *SHAPE), rng=NoiseStream(0, 1))

@@ -6,19 +6,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy import ndimage
 
 from scoreinv.models.config import DetectorConfig
 from scoreinv.networks.detector import DetectorNetworkConfig
 from scoreinv.system.errors import InputError
 from scoreinv.training.config import DataConfig, TrainingConfig
-from scoreinv.training.data import synthetic_damage as damage
 from scoreinv.training.data.batches import DAMAGE
 from scoreinv.training.data.pictures import load_pictures
-from scoreinv.training.data.prints import EDGES, Medium, Sheet, blurred, draw_medium, draw_print, on_old_film
+from scoreinv.training.data.prints import blurred, draw_medium, draw_print, on_old_film
 from scoreinv.training.data.synthetic_damage import (
     HEALTHY,
-    KINDS,
     SHARP,
     VISIBLE,
     DamageDrawing,
@@ -36,18 +33,6 @@ ALL = DamageDrawing(undamaged=0.0)
 def photograph(height: int, width: int) -> np.ndarray:
     rows, columns = np.mgrid[:height, :width] / 20
     return (0.5 + 0.3 * np.stack([np.sin(rows), np.cos(columns), np.sin(rows + columns)], axis=2)).astype(np.float32)
-
-
-def checked_cover(draw, size, number):
-    """What an edge or a kind of damage covers of a print; it and its colour are of the print's size, within [0, 1]."""
-    generator = np.random.default_rng(number)
-    medium = draw_medium(generator)
-    cover, colour = draw(Sheet(on_old_film(photograph(*size), medium, generator), medium, generator))
-    assert cover.shape == size
-    assert colour.shape in ((3,), (*size, 3))
-    assert 0 <= cover.min() <= cover.max() <= 1
-    assert 0 <= colour.min() <= colour.max() <= 1
-    return cover
 
 
 def test_the_mask_is_where_the_print_changed():
@@ -90,26 +75,6 @@ def test_the_edge_of_a_print_is_no_damage():
     assert 3 <= edged <= 18
 
 
-@pytest.mark.parametrize("kind", EDGES)
-@pytest.mark.parametrize("size", [(32, 32), (300, 37)])
-def test_every_edge_covers_rims_of_pictures_of_any_size_and_leaves_the_middle(kind, size):
-    covered = 0.0
-    for number in range(12):
-        cover = checked_cover(kind, size, number)
-        assert cover[size[0] // 2, size[1] // 2] < 0.5
-        covered = max(covered, float(cover.max()))
-    assert covered > 0.7
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_covers_a_part_of_pictures_of_any_size(kind):
-    covered = 0.0
-    for number in range(8):
-        cover = checked_cover(KINDS[kind][1], ((32, 32), (300, 37))[number % 2], number)
-        covered = max(covered, float(cover.max()))
-    assert covered > 0.3
-
-
 def test_batches_hold_scans_and_their_masks(tmp_path):
     Image.fromarray((255 * photograph(48, 48)).astype(np.uint8)).save(tmp_path / "a.png")
     config = replace(small_run(), data=DataConfig(str(tmp_path), scales=(1.0,), flip=False))
@@ -149,45 +114,3 @@ def small_run() -> TrainingConfig:
     run = damage_training(DataConfig())
     small = DetectorConfig(DetectorNetworkConfig(widths=(4, 4, 8, 8), coarse_width=8), image_size=32)
     return replace(run, model=small, learner=DamageLearner(ALL), batch_size=4)
-
-
-PLAIN = Medium(True, np.ones(3, np.float32), np.zeros(3, np.float32), 0.0, 0.5, 0.0, None)
-
-
-def sheet(height: int = 96, width: int = 96, seed: int = 0, **changes: object) -> Sheet:
-    return Sheet(np.full((height, width, 3), 0.5, np.float32), replace(PLAIN, **changes), np.random.default_rng(seed))
-
-
-def test_a_quarter_of_the_damage_of_colour_films_is_in_one_layer() -> None:
-    colours = [KINDS["dust"][1](sheet(24, 24, seed, gray=False))[1] for seed in range(400)]
-    assert np.mean([np.ptp(colour) > 1e-3 for colour in colours]) == pytest.approx(0.25, abs=0.05)
-
-
-# --- holes and hints --------------------------------------------------------------------------------------------------
-
-
-def drawn_holes(draw, side: int = 64, count: int = 60) -> np.ndarray:
-    return np.stack([draw(side, np.random.default_rng(seed)) for seed in range(count)])
-
-
-def test_holes_of_each_kind() -> None:
-    lost = drawn_holes(damage.lost_pixels, 40, 300).mean((1, 2))
-    assert lost.min() == pytest.approx(0.1, abs=0.06)
-    assert lost.max() == pytest.approx(0.95, abs=0.03)
-    assert lost.mean() == pytest.approx(0.1 + 0.85 * 2 / 3, abs=0.04)
-    boxes = drawn_holes(damage.boxes)
-    for hole in boxes:
-        parts, count = ndimage.label(hole)
-        assert 1 <= count <= 3
-        assert all(side.stop - side.start >= 8 for part in ndimage.find_objects(parts) for side in part)
-    assert 0.2 < boxes.mean() < 0.6
-    windows = ~drawn_holes(damage.all_but_a_window)
-    spans = []
-    for window in windows:
-        rows, columns = np.flatnonzero(window.any(1)), np.flatnonzero(window.any(0))
-        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
-        assert window.sum() == height * width
-        assert min(height, width) >= 16
-        spans.append(64 in (height, width))
-    assert 0.4 < np.mean(spans) < 0.75  # halves, and a few more
-    assert len({tuple(np.argwhere(window)[0]) for window in windows}) > 20
