@@ -120,7 +120,7 @@ class Manifest(Table):
         """Append a row, unless it only repeats a result that an earlier run or another process has recorded."""
         if row.get("skipped") == BY_ANOTHER or (row.get("skipped") == EXISTS and row["input"] in self.finished):
             return
-        texts = {key: json.dumps(row[key]) for key in ("outputs", "notes") if key in row}
+        texts: dict[str, str] = {key: json.dumps(row[key]) for key in ("outputs", "notes") if key in row}
         if row.get("notes"):
             texts["findings"] = "; ".join(map(command_line_text, row["notes"]))
         super().add(row | texts)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Any, get_origin
 
 from scoreinv.operators.kernels import BlurKind, PointSpread
 from scoreinv.system.options import Declared, Setting, declared
@@ -62,6 +62,11 @@ def forms() -> dict[str, list[dict[str, Any]]]:
     return found | {task.route: found.get(task.route, []) + controls_of(declared(task.request)) for task in TASKS}
 
 
+def _in_query(each: Declared) -> Any:
+    """Return the type of a setting in a query, where several numbers are one text."""
+    return str | None if get_origin(each.kind) is Sequence else each.type
+
+
 def request_reader(task: Task) -> Callable[..., Any]:
     """Return a function that FastAPI calls with the query of a route; it returns the request.
 
@@ -85,7 +90,7 @@ def request_reader(task: Task) -> Callable[..., Any]:
 
     read.__signature__ = Signature(  # type: ignore[attr-defined]
         [
-            Parameter(each.option, Parameter.KEYWORD_ONLY, annotation=each.type, default=each.default)
+            Parameter(each.option, Parameter.KEYWORD_ONLY, annotation=_in_query(each), default=each.default)
             for each in (*fields, *blur)
         ]
     )

@@ -94,7 +94,7 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         """Return what to ask before the fill of a large mask; None for other masks."""
         models.machine.start_torch()
         note = tasks.large_fill(hole_of(album.get(key), album.get(mask), grow))
-        return {"question": note and f"{page_text(note.row())} Fill it?"}
+        return {"question": f"{page_text(note.row())} Fill it?" if note else None}
 
 
 def _add_task(
