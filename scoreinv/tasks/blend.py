@@ -35,13 +35,19 @@ def blend_result(
     before = _like(picture, result)
     weights = np.full(picture.size, opacity, np.float32)
     if hole is not None and feather:
-        depth = ndimage.distance_transform_edt(np.pad(hole, 1, mode="edge"))[1:-1, 1:-1]
-        weights *= np.where(hole, np.minimum(1, depth / (feather + 1)), 1)  # 1: a rim redrawn beside it
+        weights *= edge_weights(hole, feather)
     pixels, mixed = result.pixels.copy(), weights < 1
     start, end = to_float(before[mixed]), to_float(pixels[mixed])
     share = weights[mixed].reshape(-1, *[1] * (end.ndim - 1))
     pixels[mixed] = to_samples(start + share * (end - start), pixels.dtype)
     return result.with_pixels(pixels)
+
+
+def edge_weights(hole: np.ndarray, feather: int) -> np.ndarray:
+    """Return the weights of a fill with a soft edge, HxW: below 1 only within `feather` pixels of the hole's edge."""
+    check("feather", feather, Whole(0, MOST_FEATHER))
+    depth = ndimage.distance_transform_edt(np.pad(hole, 1, mode="edge"))[1:-1, 1:-1]
+    return np.where(hole, np.minimum(1, depth / (feather + 1)), 1)  # 1: a rim redrawn beside it
 
 
 def _like(picture: Picture, result: Picture) -> np.ndarray:

@@ -29,7 +29,10 @@ _BLUR = (
 )
 """The kernel by kind on the page; a file of a kernel is a layer."""
 _FORMS = {
-    "fill": [_slider("grow", "Enlarges the mask, for soft edges.", 0, "Grow", (0, 30, 1), "px")],
+    "fill": [
+        _slider("grow", "Enlarges the mask, or shrinks it.", 0, "Grow", (-30, 30, 1), "px"),
+        _slider("feather", "Width of a soft edge within the mask (yellow).", 0, "Feather", (0, 30, 1), "px"),
+    ],
     "deblur": _BLUR,
     "blend": [
         _slider("opacity", "Weight of the result against the photograph.", 1.0, "Opacity", (0.05, 1, 0.05), "%"),

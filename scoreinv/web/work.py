@@ -19,12 +19,12 @@ from fastapi.concurrency import run_in_threadpool
 from scoreinv import tasks
 from scoreinv.inputs.blur import picture_of_kernel
 from scoreinv.inputs.hints import hints_from_picture
-from scoreinv.inputs.masks import hole_from_picture
+from scoreinv.inputs.masks import dilate, hole_from_picture
 from scoreinv.models.loading import Models
 from scoreinv.operators.kernels import normalised
 from scoreinv.system.errors import InputError
 from scoreinv.system.options import MOST_GROW
-from scoreinv.tasks.blend import blend_result
+from scoreinv.tasks.blend import blend_result, edge_weights
 from scoreinv.tasks.notes import NOTES, page_text
 from scoreinv.tasks.once import once
 from scoreinv.tasks.outcome import DeblurOutcome
@@ -32,15 +32,16 @@ from scoreinv.tasks.provenance import with_provenance
 from scoreinv.tasks.requests import DamageRequest, InpaintRequest, Inputs, Request, RestoreRequest, UpscaleRequest
 from scoreinv.tasks.table import TASKS, Task
 from scoreinv.web.album import Album
+from scoreinv.web.body import Content
 from scoreinv.web.forms import request_reader
 from scoreinv.web.jobs import JobQueue
-from scoreinv.web.photo import Photo
+from scoreinv.web.photo import Photo, boxed_bits, layer_of
 
 UNCHANGED = "Nothing was changed."
 """Sentence for a task that returned the photograph itself."""
 Prepared = TypeVar("Prepared")
 Cache: TypeAlias = WeakKeyDictionary[Photo, tuple[Hashable, Prepared]]
-Grow = Annotated[int, Query(ge=0, le=MOST_GROW)]
+Grow = Annotated[int, Query(ge=-MOST_GROW, le=MOST_GROW)]
 Result = dict[str, Any]
 """JSON of a finished job.
 
@@ -51,11 +52,14 @@ kernel of a blur.
 
 
 def hole_of(photo: Photo, mask: Photo, grow: int = 0) -> np.ndarray:
-    """Return the holes of a mask for a photograph, HxW bool, enlarged by `grow` pixels.
+    """Return the holes of a mask for a photograph, HxW bool, enlarged by `grow` pixels, or shrunk if it is negative.
 
-    Raises InputError if it is not a mask for it.
+    Raises InputError if it is not a mask for it, or nothing is left of it.
     """
-    return hole_from_picture(mask.picture, photo.picture.size, name="the mask", grow=grow)
+    hole = hole_from_picture(mask.picture, photo.picture.size, name="the mask", grow=max(0, grow))
+    if grow < 0 and not (hole := ~dilate(~hole, -grow)).any():
+        raise InputError(f"nothing is left of the mask, shrunk by {-grow} pixels")
+    return hole
 
 
 def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> None:
@@ -81,6 +85,19 @@ def add_work(app: FastAPI, album: Album, queue: JobQueue, models: Models) -> Non
         mixed = made.edited(blend_result(photo.picture, made.picture, opacity, hole, feather))
         album.add(mixed)
         return mixed.describe()
+
+    @app.post("/api/photos/{key}/edge")
+    async def edge(key: str, content: Content, grow: Grow = 0, feather: int = 0) -> dict[str, Any]:
+        """Return what growing or shrinking adds to a mask and removes, and its pixels in the soft edge of a fill."""
+        photo = await album.find(key)
+
+        def answer() -> dict[str, Any]:
+            mask = Photo(layer_of(content, photo.picture.size), "mask", "PNG")
+            before, hole = hole_of(photo, mask), hole_of(photo, mask, grow)
+            parts = {"added": hole & ~before, "removed": before & ~hole, "soft": edge_weights(hole, feather) < 1}
+            return {name: boxed_bits(part) for name, part in parts.items()}
+
+        return await run_in_threadpool(answer)
 
     @app.get("/api/photos/{key}/seconds")
     def seconds(key: str, work: Literal["denoise", "upscale", "deblur"], factor: int = 2) -> dict[str, float]:

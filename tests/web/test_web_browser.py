@@ -1137,6 +1137,35 @@ def test_a_fill_of_half_the_photograph_is_asked_for_first(visitor, tmp_path):
     assert sum("/large?" in url for url in visitor.asked) == 2  # not for another result
 
 
+def test_the_edge_of_the_mask_is_previewed_and_softened(visitor, tmp_path):
+    path = photo(tmp_path)
+    visitor.open(path)
+    visitor.slide("size", 75)
+    visitor.paint((0.3, 0.5), (0.7, 0.5))
+    hole = visitor.mask()
+    pixels_of = "[...(stage.edge?.pixels.values() ?? [])].flatMap((tile) => [...tile]).filter(Boolean).length"
+    shown = f"import('/static/page.js').then(({{ stage }}) => {pixels_of})"
+    assert visitor.page.evaluate(shown) == 0
+    counts = []
+    for setting, value in (("grow", 4), ("grow", -3), ("feather", 5)):
+        before = visitor.page.evaluate(shown)
+        visitor.slide(f"fill-{setting}", value)
+        visitor.until(f"before => {shown}.then((count) => count !== before)", before)
+        counts.append(visitor.page.evaluate(shown))
+    assert counts[2] > counts[1] > 0
+    assert counts[0] > 0
+    visitor.slide("fill-grow", 0)
+    visitor.fill()
+    assert visitor.page.input_value("#blend-feather") == "5"
+    before, soft = read_picture(path).pixels.astype(int), read(visitor.saved("#download")).astype(int)
+    visitor.slide("blend-feather", 0, "change")
+    visitor.until("import('/static/views.js').then(views => !views.result().blend)")
+    hard = read(visitor.saved("#download")).astype(int)
+    assert (soft[~hole] == before[~hole]).all()
+    assert abs(soft - before)[hole].mean() < 0.9 * abs(hard - before)[hole].mean()
+    assert [parse_qs(urlsplit(url).query).get("feather") for url in visitor.asked if "/fill?" in url] == [None]
+
+
 def test_the_panel_shows_whole_labels_and_opening_chooses_the_first_tool(visitor, tmp_path):
     visitor.page.set_viewport_size({"width": 1400, "height": 900})
     visitor.open(photo(tmp_path))

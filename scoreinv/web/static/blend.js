@@ -44,7 +44,8 @@ async function change() {
   });
 }
 
-async function blended({ picture }, { picture: made, request }, chosen) {
+// Returns the blend of a result with the photograph of its sheet: the chosen settings, and the picture.
+export async function blended({ picture }, { picture: made, request }, chosen) {
   if (!Object.keys(chosen).length) return null;
   const query = new URLSearchParams({ result: made.photo.key, ...chosen });
   if (request.keys.mask && request.kind === "fill") query.set("mask", request.keys.mask);

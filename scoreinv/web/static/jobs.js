@@ -1,12 +1,14 @@
 // Jobs: the run of a task on a sheet, from its request to its results. The photograph can be edited meanwhile.
 
 import { ask, fetch_json, follow, send_last } from "./api.js";
+import { blended } from "./blend.js";
+import { values } from "./form.js";
 import { attempt, history, on, stage, state, stroke_ended } from "./page.js";
 import { strokes } from "./marks.js";
 import { find, show_job, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
 import * as session from "./session.js";
-import { Request } from "./sheet.js";
+import { Request, shown_picture } from "./sheet.js";
 import * as views from "./views.js";
 
 const LAYERS = {
@@ -182,6 +184,9 @@ async function next(mine) {
   const has_picture = report.photo && mine.kind !== "damage";
   const found = has_picture ? null : await found_mask(report);
   const picture = has_picture ? await Picture.load(report.photo) : null;
+  const result = { picture, request: mine.request, seed: mine.seed, note: report.note, actions: report.actions, another: report.another };
+  const { feather } = values("fill");
+  if (mine.kind === "fill" && picture && feather) result.blend = await blended(mine.sheet, result, { feather });
   await stroke_ended();
   if (job !== mine) return false;
   mine.count -= 1;
@@ -189,8 +194,8 @@ async function next(mine) {
   const more = picture && !stopped && mine.count > 0 && report.another;
   if (!more) leave();
   if (stopped) return false;
-  if (mine.done) await mine.done({ ...report, picture, found }, mine);
-  else if (picture) await add(mine, { picture, request: mine.request, seed: mine.seed, note: report.note, actions: report.actions, another: report.another });
+  if (mine.done) await mine.done({ ...report, picture: shown_picture(result), found }, mine);
+  else if (picture) await add(mine, result);
   else show_note(report.note, buttons(report.actions, mine.request));
   return more;
 }

@@ -1,6 +1,7 @@
 // Tools, brush, colours, and mask files.
 
 import { fetch_json, send } from "./api.js";
+import { preview_edge } from "./edge.js";
 import * as object from "./object.js";
 import { attempt, chosen_of, history, on, save, stage, state, stroke_ended } from "./page.js";
 import { find, make_button, show_colour, show_hole, show_tool, SWATCHES } from "./panel.js";
@@ -28,6 +29,7 @@ export function changed() {
   show_hole(stage.marks.hole.count, stage.picture.photo);
   if (object.selected()) find("fill").disabled = false;
   find("mask-clear").disabled = stage.marks.empty;
+  preview_edge();
   stage.changed("all");
 }
 

@@ -24,6 +24,7 @@ export class Stage {
     this.split = 0.5;
     this.onselection = () => {};
     this.selected = null; // the pixels of the selected object, a Layer
+    this.edge = null; // a Layer with the edge of the mask, see `edge.js`
     this.frame = null; // box that is being dragged: two corners in pixels of the picture
     this.dirty = null; // box of changed marks in pixels of the picture; "all" for everything
     this.onview = () => {};
@@ -197,6 +198,7 @@ export class Stage {
       context.imageSmoothingEnabled = scale * r < 1;
       context.globalAlpha = 0.55;
       drawTiles(context, this.marks.hole, box, (p) => at(p, x), (p) => at(p, y));
+      if (this.edge) drawTiles(context, this.edge, box, (p) => at(p, x), (p) => at(p, y));
       drawTiles(context, this.marks.avoid, box, (p) => at(p, x), (p) => at(p, y));
       if (this.selection) drawTiles(context, this.selection, box, (p) => at(p, x), (p) => at(p, y));
       context.globalAlpha = 0.92;

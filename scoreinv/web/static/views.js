@@ -65,6 +65,7 @@ function open({ picture, marks, straight }) {
   stage.picture = picture;
   stage.marks = marks;
   stage.view.part = null;
+  stage.edge = null;
   object.deselect();
   use(picture);
   changed();

@@ -22,7 +22,8 @@ async function with_selection(task) {
 }
 
 function fill(more = {}) {
-  if (stage.marks.hole.count) return jobs.run("fill", values("fill"), { layers: ["mask", "avoid"], ...more });
+  const { feather, ...settings } = values("fill"); // the result is blended by the feather
+  if (stage.marks.hole.count) return jobs.run("fill", settings, { layers: ["mask", "avoid"], ...more });
 }
 
 function restore() {
