@@ -27,7 +27,7 @@ _SECTORS = 12  # of half a turn
 _FITTED = 8192  # frequencies that P, a and n are fitted to
 _MOST_EVIDENCE = 0.3
 """Highest frequency of `blur_evidence`, in cycles per pixel: noise, JPEG and resizing change those above. Of 72 drawn
-blurs the true kernel is likelier than none for 70, and than its image turned by half a turn for 17 of 18 shakes."""
+blurs the true kernel is likelier than none for 71, and than its image turned by half a turn for 17 of 18 shakes."""
 _TAPER = 24  # pixels over which `blur_evidence` fades a photograph at its borders
 _TINY = 1e-8  # power far below that of rounding to 8 bits
 
