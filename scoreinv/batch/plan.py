@@ -24,7 +24,7 @@ from scoreinv.files.urls import check_bucket, exists, is_url, list_files
 from scoreinv.inputs.mask_options import DAMAGE_SUFFIX, MaskOptions
 from scoreinv.system.errors import InputError
 from scoreinv.system.files import STREAM, check_folder, check_writable
-from scoreinv.system.options import Setting, Whole
+from scoreinv.system.options import QUALITY, Setting, Whole
 from scoreinv.tasks.requests import Given
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,13 @@ BY_ANOTHER = "by another process"
 
 Quality = Annotated[
     int | None,
-    Setting("Quality of jpg, webp, heic and avif. (default: 95 for jpg, lossless for webp, else 90)", Whole(1, 100)),
+    Setting(
+        "Quality of jpg, webp, heic and avif. (default: 95 for jpg, lossless for webp, else 90)",
+        QUALITY,
+        label="Quality of the download",
+        form=(1, 100, 0),
+        none="default",
+    ),
 ]
 Frame = Annotated[int | None, Setting("Frame of a file with several; the first is 0.", Whole(0))]
 

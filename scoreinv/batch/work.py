@@ -127,7 +127,7 @@ def prepare(job: Job, work: Work) -> tuple[Inputs, list[Note]]:
             may_be_black=Path(job.mask).stem.endswith(DAMAGE_SUFFIX),
         )
         share = float(hole.mean())
-        if work.task.name != "deblur" and share > MOSTLY_HOLE:  # before the fill, which would take long and be useless
+        if work.task.fills and share > MOSTLY_HOLE:  # before the fill, which would take long and be useless
             _log.warning("%s: %s", job.source, command_line_text(warning("mask_mostly_hole", share=share).row()))
     if job.avoid is not None:
         threshold = masks.mask_threshold

@@ -113,8 +113,7 @@ def _run(
     masks = masks or MaskOptions()
     if task.one_photo and Path(str(photos)).is_dir():
         raise InputError(f"{photos}: is a folder: name a photo")
-    detects = "grow" in task.settings
-    mask = None if given.get("mask") == AUTO and detects else given.get("mask")
+    mask = None if given.get("mask") == AUTO and task.fills else given.get("mask")
     if isinstance(request, RestoreRequest) and masks.grow is not None and not request.inpaint:
         raise InputError("--grow does not go with --no-inpaint")
     if isinstance(request, InpaintRequest) and request.classical is not None:
@@ -122,7 +121,7 @@ def _run(
             if given[option] != default:
                 raise InputError(f"--{option} does not go with --method {request.classical}, which needs no model")
     if masks.grow is not None and mask is None:
-        if not detects:
+        if not task.fills:
             raise InputError("--grow needs a mask file")
         request = replace(request, grow=masks.grow)
     endings: tuple[str, ...] = ()

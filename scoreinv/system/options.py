@@ -8,7 +8,7 @@ a network, are annotated with a `Range`. This module imports no torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from numbers import Integral, Real
@@ -36,6 +36,8 @@ class Range:
 Whole, Number = partial(Range, int), partial(Range, float)
 
 # Generous bounds, such as a thousand times the paper's steps: memory and time limit the rest.
+QUALITY = Whole(1, 100)
+"""Of lossy file formats."""
 STEPS = Whole(1, 1_000_000)
 GRID = Whole(2, 1_000_000)  # time steps of a discrete model
 CHANNELS = Whole(1, 64)  # of the pictures of a network
@@ -201,6 +203,15 @@ def problem_of(value: Any, allowed: Range | Sequence[str] | type[bool]) -> str:
     elif not isinstance(value, str) or value not in allowed:
         problem = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
     return f"must be {problem}, not {shown(value)}" if problem else ""
+
+
+def checked_numbers(setting: str, given: Any, count: int) -> Any:
+    """Return several numbers as a tuple of floats; raise SettingError unless they are `count` finite ones."""
+    values = tuple(given) if isinstance(given, Iterable) else ()
+    if len(values) != count or not all(isinstance(value, Real) and math.isfinite(value) for value in values):
+        what = ", ".join(map(shown, values)) if isinstance(given, list | tuple) else shown(given)
+        raise SettingError(setting, f"must be {count} numbers, not {what}")
+    return tuple(float(value) for value in values)
 
 
 def check_noise_share(value: float) -> None:

@@ -103,7 +103,7 @@ _OWN = np.ones((1, 1)), gaussian(0.5), gaussian(0.8), gaussian(1.1)
 """Blurs of sharp photographs: none, and those of a sensor, its filters and resizing."""
 _LEAST_GAIN = 0.04
 """Nats per pixel by which a shake must be likelier than these, or than a blur of another kind; differences between
-estimates that count as equal. Of 86 sharp photographs the kernels of the six that gain most gain 0.033 at most."""
+estimates that count as equal. One of 86 sharp photographs gains more, the next six 0.033 at most."""
 _FREEDOM = 0.02
 """Nats per pixel that the free weights of a shake gain over a blur of another kind: with `_LEAST_GAIN`, more than those
 of 14 of 15 drawn blurs."""
@@ -112,7 +112,7 @@ _EQUAL = 0.01
 warnings together: for 80 of 84 wrong kernels that cost 2 dB or more, 4 of 7 right ones that did, and 10 of 99 right
 ones that made the photograph better."""
 _MOST_MISFIT, _ROUNDING = 1.6, 0.5 / GRAY_LEVELS
-"""Largest `misfit` of a right kernel, relative to the noise (1.5 at most for 113), and its part that is not noise."""
+"""Largest `misfit` of a right kernel, as a multiple of the noise (113 have 1.5 at most), and the error of rounding."""
 _FEATHER = 4
 """Width in pixels of the soft edge within a mask."""
 _LITTLE, _MOST_GROWTH = 0.7, 1.2
@@ -148,7 +148,7 @@ def deblur(
             line, `gaussian:2`, `disk:3`, `motion:15,30` or a picture file. None: estimated.
         prior: the model, its name or its file; None: the bundled one.
         noise_std: standard deviation of the photograph's noise, in [0, 1]; None: estimated, see `deblurring_noise`.
-        light: whether the values are light, without a tone curve; None: decided by the fit (`curve_misfits`), if the
+        light: whether the values are light, without a tone curve; None: decided by the fit (`is_light`), if the
             picture has neither a colour profile nor EXIF.
         mask: the blurred part, in the form of `scoreinv.inpaint`; the rest is kept. None: all.
         kernel_from: x, y, width, height of the box from which the kernel is estimated; None: the mask's, or all.
@@ -188,14 +188,13 @@ def deblur_picture(inputs: Inputs, request: DeblurRequest, models: Models) -> De
     picture, light, hole = inputs.picture, replace(inputs.picture, curve=linear()), inputs.hole
     # Cameras and profiles name a tone curve; other files of light exist.
     undecided = request.light is None and picture.metadata.icc is None and picture.metadata.exif is None
-    candidates = [picture, light] if undecided else [light if request.light else picture]
+    whole = [picture, light] if undecided else [light if request.light else picture]
     box = (0, 0, *picture.size) if hole is None else _box_of(hole)
-    candidates = [each.part(box) for each in candidates]
-    source = candidates
+    source, candidates = box, [each.part(box) for each in whole]
     if request.kernel_from is not None:
         left, top, width, height = map(round, request.kernel_from)
-        source = [replace(picture.part((top, left, height, width)), curve=each.curve) for each in candidates]
-    found = found_blurs(source) if request.kernel is None else []
+        source = top, left, height, width
+    found = found_blurs([each.part(source) for each in whole]) if request.kernel is None else []
     kernels = [each.kernel for each in found] or [kernel_array(request.kernel)] * len(candidates)
     report()
     notes: list[Note] = []
@@ -479,9 +478,10 @@ def result_notes(
         noise_std, deviations: see `remove_blur`.
         own: the noise of the photograph, in [0, 1].
     """
-    difference = misfit(picture, result, kernel)
-    if deviations is None and difference > _MOST_MISFIT * math.hypot(noise_std, _ROUNDING):
-        return [warning("blur_unexplained", level=difference * GRAY_LEVELS)]
+    if deviations is None:
+        difference = misfit(picture, result, kernel)
+        if difference > _MOST_MISFIT * math.hypot(noise_std, _ROUNDING):
+            return [warning("blur_unexplained", level=difference * GRAY_LEVELS)]
     change = float(np.sqrt(np.square(result.rgb() - picture.rgb()).mean()))
     if change < _LITTLE * blurred_detail(kernel, max(noise_std, LEAST_NOISE)):
         grown = estimate_noise(result, models).std
@@ -524,6 +524,7 @@ def find_blur(picture: Picture, network: BlurNetwork | None = None) -> BlurEstim
     sharp = [_evidence(parts, own) for own in _OWN]
     try:
         found = _estimate(powers, _predicted(powers, network))
+        # The wider blurs of sharp photographs are themselves blurs of a usual kind.
         if (evidence := _evidence(parts, kernel_array(found.likeliest))) < max(sharp[:2]):
             raise InputError("it looks blurred, but is likelier without the estimated blur: give the kernel")
     except InputError:

@@ -64,7 +64,7 @@ NOTES = {
         "{share} of it is in the mask; white is filled, black is kept", "share", option="--invert-mask"
     ),
     "fill_large": NoteKind(
-        "{share} of the picture is in the mask: so large a fill seldom convinces, and takes about {time}",
+        "{share} of the picture is in the mask: a fill of this size is seldom convincing, and takes about {time}",
         "share; seconds: its estimated time",
     ),
     "mask_empty": NoteKind("the mask has no damage; nothing was filled"),

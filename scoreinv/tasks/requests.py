@@ -29,6 +29,7 @@ from scoreinv.system.options import (
     check,
     check_noise_share,
     check_settings,
+    checked_numbers,
 )
 from scoreinv.system.text import shown
 
@@ -691,9 +692,13 @@ def _points_from_text(name: str, texts: Sequence[str] | None) -> tuple[tuple[flo
     return tuple(_numbers(name, text, "X,Y") for text in texts or ())
 
 
-def _box_from_text(name: str, text: str | None) -> tuple[float, ...] | None:
-    """Convert the box of a command line."""
-    return None if text is None else _numbers(name, text, "X,Y,W,H")
+def _box(name: str, purpose: str, default: str = "") -> Setting:
+    """Return the declaration of a box, for a field of this name."""
+
+    def read(text: str | None) -> tuple[float, ...] | None:
+        return None if text is None else _numbers(name, text, "X,Y,W,H")
+
+    return Setting(f"Box {purpose}: upper left corner, width, height.{default}", metavar="X,Y,W,H", read=read)
 
 
 def _kernel_from_text(text: str | None) -> Any:
@@ -740,11 +745,7 @@ class DeblurRequest(SolveRequest):
     ] = None
     kernel_from: Annotated[
         Sequence[float] | None,
-        Setting(
-            "Box from which the kernel is estimated: upper left corner, width, height. (default: the mask's, or all)",
-            metavar="X,Y,W,H",
-            read=partial(_box_from_text, "kernel_from"),
-        ),
+        _box("kernel_from", "from which the kernel is estimated", " (default: the mask's, or all)"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -766,7 +767,7 @@ class DeblurRequest(SolveRequest):
 
             check_kernel_size(self.kernel, picture.size)
         if self.kernel_from is not None:
-            x, y, width, height = self.kernel_from
+            x, y, width, height = checked_numbers("kernel_from", self.kernel_from, 4)
             if min(x, y) < 0 or min(width, height) < 1 or x + width > picture.width or y + height > picture.height:
                 raise SettingError("kernel_from", f"must be a box within the photo of {picture.width}x{picture.height}")
         return picture
@@ -814,14 +815,7 @@ class SelectRequest(Request):
             repeatable=True,
         ),
     ] = ()
-    box: Annotated[
-        Sequence[float] | None,
-        Setting(
-            "Box around the object: upper left corner, width, height.",
-            metavar="X,Y,W,H",
-            read=partial(_box_from_text, "box"),
-        ),
-    ] = None
+    box: Annotated[Sequence[float] | None, _box("box", "around the object")] = None
     size: Annotated[
         Literal["small", "middle", "large"] | None,
         Setting("Size of the object at a single point: a part, more of it, or the whole. (default: the likeliest)"),

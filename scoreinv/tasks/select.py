@@ -43,8 +43,8 @@ from scoreinv.models.segment_anything import (
     SegmentAnything,
 )
 from scoreinv.system.errors import InputError, ScoreinvError, SettingError
+from scoreinv.system.options import checked_numbers
 from scoreinv.system.progress import report
-from scoreinv.system.text import shown
 from scoreinv.tasks.notes import info
 from scoreinv.tasks.outcome import ImageLike, SelectOutcome
 from scoreinv.tasks.requests import Inputs, SelectRequest
@@ -113,9 +113,10 @@ class Prompt:
             (*point, False) for point in _points("not_at", not_at)
         ]
         if box is not None:
-            box = _numbers("box", box, 4)
-            if box[2] <= 0 or box[3] <= 0:
-                raise SettingError("box", f"must have a width and a height, not {box[2]:g} and {box[3]:g}")
+            left, top, wide, high = checked_numbers("box", box, 4)
+            box = left, top, wide, high
+            if wide <= 0 or high <= 0:
+                raise SettingError("box", f"must have a width and a height, not {wide:g} and {high:g}")
         return cls(tuple(clicks), box)
 
     def check(self, size: tuple[int, int]) -> None:
@@ -279,7 +280,7 @@ class Selection:
         if size is None:
             return None
         now = self._answer(prompt, size)[0] > 0
-        masks, iou = self._decoded(replace(prompt, clicks=prompt.clicks[: int(prompt.box is None)]))
+        masks, iou = self._decoded(_first(prompt))
         by_area = _by_area(masks)
         order = [SIZES[by_area.index(number)] for number in self._by_likelihood(masks, iou)]
         for step in range(1, len(order)):
@@ -329,15 +330,15 @@ class Selection:
         Raises InputError for a wrong prompt.
         """
         prompt.check(self.picture.size)
-        first = int(prompt.box is None)  # clicks of the first prompt; each further click refines its mask
-        masks, iou = self._decoded(replace(prompt, clicks=prompt.clicks[:first]))
+        first = _first(prompt)
+        masks, iou = self._decoded(first)
         if prompt.box is None or size is not None:
             by_area = _by_area(masks)
             number = self._by_likelihood(masks, iou)[0] if size is None else by_area[SIZES.index(size)]
             found, trust, chosen = masks[number], float(iou[number]), SIZES[by_area.index(number)]
         else:
             (found, trust), chosen = self._in_box(prompt.box, masks, iou), None
-        for count in range(first + 1, len(prompt.clicks) + 1):
+        for count in range(len(first.clicks) + 1, len(prompt.clicks) + 1):
             report(count / (len(prompt.clicks) + 1))
             clicked = replace(prompt, clicks=prompt.clicks[:count])
             masks, iou = self._decoded(clicked, size, found)
@@ -461,6 +462,11 @@ class Selection:
         return found
 
 
+def _first(prompt: Prompt) -> Prompt:
+    """Return the box, or the first click; each further click refines its mask."""
+    return replace(prompt, clicks=prompt.clicks[: int(prompt.box is None)])
+
+
 def _by_area(masks: np.ndarray) -> list[int]:
     """Return the indices of the masks of a single click, from the smallest to the largest."""
     return sorted(range(1, len(masks)), key=lambda mask: int((masks[mask] > 0).sum()))
@@ -475,12 +481,4 @@ def _points(name: str, given: Any) -> list[Point]:
     values = [] if given is None else [*given] if isinstance(given, Iterable) else [given]
     if len(values) == 2 and all(isinstance(value, Real) for value in values):
         values = [values]
-    return [_numbers(name, value, 2) for value in values]
-
-
-def _numbers(name: str, given: Any, count: int) -> Any:
-    values = tuple(given) if isinstance(given, Iterable) else ()
-    if len(values) != count or not all(isinstance(value, Real) and math.isfinite(value) for value in values):
-        what = ", ".join(map(shown, values)) if isinstance(given, list | tuple) else shown(given)
-        raise SettingError(name, f"must be {count} numbers, not {what}")
-    return tuple(float(value) for value in values)
+    return [checked_numbers(name, value, 2) for value in values]

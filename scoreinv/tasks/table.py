@@ -79,6 +79,11 @@ class Task:
         return self.page or self.name
 
     @property
+    def fills(self) -> bool:
+        """Whether its mask marks holes to fill, which it can find itself."""
+        return "mask" in self.takes and "grow" in self.settings
+
+    @property
     def settings(self) -> set[str]:
         """Names of the request's fields."""
         return {each.name for each in fields(self.request)}  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
 from typing import Any, get_origin
 
+from scoreinv.batch.plan import OutputOptions
 from scoreinv.operators.kernels import BlurKind, PointSpread
 from scoreinv.system.options import Declared, Setting, declared
 from scoreinv.tasks.notes import BLURS
@@ -39,20 +40,7 @@ _FORMS = {
         Declared("keep_grain", float, False, KEEP_GRAIN, 0.0),
         _slider("feather", "Width of a soft edge within the mask.", 0, "Feather", (0, 30, 1), "px"),
     ],
-    "download": [
-        Declared(
-            "quality",
-            int,
-            True,
-            Setting(
-                "1 to 100; less makes smaller files. (default: 95 for JPEG, lossless for WebP, else 90)",
-                label="Quality of the download",
-                form=(1, 100, 0),
-                none="default",
-            ),
-            None,
-        )
-    ],
+    "download": [each for each in declared(OutputOptions) if each.name == "quality"],
     "straighten": [_slider("angle", "Degrees clockwise.", 0.0, "Straighten", (-15, 15, 0.1), "°")],
 }
 """Controls of the page's routes that are no settings of requests."""

@@ -23,7 +23,7 @@ from scoreinv.inputs.masks import check_mask_size
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.limits import limits
 from scoreinv.system.memory import shortage
-from scoreinv.system.options import Whole, check
+from scoreinv.system.options import QUALITY, check
 from scoreinv.system.text import printable
 
 _LEAST_BYTES = 1 << 14  # minimum size counted for a photograph, which limits the number of photographs
@@ -171,7 +171,7 @@ class Photo:
         Raises InputError for an unsuitable format or quality.
         """
         if quality is not None:
-            check("quality", quality, Whole(1, 100))
+            check("quality", quality, QUALITY)
         if kind not in _SUFFIXES:
             raise InputError(f"{kind}: choose one of {', '.join(_SUFFIXES)}")
         name = self.stem + _SUFFIXES[kind]

@@ -232,7 +232,7 @@ def test_the_kernel_is_estimated_from_a_box():
     expected = find_blur(Picture(part)).likeliest
     for words in ({"kernel_from": box}, {"mask": mask}):
         assert scoreinv.deblur(seen, light=False, **words).blur == expected
-    for wrong in ((-1, 0, 200, 200), (160, 150, 200, 160)):
+    for wrong in ((-1, 0, 200, 200), (160, 150, 200, 160), (1, 2), "box"):
         with pytest.raises(SettingError, match="kernel_from"):
             scoreinv.deblur(seen, kernel_from=wrong)
     with pytest.raises(SettingError, match="kernel_from"):

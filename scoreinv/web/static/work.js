@@ -1,6 +1,6 @@
 // The buttons that run tasks.
 
-import { ask, fetch_json } from "./api.js";
+import { fetch_json } from "./api.js";
 import { values } from "./form.js";
 import * as jobs from "./jobs.js";
 import * as many from "./many.js";
