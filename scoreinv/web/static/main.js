@@ -131,6 +131,7 @@ async function forget() {
     await jobs.cancel();
     jobs.forget();
     const forgets = state() === "many" ? many.forget : session.forget;
+    find("kept").replaceChildren(); // it is listed anew below
     close();
     await forgets();
     await show_kept();
@@ -139,7 +140,8 @@ async function forget() {
 
 // Lists the photographs that can be continued.
 async function show_kept() {
-  const listed = (await session.list()).filter(({ key }) => key !== many.current());
+  const own = many.current(); // these photographs may be closed before the server answers
+  const listed = (await session.list()).filter(({ key }) => key !== own);
   find(state() === "empty" ? "card" : "others-list").append(find("kept"), find("lost"));
   find("kept").hidden = !listed.length;
   find("lost").textContent = session.lost_text();
