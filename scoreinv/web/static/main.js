@@ -131,7 +131,6 @@ async function forget() {
     await jobs.cancel();
     jobs.forget();
     const forgets = state() === "many" ? many.forget : session.forget;
-    find("kept").replaceChildren(); // it is listed anew below
     close();
     await forgets();
     await show_kept();
