@@ -32,12 +32,6 @@ def expected(records: list[dict]) -> list[list[str]]:
     return [list(COLUMNS), *([str("" if row[name] is None else row[name]) for name in COLUMNS] for row in records)]
 
 
-def test_lines_are_added(tmp_path):
-    for number, record in enumerate(RECORDS, 1):
-        Table(tmp_path / "t.csv", COLUMNS).add(record | {"no column": 1})
-        assert rows(tmp_path / "t.csv") == expected(RECORDS[:number])
-
-
 @pytest.mark.parametrize("text", ["other,columns\n", "input,said,more,x\n", "hello", "\n"])
 def test_a_table_of_other_columns_is_refused_and_kept(tmp_path, text):
     path = tmp_path / "t.csv"
@@ -93,18 +87,6 @@ def test_a_table_is_written_on_a_file_system_without_locks(tmp_path, monkeypatch
     table = Table(tmp_path / "t.csv", COLUMNS)
     table.add(RECORDS[0])
     assert (table.lost, rows(table.path)) == (0, expected(RECORDS[:1]))
-
-
-def test_a_table_that_cannot_be_opened_is_refused(tmp_path, monkeypatch):
-    path = tmp_path / "t.csv"
-    Table(path, COLUMNS).add(RECORDS[0])
-
-    def closed(*_):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", closed)
-    with pytest.raises(InputError):
-        Table(path, COLUMNS)
 
 
 def test_notes_have_sentences_too(tmp_path):

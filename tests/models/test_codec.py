@@ -140,14 +140,6 @@ def test_a_file_whose_configuration_asks_for_the_moon(tmp_path: Path) -> None:
         read_model(path)
 
 
-def test_models_beyond_the_memory_are_not_begun(tmp_path: Path, limit: Callable[..., None]) -> None:
-    path = tmp_path / "m.safetensors"
-    save(CONFIG.build(), path)
-    limit(memory=1000)
-    with pytest.raises(CheckpointError, match=r"m\.safetensors: needs about .* GB of memory"):
-        read_model(path)
-
-
 @EACH
 def test_loading_leaves_the_random_state_alone(config: ModelConfig | ClassifierConfig, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
@@ -271,15 +263,6 @@ def test_a_wrong_entry_of_the_references_json_is_named_as_there(tmp_path: Path) 
         with pytest.raises(CheckpointError, match=r"c\.json: ") as caught:
             read_official_config(str(path))
         assert said in str(caught.value)
-
-
-def test_words_of_the_reference_in_capitals(tmp_path: Path) -> None:
-    data, path = official("ve_cifar10_ncsnpp_continuous"), tmp_path / "c.json"
-    path.write_text(json.dumps(data))
-    expected = read_official_config(str(path))
-    path.write_text(json.dumps(changed(data, ("model", "nonlinearity"), "Swish")))
-    assert read_official_config(str(path)) == expected
-    assert isinstance(expected.preconditioning, PaperVE)
 
 
 def test_entries_that_files_leave_out_have_the_values_that_released_files_mean() -> None:

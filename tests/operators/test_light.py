@@ -7,7 +7,6 @@ import torch
 from scoreinv.operators import Blur, InLight, kernels, valid_blur
 from scoreinv.operators.tones import ToneCurve, srgb, tone_curve
 from scoreinv.system.errors import InputError
-from scoreinv.system.progress import reporting
 
 HEIGHT, WIDTH = 9, 12
 LOPSIDED = torch.tensor([[0.1, 0.6, 0.0, 0.1], [0.0, 0.15, 0.05, 0.0]])
@@ -71,10 +70,3 @@ def test_curves_that_do_not_increase_are_refused(light):
         tone_curve(np.array(light))
     with pytest.raises(InputError):
         ToneCurve(np.array(light))
-
-
-def test_large_pictures_can_be_stopped_between_channels():
-    reports: list[float] = []
-    with reporting(reports.append):
-        InLight(Blur(LOPSIDED, HEIGHT, WIDTH), srgb()).linearised(picture())
-    assert len(reports) == 3 * 6  # decode, transform there and back, encode, two slopes

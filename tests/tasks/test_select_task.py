@@ -1,16 +1,17 @@
 """Pointing at things: what a click may mean, boxes, further clicks, and the forms of pictures."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.pointing import LEFT, LENGTH, Network, square_picture
+from support.pointing import LEFT, LENGTH, Network, session_of_pointing, square_picture
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.segment_anything import CELL, SIDE
-from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.system.progress import reported_to
+from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.tasks.select import MOST_CLICKS, SIZES, Prompt, Selection, usual_grow
 
 MIDDLE = (80, 80)
@@ -32,8 +33,8 @@ def selection() -> Selection:
 
 
 @pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scoreinv.tasks.select.SegmentAnything", Network)
+def network() -> Iterator[None]:
+    yield from session_of_pointing()
 
 
 def test_a_click_means_one_of_three_and_the_next_comes_by_another(selection):
@@ -148,10 +149,6 @@ def test_a_box_without_an_object_and_a_prompt_without_a_size(selection, monkeypa
     assert selection.next_size(Prompt.of(box=(28, 40, 100, 80)), None) is None
 
 
-def test_a_size_chooses_among_the_masks_of_a_box(selection):
-    assert selection.select(Prompt.of(box=(10, 10, 140, 140)), "large").size == "large"
-
-
 def test_gaps_are_filled_unless_they_touch_the_border():
     pixels = np.zeros((100, 100, 3), np.uint8)
     pixels[20:60, :40] = 160
@@ -195,15 +192,6 @@ def test_each_click_costs_one_run_of_the_decoder(selection):
     assert len(selection.network.asked) == MOST_CLICKS
     with pytest.raises(InputError, match=f"{MOST_CLICKS + 1}: at most {MOST_CLICKS}"):
         Prompt((*clicks, (80, 80, False)))
-
-
-def test_a_callback_stops_a_selection_between_clicks(selection):
-    prompt = Prompt.of(at=[(70, 80), (80, 80), (90, 80)])
-    fractions: list[float] = []
-    with pytest.raises(Cancelled), reported_to(lambda fraction: fractions.append(fraction) or len(fractions) < 2):
-        selection.select(prompt)
-    assert fractions == pytest.approx([0.5, 0.75])
-    assert len(selection.network.asked) == 2
 
 
 def test_another_size_is_refused_beside_the_picture(selection):
