@@ -54,6 +54,12 @@ def test_nothing_is_proposed_where_there_is_none() -> None:
     assert propose_shadow(standing(ground()), np.ones_like(OWN)) is None
 
 
+def test_thin_objects_have_no_shadow() -> None:
+    wire = np.zeros((120, 800), bool)
+    wire[60, 200:500] = True
+    assert propose_shadow(Picture(np.full((120, 800), 90, np.uint8)), wire) is None
+
+
 def test_a_dark_thing_of_another_hue_and_one_that_is_apart_are_no_shadow() -> None:
     thing = np.where(SHADOW[..., None], ground() * [0.3, 0.3, 0.6], ground())
     assert propose_shadow(standing(thing), OWN) is None

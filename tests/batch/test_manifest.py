@@ -89,6 +89,18 @@ def test_a_table_is_written_on_a_file_system_without_locks(tmp_path, monkeypatch
     assert (table.lost, rows(table.path)) == (0, expected(RECORDS[:1]))
 
 
+def test_a_table_that_cannot_be_opened_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv"
+    Table(path, COLUMNS).add(RECORDS[0])
+
+    def closed(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", closed)
+    with pytest.raises(InputError):
+        Table(path, COLUMNS)
+
+
 def test_notes_have_sentences_too(tmp_path):
     notes = [info("tone_not_faded").row(), info("damage_given", share=0.02).row()]
     Manifest(tmp_path / MANIFEST).add({"input": "a.png", "output": "b.png", "notes": notes})

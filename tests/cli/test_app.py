@@ -37,6 +37,13 @@ def test_version(scoreinv, words):
     assert (outcome.code, outcome.out) == (0, f"scoreinv {__version__}\n")
 
 
+def test_no_arguments_show_the_help(scoreinv):
+    outcome = scoreinv("models")
+    assert outcome.code in (0, 2)  # versions of typer differ
+    assert "list" in outcome.out + outcome.err
+    assert "error" not in outcome.err
+
+
 def test_options_by_the_environment(scoreinv, photo, mask, monkeypatch):
     monkeypatch.setenv("SCOREINV_INPAINT_SAMPLES", "2")
     monkeypatch.setenv("SCOREINV_JSON", "1")

@@ -13,13 +13,15 @@ import torch
 from PIL import Image
 from support.shell import brief_run, small_config
 
+import scoreinv as library
 from scoreinv import training
 from scoreinv.files.read import read_picture
 from scoreinv.models.codec import encode
 from scoreinv.system.errors import InputError
+from scoreinv.tasks.bits_per_dim import pictures_bits_per_dim
 from scoreinv.tasks.evaluate import PictureFeatures
-from scoreinv.tasks.evaluate_run import RunEvaluation
-from scoreinv.tasks.sampling_settings import RunEvaluationSettings
+from scoreinv.tasks.evaluate_run import RunEvaluation, snapshots_of
+from scoreinv.tasks.sampling_settings import LikelihoodSettings, RunEvaluationSettings
 from scoreinv.training.config import DataConfig
 
 
@@ -158,6 +160,19 @@ def test_samples_of_a_run_without_held_out_pictures_need_a_reference(scoreinv, r
     words = ("evaluate", run, "--to", 2)
     for more, code in (((), 2), (("--reference", classes / "day"), 0), (("-n", 0), 0)):
         assert scoreinv(*words, *more).code == code
+
+
+def test_a_snapshot_has_the_mean_of_its_likelihoods(run):
+    settings = RunEvaluationSettings(samples=0, likelihood=2)
+    evaluation = RunEvaluation(training.TrainingRun(run), settings, "cpu")
+    snapshot, *_ = snapshots_of(evaluation.run, settings)
+    found = evaluation.measure(snapshot)
+    pictures = list(evaluation.real(evaluation.held_out, 2))
+    densities = pictures_bits_per_dim(pictures, library.load(snapshot.path), LikelihoodSettings(steps=16))
+    one, other = (density.bits_per_dim for density in densities)
+    assert found["bits_per_dim"] == pytest.approx((one + other) / 2)
+    assert found["standard_error"] == pytest.approx(abs(one - other) / 2)
+    assert found["validation_loss"] > 0
 
 
 def test_no_central_square_of_a_held_out_picture_counts_twice(run, tmp_path):

@@ -46,3 +46,12 @@ def test_json_of_a_row(scoreinv, tmp_path, monkeypatch):
     assert read_picture(tmp_path / "a_interpolated.png").size == (8, 36)
     record = json.loads(scoreinv("interpolate", "a.png", "b.png", "-o", "row/", *words, "--json").out)
     assert record["outputs"] == [f"row/00000{number}.png" for number in (1, 2, 3)]
+
+
+def test_interpolation_says_what_it_leaves_out(scoreinv, tmp_path):
+    for name, channels in (("a.png", 3), ("b.png", 4)):
+        Image.fromarray(photo_array(8, 8, channels)).save(tmp_path / name)
+    outcome = scoreinv("interpolate", "a.png", "b.png", "-n", 2, "-o", "row.png", "--steps", 2)
+    assert outcome.code == 0
+    assert outcome.err.count("warning: b.png: transparency is left out") == 1
+    assert "warning: a.png" not in outcome.err

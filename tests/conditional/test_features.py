@@ -135,6 +135,18 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ColourPrior)
     assert not any(value.any() for value in none)
 
 
+def test_layers_of_the_features_have_a_gradient_in_each_step(prior: ColourPrior) -> None:
+    """Also where no picture shows its whole luma: processes that train together wait for each other's."""
+    x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
+    batch = ObservedBatch(x0, t, z, torch.zeros(2, 3, 16, 16, dtype=torch.bool), torch.zeros(2) > 0)
+    batch = replace(batch, encoder_luma=gray_picture(64, 64).expand(2, -1, -1, -1))
+    prior.zero_grad()
+    ConditionalLearner().losses(prior, batch).sum().backward()
+    lacking = [name for name, value in prior.network.named_parameters() if value.requires_grad and value.grad is None]
+    assert not lacking
+    prior.zero_grad()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -140,6 +140,14 @@ def test_a_file_whose_configuration_asks_for_the_moon(tmp_path: Path) -> None:
         read_model(path)
 
 
+def test_models_beyond_the_memory_are_not_begun(tmp_path: Path, limit: Callable[..., None]) -> None:
+    path = tmp_path / "m.safetensors"
+    save(CONFIG.build(), path)
+    limit(memory=1000)
+    with pytest.raises(CheckpointError, match=r"m\.safetensors: needs about .* GB of memory"):
+        read_model(path)
+
+
 @EACH
 def test_loading_leaves_the_random_state_alone(config: ModelConfig | ClassifierConfig, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"

@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from scoreinv.networks.blocks import (
+    BatchNorm,
     FourierEmbedding,
     PositionalEmbedding,
     conv,
+    freeze_norms,
     initialised,
     normalise,
 )
@@ -56,3 +58,10 @@ def test_first_weights_are_uniform_with_the_variance_of_their_fans(scale: float,
         assert 0.99 * bound < float(weight.abs().max()) <= bound
         assert float(weight.var()) == pytest.approx(variance / fans, rel=0.1)
         assert not layer.bias.any()
+
+
+def test_frozen_norms_keep_their_statistics() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), BatchNorm(2)).train()
+    assert freeze_norms(network) == 1
+    network(torch.randn(4, 1, 3, 3))
+    assert not network[1].running_mean.any()

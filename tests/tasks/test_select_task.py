@@ -10,9 +10,11 @@ from support.pointing import LEFT, LENGTH, Network, session_of_pointing, square_
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import Models
 from scoreinv.models.segment_anything import CELL, SIDE
 from scoreinv.system.errors import InputError, ScoreinvError
-from scoreinv.tasks.select import MOST_CLICKS, SIZES, Prompt, Selection, usual_grow
+from scoreinv.tasks.requests import Inputs, SelectRequest
+from scoreinv.tasks.select import MOST_CLICKS, SIZES, Prompt, Selection, select_picture, usual_grow
 
 MIDDLE = (80, 80)
 
@@ -228,6 +230,23 @@ def test_a_mask_is_enlarged_for_soft_edges(network):
     mask = scoreinv.select(square_picture(), at=MIDDLE, size="large")
     np.testing.assert_array_equal(mask[18], [False] * 20 + [True] * 120 + [False] * 20)
     assert [usual_grow(size) for size in ((160, 160), (1024, 768), (3000, 4000))] == [2, 5, 17]
+
+
+def test_a_shadow_is_selected_where_it_is_asked_for(network):
+    """A soft one beside an ellipse on even ground; on black there is none."""
+    down, across = np.mgrid[:330, :360]
+    own = ((down - 150) / 120) ** 2 + ((across - 150) / 60) ** 2 <= 1
+    shadow = (((265 - down) / 80 - 1) ** 2 + ((across - 150 - 1.5 * (265 - down)) / 70) ** 2 <= 1) & ~own
+    scene = np.full((*own.shape, 3), 0.25, np.float32)
+    scene[shadow], scene[own] = 0.12, 0.9
+    for pixels, notes, expected in (
+        (scene, ["object_selected"], own | shadow),
+        (square_picture(), ["object_selected", "shadow_none"], square("middle")),
+    ):
+        request = SelectRequest(at=tuple(each // 2 - 15 for each in pixels.shape[1::-1]), grow=0, shadow=True)
+        outcome = select_picture(Inputs(Picture(pixels)), request, Models())
+        assert [note.code for note in outcome.notes] == notes
+        assert iou(outcome.mask, expected) > 0.98
 
 
 def tip(colours: np.ndarray, *_: np.ndarray) -> np.ndarray:

@@ -280,6 +280,14 @@ def test_observations_that_are_none(y, said):
         scoreinv.solve(operator_of(), y, prior=prior())
 
 
+class _ChannelMean(LinearOperator):
+    def __call__(self, x):
+        return x.mean(1, keepdim=True)
+
+    def adjoint(self, y):
+        return y.expand(-1, 3, -1, -1) / 3
+
+
 class _Projections(LinearOperator):
     """40 numbers of a picture of 8x8."""
 
@@ -290,6 +298,16 @@ class _Projections(LinearOperator):
 
     def adjoint(self, y):
         return (y.flatten(1) @ self.rows).reshape(-1, 3, 8, 8)
+
+
+def test_an_observation_of_one_channel_by_an_operator_that_gives_one():
+    noise, samples = 0.05, 8
+    y = noisy(truth().mean(2), noise)
+    result = scoreinv.solve(_ChannelMean(), y, prior=prior(), noise_std=noise, samples=samples, estimate="mean")
+    assert result.image.shape == (HEIGHT, WIDTH, 3)
+    shrinking = STD**2 / 3 / (STD**2 / 3 + noise**2)  # the mean of three has a third of the variance
+    error = result.image.mean(2) - (MEAN + shrinking * (y - MEAN))
+    assert np.sqrt(np.square(error).mean()) < 1.25 * noise * math.sqrt(shrinking / samples)
 
 
 def test_an_observation_that_is_no_picture():

@@ -201,7 +201,9 @@ def test_wrong_tiles_are_named(tile, overlap):
         Tiled(Scene(stride=4), tile, overlap)
 
 
-def test_needed_pixels_of_another_size_are_refused():
+def test_no_needed_pixels_are_no_work_and_those_of_another_size_are_refused():
+    nothing = Tiled(Scene(), 16, 4, needed=torch.zeros(24, 30, dtype=torch.bool))
+    assert not nothing.noise(random(1, 3, 24, 30), 0.5).any()
     tiled = Tiled(Scene(), 16, 4, needed=torch.ones(24, 24, dtype=torch.bool))
     with pytest.raises(InputError, match="24x24 and the picture 24x30"):
         tiled.noise(random(1, 3, 24, 30), 0.5)
