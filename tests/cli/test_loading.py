@@ -59,13 +59,6 @@ def test_verbose_says_what_was_chosen_and_why(scoreinv, photo, mask, model, monk
     assert (silent.code, silent.err) == (0, "")
 
 
-def test_a_model_that_does_not_fit_into_memory(scoreinv, photo, mask, model, limit):
-    limit(memory=1000)
-    outcome = scoreinv("inpaint", photo, "--mask", mask, "--overwrite")
-    assert outcome.code == 2
-    assert "GB are free" in outcome.err
-
-
 @pytest.mark.slow
 def test_a_model_of_the_hub_without_a_network(hub, photo, mask):
     outcome = run("inpaint", str(photo), "--mask", str(mask), "--model", "hf:google/absent")

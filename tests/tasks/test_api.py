@@ -59,6 +59,7 @@ def test_results_operators_and_conditions_are_shown_on_a_line(model: Path) -> No
     blur, seen = Blur(kernels.gaussian(1), 16, 16), mask(torch.ones(1, 1, 16, 16))
     assert re.fullmatch(r"Blur\(kernel=float64 \d+x\d+, height=16, width=16\)", repr(blur))
     assert repr(seen @ blur).startswith("Composed(outer=ObservedComponents(observed=float32 1x1x16x16, ")
+    assert repr(scoreinv.load_classifier("cifar10-classifier")).startswith("NoiseClassifier(10 classes, VP(")
     assert repr(EveryOther()) == "EveryOther()"
     prior = scoreinv.load(model)
     assert repr(DPS(prior, Observation(seen, torch.zeros(1, 3, 16, 16), 0.1))) == f"DPS({prior!r})"

@@ -10,7 +10,6 @@ from support.small_conditional import conditional_prior
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.operators.luma import luma
-from scoreinv.system.errors import SettingError
 from scoreinv.tasks.detail import COARSE_SHARE, with_detail
 from scoreinv.tasks.holes import inpaint_picture
 from scoreinv.tasks.requests import InpaintRequest, Inputs
@@ -70,25 +69,3 @@ def test_one_fill_has_the_chroma_of_the_mean_whatever_the_seed(width, evaluation
     default = inpaint_picture(inputs, InpaintRequest(), models)
     assert default.nfe == evaluations
     assert spread["detail"] < spread["sample"] / 2  # a random network's mean follows its noise a little
-
-
-@pytest.mark.parametrize(
-    ("settings", "estimate"),
-    [
-        ({}, "detail"),
-        ({"method": "conditioned"}, "detail"),
-        ({"samples": 2}, "sample"),
-        ({"method": "pc"}, "sample"),
-        ({"start": 0.5}, "sample"),
-        ({"method": "telea"}, "sample"),
-        ({"estimate": "mean"}, "mean"),
-    ],
-)
-def test_the_default_estimate(settings, estimate):
-    assert InpaintRequest(**settings).estimate == estimate
-
-
-@pytest.mark.parametrize("settings", [{"samples": 2}, {"method": "pc"}, {"start": 0.5}, {"method": "biharmonic"}])
-def test_detail_is_one_picture_of_a_model_that_takes_the_observation(settings):
-    with pytest.raises(SettingError, match="estimate"):
-        InpaintRequest(estimate="detail", **settings)

@@ -92,20 +92,7 @@ def test_the_smallest_pictures(method, size):
     assert abs(int(fill_classically(Picture(before), hole, method).image.pixels[0, 0]) - 90) <= 1
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [("samples", 2), ("steps", 10), ("estimate", "mean"), ("start", 1.0), ("prior", object()), ("prior", "photo")],
-)
-def test_settings_of_models_are_refused(setting, value):
-    with pytest.raises(SettingError, match="telea") as caught:
-        scoreinv.inpaint(smooth(9, 9), spots(9, 9), method="telea", **{setting: value})
-    assert caught.value.setting == setting
-
-
-def test_other_methods_need_a_model():
-    with pytest.raises(SettingError, match=r"prior must be one from scoreinv\.load, or its name, not 5"):
-        scoreinv.inpaint(smooth(9, 9), spots(9, 9), prior=5, method="pc")
-    with pytest.raises(SettingError, match="method must be conditioned, pc, telea, navier-stokes or biharmonic"):
-        scoreinv.inpaint(smooth(9, 9), spots(9, 9), method="magic")
-    with pytest.raises(SettingError, match="method must be conditioned or pc"):
-        scoreinv.colorize(smooth(9, 9), prior=None, method="telea")
+@pytest.mark.parametrize("prior", [object(), "photo"])
+def test_a_model_is_refused(prior):
+    with pytest.raises(SettingError, match=r"^prior .*telea"):
+        scoreinv.inpaint(smooth(9, 9), spots(9, 9), method="telea", prior=prior)

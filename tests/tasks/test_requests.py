@@ -52,6 +52,8 @@ GIVEN: dict[type[Request], dict[str, Any]] = {
 }
 NOTHING: dict[str, Any] = {"inpaint": False, "tone": 0, "denoise": False, "colorize": False}
 """Settings of a restoration that turn off all steps that can be."""
+NO_DETAIL: tuple[dict[str, Any], ...] = ({"samples": 2}, {"method": "pc"}, {"start": 0.5}, {"method": "biharmonic"})
+"""Settings of a fill that is not one picture of a model which takes the observation."""
 
 
 def wrong_values(request: type[Request]) -> Iterator[tuple[str, object]]:
@@ -84,7 +86,7 @@ WRONG = [
     pytest.param(request, name, value, id=f"{request.__name__} {name} {value!r}")
     for request in REQUESTS
     for name, value in [*wrong_values(request), *((name, -1) for name in ("seed", "grow") if hasattr(request, name))]
-]
+] + [(LikelihoodSettings, "repeats", value) for value in (0, 10**9, "2", 1.5)]
 
 
 @pytest.mark.parametrize(("request_type", "name", "value"), WRONG)
@@ -116,6 +118,7 @@ def test_a_kernel_as_an_array_can_be_sent_to_another_process() -> None:
     [
         (InpaintRequest, {"method": "conditioned", "start": 0.5}, "start"),
         (InpaintRequest, {"method": "pc", "estimate": "mean"}, "estimate"),
+        *((InpaintRequest, {"estimate": "detail", **other}, "estimate") for other in NO_DETAIL),
         (InpaintRequest, {"method": "telea", "samples": 2}, "samples"),
         (InpaintRequest, {"method": "biharmonic", "steps": 2}, "steps"),
         (ColorizeRequest, {"method": "pc", "estimate": "mean"}, "estimate"),
@@ -177,14 +180,6 @@ def test_a_request_tells_the_size_of_its_result() -> None:
     assert RestoreRequest().result_of(picture) is picture
     with pytest.raises(ValueError, match="the kernel is 25x25"):
         DeblurRequest(kernel=np.ones((25, 25))).result_of(picture)
-
-
-def test_front_ends_give_noise_in_grey_levels() -> None:
-    assert noise_from_levels("25.5") == pytest.approx(0.1)
-    assert noise_from_levels(None) is None
-    for wrong in ("-1", "256", "nan", "much"):
-        with pytest.raises(SettingError, match="0 to 255"):
-            noise_from_levels(wrong)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +253,8 @@ def test_methods_and_steps_that_a_user_leaves_open(settings: dict[str, Any], est
 @pytest.mark.parametrize(
     ("request_", "estimate", "results", "mean"),
     [
+        *((InpaintRequest(**settings), "detail", 1, False) for settings in ({}, {"method": "conditioned"})),
+        *((InpaintRequest(**settings), "sample", settings.get("samples", 1), False) for settings in NO_DETAIL),
         (InpaintRequest(samples=3), "sample", 3, False),
         (InpaintRequest(samples=3, estimate="mean"), "mean", 1, False),
         (InpaintRequest(estimate="mean"), "mean", 1, True),
@@ -297,10 +294,12 @@ def test_how_a_model_samples(request_: InpaintRequest | ColorizeRequest, conditi
         assert strongest == {False: COLOR_SATURATION if sampling.method == "conditioned" else 1, True: 1}
 
 
-def test_the_ends_of_ranges_are_allowed() -> None:
-    assert (noise_from_levels("0"), noise_from_levels(255)) == (0, 1)
-    for noise_std in (0.0, 1.0):
-        assert DenoiseRequest(noise_std=noise_std).noise_std == noise_std
+def test_noise_and_the_start_are_read_from_texts() -> None:
+    assert [noise_from_levels(text) for text in (None, "0", "25.5", 255)] == [None, 0, pytest.approx(0.1), 1]
+    for wrong in ("-1", "256", "nan", "much"):
+        with pytest.raises(SettingError, match="0 to 255"):
+            noise_from_levels(wrong)
+    assert [DenoiseRequest(noise_std=std).noise_std for std in (0.0, 1.0)] == [0.0, 1.0]
     read = get_args(get_type_hints(InpaintRequest, include_extras=True)["start"])[1].read
     assert [read(text) for text in (None, "prior", "0.5")] == [None, math.inf, 0.5]
     for text in ("inf", "nan", "much"):

@@ -289,11 +289,6 @@ def test_models_of_steps_that_are_left_out_are_not_loaded():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"mask": SCRATCH, "inpaint": False}, "^mask needs"),
-        (
-            {"hints": np.pad(np.ones((1, 1, 4), np.uint8) * 255, ((0, 71), (0, 95), (0, 0))), "colorize": False},
-            "^hints",
-        ),
         ({"noise_std": 10}, "25/255"),
         ({"mask": SCRATCH[:20]}, "the mask is 96x20, .* photo is 96x72"),
         ({"hints": np.full((20, 20, 4), 255, np.uint8)}, "everything is opaque"),

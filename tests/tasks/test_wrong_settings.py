@@ -13,7 +13,6 @@ from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.options import SEED, STEPS
 from scoreinv.system.text import shown
 from scoreinv.tasks.requests import InpaintRequest
-from scoreinv.tasks.sampling_settings import LikelihoodSettings
 
 PICTURE, MASK = np.zeros((8, 8)), np.eye(8, dtype=bool)
 WHOLE = mask(torch.ones(1, 1, 8, 8))
@@ -129,9 +128,3 @@ def test_settings_that_do_not_go_together(settings, said, prior):
 def test_one_sample_of_pc_is_no_mean():
     with pytest.raises(SettingError, match=r"^estimate mean with the method pc needs 2 samples"):
         InpaintRequest(estimate="mean").sampling(conditional=False)
-
-
-def test_repeats_have_a_bound():
-    for repeats in (0, 10**9, "2", 1.5):
-        with pytest.raises(SettingError, match="repeats must be"):
-            LikelihoodSettings(repeats=repeats)
