@@ -23,6 +23,7 @@ def test_every_note_has_a_sentence(code):
     assert "--" not in shown
     assert shown[-1] == "."
     assert shown[0] == shown[0].upper()
+    assert bool(NOTES[code].button) == bool(NOTES[code].sets)
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,10 @@ def test_it_is_what_the_functions_give(model: str) -> None:
     prior = scoreinv.load(model)
     filled = Inpainter(model, steps=2, seed=5)(batch)["result"]
     coloured = Colorizer(model, steps=2, seed=5, image="gray", result="rgb")({"gray": batch["image"][..., 0]})["rgb"]
+    clean = Restorer(model, noise_std=0.1, image="scan", result="clean")({"scan": batch["image"]})["clean"]
     for number in range(2):
         image, mask = batch["image"][number], batch["mask"][number]
+        assert apart(clean[number], scoreinv.denoise(image, noise_std=0.1, prior=prior).image) <= 1
         alone = scoreinv.inpaint(image, mask, prior=prior, steps=2, seed=5).image
         assert apart(filled[number], alone) <= 1
         assert apart(coloured[number], scoreinv.colorize(image[..., 0], prior=prior, steps=2, seed=5).image) <= 1
