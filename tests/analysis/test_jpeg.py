@@ -73,18 +73,6 @@ def test_a_rim_has_half_the_error_or_less_in_every_orientation(orientation: int,
         assert (each.pixels[hole] == picture.pixels[hole]).all()
 
 
-def test_a_scratch_on_a_textured_scene_is_found() -> None:
-    truth, _, hole = scratched()
-    grain = np.random.default_rng(1).normal(0, 25, (HEIGHT, WIDTH, 1))
-    truth = np.clip(truth + grain, 1, 254).astype(np.uint8)
-    damaged = truth.copy()
-    damaged[hole] = (60, 60, 220)
-    picture = read_picture(as_jpeg(damaged))
-    _, kept = without_smears(picture, hole)
-    rim = ring(hole, 1, 2)
-    assert error(kept.pixels, truth, rim)[1] < 0.5 * error(picture.pixels, truth, rim)[1]
-
-
 def test_pictures_without_a_smear_stay() -> None:
     truth, damaged, hole = scratched()
     fine = read_picture(as_jpeg(damaged, quality=95, subsampling=0))

@@ -65,21 +65,6 @@ def old(tmp_path: Path) -> Path:
     return save(tmp_path / "old.png", old_print())
 
 
-def test_an_old_print_takes_every_step(scoreinv, old, tmp_path):
-    outcome = scoreinv("restore", "old.png", "--json")
-    (record,) = map(json.loads, outcome.out.splitlines())
-    notes = {note["code"]: note for note in record["notes"]}
-    assert list(notes) == ["damage_found", "tint_removed", "tone_too_small", "filled", "noise_removed", "colors_drawn"]
-    assert notes["damage_found"]["share"] == pytest.approx(SCRATCH.mean())
-    assert notes["noise_removed"]["level"] == pytest.approx(14, rel=0.3)
-    after = read(tmp_path / "old_restored.png")
-    assert (after.shape, after.dtype) == ((40, 50, 3), np.uint8)
-    again = scoreinv("restore", "old.png")
-    assert (again.code, "exists" in again.err) == (2, True)
-    rim = scoreinv("restore", "old.png", "--mask", "auto", "--overwrite", "-q", "--grow", 1, "--json")
-    assert (rim.err, json.loads(rim.out)["damaged"]) == ("", dilate(old_print().min(-1) == 255, 1).mean())
-
-
 @pytest.mark.slow
 def test_pictures_between_the_steps(scoreinv, old, tmp_path):
     outcome = scoreinv("restore", "old.png", "--steps-to", "steps")

@@ -29,7 +29,6 @@ from scoreinv.training.data.pictures import Pictures
 from scoreinv.training.learners import ConditionalLearner, ObservationConfig
 from scoreinv.training.presets import conditional_training
 from scoreinv.windows import Tiled
-from scoreinv.windows.transforms import MIRRORED
 
 READING = ResidualPreconditioning(luma_scale=2)
 NETWORK = replace(SMALL, condition_channels=READING.condition_channels)
@@ -68,23 +67,6 @@ def test_grey_weights_of_another_model_are_refused() -> None:
     with pytest.raises(InputError, match="rec601"):
         colorize(np.full((64, 64), 0.5), prior=prior(), method="conditioned", gray_weights="average")
     assert given(picture().double(), picture(1, 16, 16)).noise(picture(1, 16, 16), 0.5).dtype == torch.float32
-
-
-def test_windows_and_turns_take_the_finer_luma_along() -> None:
-    fine = picture(2, 48, 64)
-    x0, x = block_means(fine), picture(2, 24, 32, 1)
-    condition = given(fine, x0)
-    seen: list[Tensor] = []
-    condition.prior.network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[2]))
-    condition.noise(x, 0.5)
-    Conditioned(Tiled(condition.prior, 16, 8), condition.observation, condition.maps).noise(x, 0.5)
-    whole, first = seen[0], seen[1][:2]  # strengths are of 9x9 pixels, fewer at a window's border
-    torch.testing.assert_close(first[:, 12:, 4:12, 4:12], whole[:, 12:, 4:12, 4:12])
-    shared = given(fine[:1], x0)
-    torch.testing.assert_close(shared.noise(x, 0.5)[:1], condition.noise(x, 0.5)[:1], atol=1e-5, rtol=1e-4)
-    windows = {"tile": 32, "overlap": 0, "orientations": MIRRORED}
-    mirrored, both = given(fine.flip(-1), x0.flip(-1), **windows), given(fine, x0, **windows)
-    torch.testing.assert_close(mirrored.noise(x.flip(-1), 0.5), both.noise(x, 0.5).flip(-1), atol=1e-5, rtol=1e-4)
 
 
 def test_pictures_that_are_too_small_are_not_enlarged() -> None:

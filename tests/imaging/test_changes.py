@@ -36,6 +36,7 @@ def test_a_part_and_other_sizes():
     assert (large[2:4, 2:4] == GENERATED).all()
     assert (large == GENERATED).sum() == 4
     assert (large != IDENTICAL).all()
+    assert differing(Picture(PIXELS), Picture(PIXELS).blank_enlarged(2)).dtype == bool
 
 
 def test_differences_of_drawn_modes_and_types_are_those_of_deep_colours():

@@ -63,13 +63,16 @@ def test_the_hash_of_a_file_follows_its_content(tmp_path: Path) -> None:
         assert catalogue.sha256(path) == hashlib.sha256(content).hexdigest()
 
 
-def test_other_machines_and_precisions_are_other_models(model: str, loaded: list[str]) -> None:
+def test_other_machines_and_precisions_are_other_models(model: str, loaded: list[str], caplog) -> None:
     single, half = (ModelSource(model, Machine("cpu", precision)) for precision in ("float32", "bfloat16"))
     assert single.load() is not half.load()
     assert single.load() is ModelSource(model, Machine("cpu", "float32")).load()
     assert len(loaded) == 2
     assert single.record() == {"model": model, "device": "cpu", "precision": "float32"}
     assert half.device_and_precision == ("cpu", "bfloat16")
+    with caplog.at_level("INFO"):
+        ModelSource(model, Machine("cpu", "auto"), exact=True).load()
+    assert "precision float32 (needed by ODE and likelihood)" in caplog.text
 
 
 def test_a_check_refuses_models_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
-"""The network that reads tones: its curves clip nothing, whatever its weights, and no order of the pixels matters."""
+"""The network that reads tones: its curves, which clip nothing whatever its weights are, and its moments."""
+
+import math
 
 import numpy as np
 import pytest
 import torch
 
-from scoreinv.models.tone_estimator import PARTS, QUANTILES, ToneNetwork, _moments
+from scoreinv.models.tone_estimator import PARTS, QUANTILES, ToneNetwork, _moments, apply_curves
 from scoreinv.networks.chroma import DECODER_FEATURES
 
 
@@ -58,3 +60,11 @@ def test_moments_of_two_sets_of_channels_by_hand():
         ]
         np.testing.assert_allclose(found[row], np.concatenate(by_hand), rtol=1e-6)
     assert found[1, 15:18] == pytest.approx([2] * 3, rel=0.1)  # twice the expected chroma
+
+
+def test_curves_are_applied_and_keep_a_thousandth_of_white() -> None:
+    """By ((x - black) / (white - black))^exponent."""
+    rgb, curves = torch.tensor([0.0, 0.2, 0.6, 1.0]), torch.tensor([0.2, 0.8, math.log(2)])
+    found = apply_curves(rgb[None, :, None].expand(1, 4, 3), curves[None, :, None].expand(1, 3, 3))
+    expected = torch.tensor([1e-6, 1e-6, 4 / 9, 1])[:, None].expand(4, 3)
+    torch.testing.assert_close(found[0], expected, rtol=1e-3, atol=0)

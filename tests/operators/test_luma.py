@@ -24,9 +24,3 @@ def test_basis_is_orthonormal_with_the_grey_direction_first(name):
 def test_unknown_weights_are_named():
     with pytest.raises(InputError, match=r"bt2020.*rec601, average, rec709"):
         luma_weights("bt2020")
-
-
-def test_grey_colours_have_their_own_luma():
-    values = np.linspace(0, 1, 256, dtype=np.float32)
-    for name in GRAY_WEIGHTS:
-        assert_allclose(luma(np.stack([values] * 3, axis=-1), name), values, atol=1e-7)

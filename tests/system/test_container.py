@@ -29,6 +29,7 @@ ONE = {"memory/job/memory.limit_in_bytes": "1000", "memory/job/memory.usage_in_b
             {"memory.max": "1000", "memory.current": "900", "memory.stat": "anon 500\ninactive_file 300"},
             (400, math.inf),
         ),
+        (["0::/"], {"memory.max": "1000", "memory.current": "1200"}, (0, math.inf)),
         (
             ["0::/docker/4711"],  # which lies nowhere in the container: its group is the root
             {"memory.max": "1000", "memory.current": "100", "cpu.max": "100000 100000"},
@@ -46,7 +47,7 @@ ONE = {"memory/job/memory.limit_in_bytes": "1000", "memory/job/memory.usage_in_b
         ),
         (None, {}, (math.inf, math.inf)),
     ],
-    ids=["around", "pages", "root", "version 1", "unlimited", "none"],
+    ids=["around", "pages", "exhausted", "root", "version 1", "unlimited", "none"],
 )
 def test_limits_of_control_groups(
     tmp_path: Path, membership: list[str] | None, files: dict[str, str], limits: tuple[float, float]

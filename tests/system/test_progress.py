@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scoreinv.system.errors import Cancelled
-from scoreinv.system.progress import part, parts, report, reported_to, reporting, running
+from scoreinv.system.progress import part, report, reported_to, reporting, running
 
 
 def test_parts_of_parts_report_shares_of_the_whole() -> None:
@@ -30,24 +30,6 @@ def test_a_reporter_that_raises_stops_the_work_and_takes_no_more_reports() -> No
             raise AssertionError
         report(0.25)
     assert outer == [0.25]
-
-
-def test_parts_have_their_share_of_the_whole() -> None:
-    shares: list[float] = []
-    with reporting(shares.append):
-        for each in parts([1, 3, 4, 0]):
-            with each:
-                report(0.5)
-        assert parts([]) == []
-    assert shares == [0, 0.0625, 0.125, 0.3125, 0.5, 0.75, 1, 1]
-
-
-def test_a_callback_gets_fractions_that_do_not_fall() -> None:
-    shares: list[float] = []
-    with reported_to(shares.append):
-        for share in (0.5, 0.25, 1.1):
-            report(share)
-    assert shares == [0.5, 0.5, 1.0]
 
 
 @pytest.mark.parametrize("answer", [False, np.False_])

@@ -31,22 +31,6 @@ def test_even_work_is_estimated_exactly_whatever_its_start_and_first_part_took()
     assert _errors([9.0, 2.0, 2.0, 2.0]) == pytest.approx([0.0, 0.0])  # of few parts the second tells it
 
 
-def test_parts_that_cost_more_or_less_than_their_share() -> None:
-    """Windows by a half. No one knows before that a second part is slower; when a third of it is done, within 50 %."""
-    assert max(map(abs, _errors([1.0, 3.0] * 50)[:-2])) < 0.3
-    errors = _errors([1.0] * 50 + [3.0] * 50)
-    assert max(map(abs, errors[60:])) < 0.5
-    assert abs(errors[-1]) < 0.05
-
-
-def test_work_that_falls_back_is_estimated_anew() -> None:
-    pace = ETA()
-    for now, done in ((0, 0.3), (10, 0.5), (20, 0.7)):
-        pace.left(now, done)
-    assert pace.left(30, 0.1) is None
-    assert pace.left(40, 0.2) == pytest.approx(80)
-
-
 def test_an_estimate_is_never_below_what_the_work_implies() -> None:
     """Work whose later parts are quicker, as of a folder whose last photographs are small."""
     pace, now = ETA(), 0.0

@@ -433,15 +433,3 @@ def test_noise_of_no_use_is_refused(noise):
     operator = mask(torch.ones(1, 1, HEIGHT, WIDTH))
     with pytest.raises(SettingError, match="noise_std"):
         scoreinv.solve(operator, truth(), prior=prior(), noise_std=noise)
-
-
-@pytest.mark.parametrize(
-    ("method", "few", "enough"), [("mmps", 8, 12), ("ddrm", 8, 12), ("pigdm", 24, 36), ("dpir", 7, 8)]
-)
-def test_too_few_steps_from_pure_noise_are_warned_of(method, few, enough, caplog):
-    y = apply(operator_of(), truth())
-    scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, method=method, steps=enough)
-    scoreinv.deblur(y, kernel=KERNEL, noise_std=0.05, prior=prior(), method="diffpir", steps=4, estimate="sample")
-    assert not caplog.records  # the second begins at an estimate
-    scoreinv.solve(operator_of(), y, prior=prior(), noise_std=0.05, method=method, steps=few)
-    assert f"{few} steps are too few for {method} from pure noise: take at least {enough}" in caplog.text

@@ -196,19 +196,6 @@ def test_samples_look_as_far_away_as_the_hole_is_wide() -> None:
         assert abs(float(across[number].mean())) < 0.2 * side
 
 
-def test_one_channel_stands_for_three_alike() -> None:
-    """With as much less noise as the mean of three has."""
-    generator = torch.Generator().manual_seed(1)
-    gray = of_8_bits(0.5 + 0.03 * torch.rand(1, 1, 40, 48, generator=generator))  # so that no patch is certain
-    observed = holed(40, 48, (12, 14, 14, 16))
-    state, t = gray + 0.1 * torch.randn(gray.shape, generator=torch.Generator().manual_seed(0)), 0.5
-    less = VE(SDE.sigma_min / math.sqrt(3), SDE.sigma_max / math.sqrt(3))
-    both = [PatchPrior(SDE, gray.expand(-1, 3, -1, -1), observed), PatchPrior(less, gray, observed)]
-    expected, found = both[0].denoise(state.expand(-1, 3, -1, -1), t)[:, :1], both[1].denoise(state, t)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-    assert torch.equal(both[1].displacements(state), both[0].displacements(state.expand(-1, 3, -1, -1)))
-
-
 def test_patches_that_touch_what_may_not_be_copied_are_not_compared() -> None:
     """And where samples of one picture may copy different parts of it, each has patches of its own."""
     picture, observed = stripes(30, 40), holed(30, 40, (12, 5, 5, 5))

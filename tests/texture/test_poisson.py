@@ -78,15 +78,3 @@ def test_pieces_of_other_light_meet_without_a_step_and_keep_their_grain(upright:
     left, right = (values[..., 1:] - values[..., :-1] for values in (filled[:, 10:30, 50:70], copied))
     within = [*range(9), *range(10, 19)]
     assert float((left - right)[..., within].abs().mean()) < 0.15 * float(right[..., within].std())
-
-
-def test_grain_that_comes_from_many_places_is_not_averaged() -> None:
-    generator = torch.Generator().manual_seed(2)
-    picture = 0.1 * torch.randn(3, 60, 90, generator=generator)
-    observed = torch.ones(1, 60, 90)
-    observed[:, 20:40, 30:60] = 0
-    down = torch.where(torch.arange(60) < 30, -16, 16)[:, None].expand(60, 90)
-    across = torch.randint(3, 87, (60, 90), generator=generator) - torch.arange(90)
-    start = torch.stack([down, across])
-    filled = NearestNeighbourField(picture, observed, start).fill()[:, 20:40, 30:60]
-    assert float(filled.std()) > 0.085

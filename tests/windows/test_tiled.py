@@ -96,19 +96,6 @@ class Constant(PriorWrapper):
         return torch.ones_like(x)
 
 
-def test_blend_is_continuous_across_windows():
-    """Windows that disagree (each subtracts its own mean): no jump over the overlap larger than the ramp's step."""
-
-    class OwnMean(Scene):
-        def noise(self, x, t):
-            return x - x + x.mean((1, 2, 3), keepdim=True)
-
-    x = torch.arange(64, dtype=torch.float64).expand(1, 1, 16, 64)
-    blended = Tiled(OwnMean(), 16, 8).noise(x, 0.4)
-    assert float(blended[0, 0].diff(dim=1).abs().max()) <= 8 / 8 * 1.01
-    assert float(blended[0, 0, 0, -1] - blended[0, 0, 0, 0]) == pytest.approx(48)
-
-
 @pytest.mark.parametrize("overlap", [2, 4])
 def test_weights_fall_linearly_over_the_overlap(overlap: int) -> None:
     """From the middle of its first pixel to that of its last, in both directions."""
