@@ -25,13 +25,6 @@ def test_a_plain_border_is_found_to_the_pixel(level):
         assert within(Picture(bordered(level, 3.0))) == (12, 15, 150, 200)
 
 
-def test_three_sides_are_a_border_and_two_are_none():
-    framed = bordered(240, 3.0)
-    for within in (within_border, partial(within_border, certain=True)):
-        assert within(Picture(framed[:, 15:])) is not None
-        assert within(Picture(framed[:162, 15:])) is None
-
-
 def test_borders_of_a_large_picture_are_in_its_own_pixels():
     """It is analysed at 512 pixels or fewer a side, and none of a border is left."""
     large = bordered(240).repeat(3, 0).repeat(3, 1)
@@ -43,16 +36,6 @@ def test_borders_of_a_large_picture_are_in_its_own_pixels():
         assert (found[:2] >= (36, 45)).all()
         assert (found[:2] + found[2:] <= (486, 645)).all()
     assert within_border(Picture(large), torn)[0] in range(45, 48)
-
-
-def test_an_end_that_is_not_straight_is_no_end_of_paper():
-    """Of one side of three; the border itself ends where most of a line is plain no longer."""
-    framed = bordered(240)[:, 15:]
-    ragged = framed.copy()
-    ragged[12:40, :80] = 240
-    assert within_border(Picture(framed), certain=True) is not None
-    assert within_border(Picture(ragged), certain=True) is None
-    assert within_border(Picture(ragged))[0] == 12
 
 
 @pytest.mark.parametrize(("share", "left"), [(0.8, 4), (0.6, 4), (0.4, 0)])

@@ -31,13 +31,6 @@ def test_the_longer_side_limits_the_reduction(side, factor):
         assert oversampling(Picture(pixels), ~holes) == 1
 
 
-def test_the_ends_of_strips_are_not_detail() -> None:
-    """Steep there, where each strip is enlarged without the next one."""
-    waves = 128 + 100 * np.sin((np.arange(520) - 256) / 8)
-    picture = Picture(np.rint(waves).astype(np.uint8)[:, None].repeat(800, 1))
-    assert oversampling(picture, np.zeros(picture.size, bool)) == 2
-
-
 @pytest.mark.parametrize("shape", [(300, 41), (300, 41, 3)])
 def test_a_reduced_fill_comes_back_in_its_hole(shape):
     rows, columns = np.mgrid[: shape[0], : shape[1]]

@@ -95,13 +95,3 @@ def test_heads_and_shoulders_are_not_repeated_beside_them(portrait):
     assert people[200:290, 150:300].all()  # the ring of the suit
     assert not people[:, 400:].any()
     assert not people_beside(hole, np.full_like(portrait, 0.5)).any()
-
-
-@pytest.mark.parametrize("place", [np.s_[90:110, 200:220], np.s_[15:60, 180:280], np.s_[200:300, 150:300]])
-def test_people_in_whom_the_hole_is_are_what_is_to_be_filled(portrait, place):
-    """An eye, the hair, the chest: the face is whole in the last two, and is left alone."""
-    hole = np.zeros(portrait.shape, dtype=bool)
-    hole[place] = True
-    people = people_beside(hole, portrait)
-    assert not people[place].any()
-    assert people.any() == (place != np.s_[90:110, 200:220])

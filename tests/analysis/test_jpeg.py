@@ -84,18 +84,6 @@ def test_pictures_without_a_smear_stay() -> None:
     assert without_smears(smeared, hole)[1] is not smeared
 
 
-def test_gray_pictures_lose_the_ringing_of_a_scratch() -> None:
-    truth, damaged, hole = scratched()
-    truth, damaged = (np.rint(rgb @ LUMA).astype(np.uint8) for rgb in (truth, damaged))
-    damaged[hole] = 255
-    picture = read_picture(as_jpeg(damaged, quality=75))
-    before, *redrawn = (
-        np.sqrt(np.mean((each.pixels.astype(float) - truth)[ring(hole, 1, 2)] ** 2))
-        for each in (picture, *without_smears(picture, hole))
-    )
-    assert max(redrawn) < 0.8 * before
-
-
 def test_changed_tones_and_damage_painted_after_decompression_have_no_smears() -> None:
     truth, damaged, hole = scratched()
     picture = read_picture(as_jpeg(damaged))

@@ -1,21 +1,7 @@
 """`scoreinv colorize` as a user runs it."""
 
-import numpy as np
 from PIL import Image
 from support.shell import photo_array
-
-from scoreinv.files.read import read_picture
-
-
-def test_hints_by_a_file(scoreinv, conditional, tmp_path):
-    Image.fromarray(photo_array(channels=1)).save(tmp_path / "grey.png")
-    layer = np.zeros((24, 40, 4), np.uint8)
-    layer[5:9, 5:20] = (150, 120, 110, 255)
-    Image.fromarray(layer).save(tmp_path / "hints.png")
-    words = ["colorize", "grey.png", "--model", conditional]
-    assert scoreinv(*words, "--hints", "hints.png", "--saturation", "0.8", "--keep-color").code == 0
-    result = read_picture(tmp_path / "grey_colorized.png").pixels.astype(int)
-    assert (np.ptp(result[5:9, 5:20], axis=-1) > 20).all()
 
 
 def test_wrong_references_are_refused(scoreinv, conditional, tmp_path):

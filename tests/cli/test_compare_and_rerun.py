@@ -54,13 +54,6 @@ def test_a_rehearsed_rerun_finds_the_original_beside_other_files(scoreinv, photo
     assert not Path("photo_inpainted_rerun.png").exists()
 
 
-def test_a_jpeg_is_made_again(scoreinv, photo, mask, model):
-    made(scoreinv, photo, mask, "-o", "lossy.jpg")
-    again = scoreinv("rerun", "lossy.jpg", "--original", photo, "--mask", mask, "--model", model, "--json")
-    assert (again.code, json.loads(again.out)["equal"]) == (0, True)
-    assert Path("lossy_rerun.png").exists()
-
-
 def test_inverting_and_growing_the_mask_leave_what_is_avoided(scoreinv, conditional, photo):
     Image.fromarray(np.where(hole_array(), 0, 255).astype(np.uint8)).save("known.png")
     Image.fromarray(np.where(hole_array()[::-1, ::-1], 255, 0).astype(np.uint8)).save("avoid.png")

@@ -105,7 +105,7 @@ def test_figures_by_inception(scoreinv, classes, monkeypatch):
     assert (record["fid"], record["kid"], record["inception_score"]) == (1, 2, 3)
     assert "frechet_distance" not in record
     assert [len(asked[0][name]) for name in ("input1", "input2")] == [6, 6]
-    assert (asked[0]["isc_splits"], asked[0]["kid_subset_size"]) == (6, 6)
+    assert (asked[0]["isc_splits"], asked[0]["kid_subset_size"], asked[0]["verbose"]) == (6, 6, False)
     for more in (("--class", "day"), ("--classifier", "mine")):
         assert scoreinv(*words, *more).code == 2
 

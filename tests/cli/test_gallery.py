@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 from PIL import Image
 from support.shell import photo_array
@@ -48,15 +47,6 @@ def test_pictures_of_a_folder_are_not_limited_together(limit, tmp_path):
     Gallery(f"{tmp_path}/many/", 70, None, Common()).check((150, 100))
     with pytest.raises(InputError, match="1 megapixels"):
         Gallery(str(tmp_path / "one.png"), 70, None, Common()).check((150, 100))
-
-
-def test_a_sheet_has_the_quality_that_is_asked_for(tmp_path):
-    images, sizes = np.random.default_rng(0).random((2, 16, 16, 3)), []
-    for quality in (10, 90):
-        path = tmp_path / f"{quality}.jpg"
-        Gallery(str(path), 2, quality, Common()).write(images)
-        sizes.append(path.stat().st_size)
-    assert sizes[0] < sizes[1]
 
 
 def test_a_file_and_json_both_need_stdout(scoreinv, photo):

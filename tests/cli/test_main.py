@@ -47,15 +47,6 @@ def test_debug_shows_the_traceback(scoreinv, mask):
     assert outcome.err.endswith("scoreinv: error: missing.png: no such file: check the path\n")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs names with line breaks")
-def test_names_of_files_forge_no_line_with_tracebacks_either(scoreinv, tmp_path):
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "a\nscoreinv: error: all lost.png").write_bytes(b"no picture")
-    outcome = scoreinv("denoise", tmp_path / "photos", "--debug")
-    assert "Traceback" in outcome.err
-    assert "scoreinv: error: all lost.png" not in outcome.err.splitlines()
-
-
 def test_an_unexpected_error_is_one_line_with_its_type(scoreinv, photo, monkeypatch):
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by zero")

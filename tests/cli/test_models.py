@@ -1,7 +1,6 @@
 """`scoreinv models` as a user runs it."""
 
 import json
-import re
 from pathlib import Path
 from typing import get_args
 
@@ -16,14 +15,6 @@ from scoreinv.models.foreign.published import PUBLISHED
 from scoreinv.models.kinds import FixedKind
 from scoreinv.models.model_file import save
 from scoreinv.system.files import PRETRAINED
-
-
-def test_a_model_is_shown_in_lines_for_people(scoreinv, model):
-    shown = scoreinv("models", "show", model).out.splitlines()
-    assert "kind: file" in shown
-    assert shown[shown.index("config:") + 1].startswith("  network")
-    assert "  data_range: [-1.0, 1.0]" in shown
-    assert [line for line in shown if re.fullmatch(r" *[\w-]+:( .+)?", line) is None] == []
 
 
 def test_models_list_is_a_table(scoreinv, monkeypatch):

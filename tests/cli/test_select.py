@@ -42,16 +42,6 @@ def test_a_mask_is_written_beside_the_photo(scoreinv, tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "photo_selection.png"), square("middle"))
 
 
-def test_points_boxes_and_sizes(scoreinv):
-    assert scoreinv("select", "photo.png", "--at", "80,80", "--size", "large", "--grow", 0, "-o", "a.png").code == 0
-    np.testing.assert_array_equal(read("a.png"), square("large"))
-    words = ("--box", "45,45,70,70", "--at", "80,80", "--at", "90.5,90", "--not", "30,30")
-    assert scoreinv("select", "photo.png", *words, "--grow", 0, "-o", "b.png").code == 0
-    np.testing.assert_array_equal(read("b.png"), square("middle"))
-    assert scoreinv("select", "photo.png", "--box", "45,45,70,70", "-o", "c.png").code == 0
-    np.testing.assert_array_equal(read("c.png")[80], square("middle", 2)[80])
-
-
 def test_json_of_a_selection(scoreinv):
     outcome = scoreinv("select", "photo.png", "--at", "80,80", "--json", "--grow", 0)
     record = json.loads(outcome.out)

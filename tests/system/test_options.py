@@ -4,16 +4,14 @@ import ast
 import math
 import re
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import pytest
 
 import scoreinv
 from scoreinv.system.errors import SettingError
-from scoreinv.system.options import Number, Setting, Whole, check, check_noise_share, check_settings
+from scoreinv.system.options import Number, Setting, Whole, check, check_settings
 
 PACKAGE = Path(scoreinv.__file__).parent
 OPTION = r"(?<!`scoreinv train )--[a-z]"
@@ -48,18 +46,6 @@ def test_settings_check_themselves(wrong, said):
     with pytest.raises(SettingError, match=f"^{re.escape(said)}$"):
         Cooking(**wrong)
     Cooking(heat="low", minutes=60, salt=10.0, lid=True)
-
-
-def test_numbers_of_every_kind_are_taken():
-    for value in (3, np.int64(3), np.uint8(3)):
-        check("n", value, Whole(1, 3))
-    for value in (0.5, np.float32(0.5), Fraction(1, 2), 1, np.int32(1)):
-        check("x", value, Number(0, 1))
-        check("x", value, Number(None))
-    for value in (True, np.bool_(False)):
-        check("f", value, bool)
-    check("c", "b", ("a", "b"))
-    check_noise_share(1.0)
 
 
 @pytest.mark.parametrize(

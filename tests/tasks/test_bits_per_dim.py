@@ -63,15 +63,6 @@ def test_pictures_are_dequantised() -> None:
     assert result.standard_error == pytest.approx(expected, rel=0.4)
 
 
-def test_errors_of_different_pictures_are_independent():
-    levels = np.random.default_rng(0).integers(60, 200, (24, 4, 4, 3)).astype(np.uint8)
-    densities = pictures_bits_per_dim(
-        list(map(Picture, levels)), prior(VE(0.001, 20.0)), LikelihoodSettings(rtol=1e-3, probe="gaussian")
-    )
-    errors = np.array([density.bits_per_dim for density in densities]) - [gaussian_bits(item) for item in levels]
-    assert abs(errors.mean()) < 4 * errors.std() / math.sqrt(len(errors))  # as no shared draw would leave it
-
-
 def test_pictures_together_are_as_alone(limit):
     limit(pixels_at_once=48)  # batches across pictures and repeats
     levels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import kstest, truncnorm
 
 from scoreinv.samplers import NoiseStream
-from scoreinv.tasks.denoise import drawn_beyond, expected, expected_around, local_mean
+from scoreinv.tasks.denoise import drawn_beyond, expected, expected_around
 
 STD = 0.1
 PICTURES = torch.tensor([-0.2, -0.05, 0.0, 0.03, 0.25])
@@ -72,10 +72,3 @@ def test_clipped_values_beside_an_edge_are_no_darker_than_their_noise():
     y = torch.zeros(1, 1, 32, 32)
     y[..., 16:] = 0.8
     assert expected_around(y, 0.02).min() >= -2 * 0.02 * math.sqrt(2 / math.pi)
-
-
-def test_the_mean_nearby_is_of_what_lies_within_the_borders():
-    y = torch.arange(20.0).reshape(1, 1, 4, 5)
-    found = local_mean(y, 1)[0, 0]
-    assert found[1, 1] == pytest.approx(float(y[0, 0, :3, :3].mean()))
-    assert found[3, 4] == pytest.approx(float(y[0, 0, 2:, 3:].mean()))

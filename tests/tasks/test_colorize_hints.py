@@ -51,17 +51,6 @@ def test_kept_colours_are_bit_identical_and_the_rest_is_drawn() -> None:
     assert (replaced[22:38, 12:28] != photo[22:38, 12:28]).any()
 
 
-def test_hints_go_with_kept_colours() -> None:
-    photo, layer = np.repeat(gray(64, 64)[..., None], 3, 2), np.zeros((64, 64, 4), np.uint8)
-    photo[4:32, 4:32] = (photo[4:32, 4:32] * np.array([1.2, 0.9, 0.6])).astype(np.uint8)
-    layer[50:52, 40:42] = (190, 110, 100, 255)
-    result = colorize(photo, prior=prior(), steps=2, hints=layer, keep_color=True).image.astype(float)
-    assert (result[6:30, 6:30] == photo[6:30, 6:30]).all()
-    weights = np.array([0.299, 0.587, 0.114])
-    chroma = layer[50, 40, :3] - layer[50, 40, :3] @ weights
-    assert np.abs(result[50:52, 40:42] - photo[50:52, 40:42] - chroma).max() < 2
-
-
 def test_a_photo_that_keeps_all_its_colours_comes_back_unless_it_has_hints() -> None:
     photo = (gray()[..., None] * np.array([1.0, 0.8, 0.5]) + np.array([0, 0, 90])).astype(np.uint8)
     photo[:, :32] = photo[:, :32, ::-1]

@@ -288,13 +288,20 @@ def test_a_deblurred_picture_is_near_the_posterior_mean():
 def test_a_blurred_picture_that_was_cut_off_at_black_is_not_taken_for_a_brighter_one(sampling):
     """Against the same without the knowledge, which `solve` has not: its y is no file's."""
     std, middle, blurring = 0.1, 0.06, torch.from_numpy(kernels.gaussian(1))
-    model = gaussian_colour_prior(torch.full((3,), middle), torch.eye(3) * 0.02**2, data_range=(0.0, 1.0))
+    model, wider = (
+        gaussian_colour_prior(
+            torch.full((3,), 1 - (1 - middle) * side), torch.eye(3) * (0.02 * side) ** 2, data_range=(1 - side, 1.0)
+        )
+        for side in (1.0, 2.0)
+    )
     y = noisy(np.full((48, 48, 3), middle, np.float32), std).clip(0, 1)
     operator = valid_blur(blurring, 48, 48)
     padded = pad_observation(torch.from_numpy(y).permute(2, 0, 1)[None], blurring)
     naive = scoreinv.solve(operator, padded, prior=model, noise_std=std, estimate="mean").image
     naive = crop(naive, photographed(blurring, 48, 48)).mean() - middle
-    found = scoreinv.deblur(y, kernel=blurring.numpy(), noise_std=std, prior=model, **sampling)
+    given = {"kernel": blurring.numpy(), "noise_std": std}
+    np.testing.assert_allclose(*(scoreinv.deblur(y, prior=each, **given).image for each in (model, wider)), atol=1e-4)
+    found = scoreinv.deblur(y, prior=model, **given, **sampling)
     error = np.mean([sample.mean() for sample in found.samples]) - middle
     assert naive > 0.001
     assert abs(error) < 0.5 * naive

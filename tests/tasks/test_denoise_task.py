@@ -30,6 +30,7 @@ def test_samples_of_a_noisy_picture_are_the_posteriors():
     assert abs(values.mean()) < 5 * deviation / math.sqrt(values.size)
     assert values.std() == pytest.approx(deviation, rel=0.05)
     assert np.sqrt((result.std**2).mean()) == pytest.approx(deviation, rel=0.05)
+    assert (result.nfe, scoreinv.denoise(y, noise_std=std, prior=prior(), samples=2).nfe) == (25, 10)
     mean = scoreinv.denoise(y, noise_std=std, prior=prior(), samples=6, steps=25, estimate="mean")
     np.testing.assert_allclose(mean.image, np.mean(result.samples, 0), atol=1e-6)
 

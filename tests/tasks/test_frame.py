@@ -69,6 +69,8 @@ def test_a_crop_is_clipped_to_the_picture() -> None:
     picture = Picture(pixels())
     assert (crop_picture(picture, (3.6, 2.2, 10, 5)).pixels == picture.pixels[2:7, 4:14]).all()
     assert (crop_picture(picture, (-5, -5, 10, 10)).pixels == picture.pixels[:5, :5]).all()
+    for box in ((3, 2, 1, 5), (3, 2, 5, 1)):
+        assert crop_picture(picture, box).size == box[:1:-1]
     for box in ((100, 0, 10, 10), (0, 40, 10, 10), (float("nan"), 0, 10, 10)):
         with pytest.raises(SettingError):
             crop_picture(picture, box)

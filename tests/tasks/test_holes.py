@@ -84,14 +84,6 @@ def test_biharmonic_fills_are_those_of_scikit_image():
     assert np.abs(filled - expected)[hole].max() < 1
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("size", [(1, 2), (2, 1), (3, 3)])
-def test_the_smallest_pictures(method, size):
-    before, hole = np.full(size, 90, np.uint8), np.zeros(size, bool)
-    hole[0, 0] = True
-    assert abs(int(fill_classically(Picture(before), hole, method).image.pixels[0, 0]) - 90) <= 1
-
-
 @pytest.mark.parametrize("prior", [object(), "photo"])
 def test_a_model_is_refused(prior):
     with pytest.raises(SettingError, match=r"^prior .*telea"):

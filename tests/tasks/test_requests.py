@@ -30,7 +30,7 @@ from scoreinv.tasks.requests import (
     UpscaleRequest,
     noise_from_levels,
 )
-from scoreinv.tasks.sampling_settings import LikelihoodSettings, RunEvaluationSettings, SamplerSettings
+from scoreinv.tasks.sampling_settings import LikelihoodSettings, SamplerSettings
 
 REQUESTS: list[type[Request]] = [
     InpaintRequest,
@@ -183,45 +183,6 @@ def test_a_request_tells_the_size_of_its_result() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "given", "roles", "helpers"),
-    [
-        (InpaintRequest(), {"mask"}, ["inpaint"], []),
-        (InpaintRequest(), set(), ["inpaint", "damage"], ["encoder"]),
-        (InpaintRequest(method="telea"), {"mask"}, [], []),
-        (InpaintRequest(method="telea"), set(), ["damage"], ["encoder"]),
-        (ColorizeRequest(), set(), ["colorize"], ["places"]),
-        (ColorizeRequest(), {"references"}, ["colorize"], ["places", "encoder"]),
-        (ColorizeRequest(method="pc"), {"hints"}, ["colorize"], []),
-        (DenoiseRequest(), set(), ["denoise", "noise"], []),
-        (DenoiseRequest(noise_std=0.1), set(), ["denoise"], []),
-        (DeblurRequest(), set(), ["denoise", "noise"], ["blur"]),
-        (DeblurRequest(kernel=PointSpread("disk", 2.0)), set(), ["denoise", "noise"], []),
-        (UpscaleRequest(), set(), ["upscale", "denoise", "noise"], []),
-        (DamageRequest(), set(), ["damage"], ["encoder"]),
-        (SelectRequest(), set(), [], []),
-        (
-            RestoreRequest(),
-            set(),
-            ["inpaint", "denoise", "noise", "colorize", "damage"],
-            ["encoder", "tone", "scene", "places"],
-        ),
-        (
-            RestoreRequest(enlarge=2, tone=0),
-            {"mask"},
-            ["inpaint", "denoise", "noise", "colorize", "upscale"],
-            ["places"],
-        ),
-        (RestoreRequest(**NOTHING), {"hints"}, [], []),
-    ],
-)
-def test_a_request_names_the_models_that_it_needs(
-    request_: Request, given: set[Any], roles: list[str], helpers: list[str]
-) -> None:
-    assert request_.roles(given) == roles
-    assert request_.helpers(given) == helpers
-
-
-@pytest.mark.parametrize(
     ("settings", "steps"),
     [
         ({}, ["damage", "tint", "tone", "inpaint", "denoise", "colorize"]),
@@ -305,15 +266,6 @@ def test_noise_and_the_start_are_read_from_texts() -> None:
     for text in ("inf", "nan", "much"):
         with pytest.raises(SettingError):
             read(text)
-
-
-@pytest.mark.parametrize(
-    ("settings", "steps"),
-    [({}, range(10)), ({"from_": 2, "to": 6}, range(2, 7)), ({"every": 3}, (0, 3, 6, 9)), ({"to": 0}, (0,))],
-)
-def test_the_snapshots_that_are_evaluated(settings: dict[str, int], steps: object) -> None:
-    chosen = RunEvaluationSettings(**settings)
-    assert [step for step in range(10) if chosen.includes(step)] == list(steps)
 
 
 @pytest.mark.parametrize(

@@ -151,16 +151,6 @@ def test_a_box_without_an_object_and_a_prompt_without_a_size(selection, monkeypa
     assert selection.next_size(Prompt.of(box=(28, 40, 100, 80)), None) is None
 
 
-def test_gaps_are_filled_unless_they_touch_the_border():
-    pixels = np.zeros((100, 100, 3), np.uint8)
-    pixels[20:60, :40] = 160
-    pixels[30:32, 20:22] = pixels[40:42, :2] = 0
-    selection = Selection(Picture(pixels), Network())  # type: ignore[arg-type]
-    mask = selection.select(Prompt.of(at=(30, 50))).mask
-    assert mask[30:32, 20:22].all()
-    assert not mask[40:42, 0].any()
-
-
 def test_parts_without_a_click_stay_out_and_a_box_has_all_its_good_parts():
     pixels = np.zeros((200, 300, 3), np.uint8)
     pixels[50:100, 40:90] = pixels[50:100, 110:160] = 160

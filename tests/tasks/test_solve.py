@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from support.analytic import gaussian_colour_prior
-from support.independent_pixels import HEIGHT, KERNEL, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, shrunk, truth
+from support.independent_pixels import HEIGHT, MEAN, STD, WIDTH, apply, noisy, operator_of, prior, shrunk, truth
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
@@ -25,19 +25,6 @@ from scoreinv.sdes import VP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError, SettingError
 from scoreinv.tasks.requests import SolveRequest
 from scoreinv.tasks.solve import Problem, solve_problem
-
-
-@pytest.mark.parametrize("size", [(1, 1), (3, 5), (17, 90)])
-def test_pictures_of_any_size(size):
-    y = truth(*size)
-    assert scoreinv.denoise(y, noise_std=0.1, prior=prior()).image.shape == y.shape
-    larger = scoreinv.upscale(y, 2, downsampling="bicubic", prior=prior()).image
-    assert larger.shape == (2 * size[0], 2 * size[1], 3)
-    if min(size) >= KERNEL.shape[0]:
-        assert scoreinv.deblur(y, kernel=KERNEL, noise_std=0.1, prior=prior()).image.shape == y.shape
-    else:
-        with pytest.raises(InputError, match="the kernel is 5x5 and the photo"):
-            scoreinv.deblur(y, kernel=KERNEL, noise_std=0.1, prior=prior())
 
 
 @pytest.mark.parametrize(
@@ -110,13 +97,6 @@ def test_the_noise_levels_of_a_method(options, method, noise_std, missing, level
     np.testing.assert_allclose(model.sde.noise_to_signal(times) / (high - low), levels, rtol=1e-5)
     mean = noted.mean / float(model.sde.alpha(times[0]))
     assert mean == pytest.approx(low + 0.7 * (high - low), abs=levels[0] * (high - low) / 5)
-
-
-def test_an_estimate_is_averaged_over_orientations():
-    y = apply(operator_of(), truth())
-    known = {"prior": prior(), "noise_std": 0.05, "estimate": "mean", "steps": 2}
-    assert scoreinv.solve(operator_of(), y, **known).nfe == 2
-    assert scoreinv.solve(operator_of(), y, orientations=4, **known).nfe == 8
 
 
 @pytest.mark.parametrize(("std", "steps"), [(0.1, 10), (0.3, 50)])

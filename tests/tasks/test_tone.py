@@ -86,15 +86,6 @@ def test_the_grain_of_a_worn_print_is_no_black_and_no_white(pairs):
     assert worn < as_it_is - 1
 
 
-def test_sixteen_bits_stay_sixteen_and_alpha_stays(pairs):
-    _, scan = pairs[0]
-    deep = np.dstack([scan.astype(np.uint16) * 257, np.full(scan.shape[:2], 999, np.uint16)])
-    toned = tone_picture(Picture(deep))[0].pixels
-    assert toned.dtype == np.uint16
-    assert (toned[..., 3] == 999).all()
-    assert abs(toned[..., :3] / 257.0 - tone_picture(Picture(scan))[0].pixels).max() <= 1
-
-
 def test_restore_brings_tones_back_and_tells_so(pairs):
     truth, scan = pairs[0]
     result = scoreinv.restore(scan, inpaint=False, denoise=False, colorize=False)

@@ -124,16 +124,6 @@ def test_windows_give_the_picture_of_the_whole():
     assert abs(parts[:400].astype(int) - whole[:400]).max() <= 1
 
 
-def test_samples_vary_around_the_estimate():
-    """Their mean is near it, and they differ where it is uncertain: at edges more than in flat parts."""
-    y = small(large(96, 96))
-    estimate = scoreinv.upscale(y).image
-    outcome = scoreinv.upscale(y, samples=4, estimate="mean", steps=4)
-    assert 0 < rms(outcome.image, estimate) < 10
-    steep = np.abs(np.diff(estimate.astype(float).mean(2), axis=1, append=0)) > 12
-    assert outcome.std[steep].mean() > 1.2 * outcome.std[~steep].mean() > 0
-
-
 def test_turned_estimates_are_averaged():
     y, shares = small(large(64, 64)), []
     one, eight = (scoreinv.upscale(y, noise_std=0.0, orientations=count) for count in (1, 8))

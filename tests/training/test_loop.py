@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from support.gaussian import GaussianPrior, write_noise_pictures
 from support.shell import image
 from support.small_runs import TINY, Watched, file_limit, tiny_run
@@ -403,18 +403,6 @@ def test_weights_to_start_from(folder: Path, tmp_path: Path) -> None:
     other = replace(config.model, network=replace(TINY, width=16)).build()
     with pytest.raises(InputError, match="another network"):
         train(config, tmp_path / "other", init=other)
-
-
-@pytest.mark.parametrize("bfloat16", [True, False])
-def test_a_resumed_run_keeps_the_precision_that_was_measured(config, out, bfloat16) -> None:
-    config = replace(config, precision="auto")
-    train(config, out)
-    state = out / "state" / STATES[2]
-    with safe_open(state, framework="pt") as file:
-        about = json.loads(file.metadata()["about"])
-    save_file(load_file(state), state, {"about": json.dumps(about | {"bfloat16": bfloat16})})
-    result = train(replace(config, steps=3), out, resume=True)
-    assert result.precision == ("bfloat16" if bfloat16 else "float32")
 
 
 def test_norms_that_a_network_has_not_cannot_be_frozen(config, out) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from scoreinv.models.model_file import read_metadata
 from scoreinv.system.errors import InputError
+from scoreinv.system.files import atomic_write
 from scoreinv.training.config import TrainingConfig
 from scoreinv.training.loop import train
 
@@ -136,6 +137,12 @@ def test_two_runs_do_not_write_into_one_folder_and_a_killed_one_leaves_no_lock(c
     assert holder.returncode == -signal.SIGKILL
     assert train(config, out).steps == 2
     assert not list(out.glob(".*"))
+    with atomic_write(out / "state/a.safetensors") as temporary:
+        left = temporary.with_name(temporary.name.replace(f"-{os.getpid()}-", f"-{holder.pid}-"))
+        left.touch()
+        temporary.touch()
+    assert train(replace(config, steps=3), out, resume=True).steps == 3
+    assert not left.exists()
 
 
 def test_changed_pictures_are_noticed_by_a_resumed_run(done: TrainingConfig, out: Path, tmp_path: Path) -> None:

@@ -120,6 +120,13 @@ def test_network_and_scheduler_may_lie_in_folders_of_their_own(folder: Path) -> 
         assert torch.equal(value, before)
 
 
+def test_noise_levels_that_a_schedule_leaves_out_are_the_usual_ones(tmp_path: Path) -> None:
+    folder = altered("ddpm", tmp_path)
+    path = folder / "scheduler_config.json"
+    path.write_text(json.dumps({"_class_name": json.loads(path.read_text())["_class_name"]}))
+    assert read_diffusers_config(folder).sde == DDPM(0.1, 20.0, 1000)
+
+
 def test_a_folder_without_a_scheduler_takes_the_usual_noise_levels(folder: Path, caplog) -> None:
     (folder / "scheduler_config.json").unlink()
     assert scoreinv.load(folder).sde == VE(0.01, 1348.0, 2000)
