@@ -62,6 +62,20 @@ def test_a_hole_in_blocks_is_filled_from_what_is_known_on(known: tuple[slice, sl
         crop(unknown, region.box)[region.hole] = False
 
 
+def test_boxes_do_not_overlap_where_the_maximum_is_the_picture():
+    rng = np.random.default_rng(0)
+    for count in (5, 40, 300):
+        hole = np.zeros((900, 1100), bool)
+        hole[rng.integers(0, 900, count), rng.integers(0, 1100, count)] = True
+        regions = hole_regions(hole, context=20, multiple=16, minimum=48, maximum=1100)
+        check(hole, regions)
+        covered = np.zeros(hole.shape, int)
+        for region in regions:
+            top, left, height, width = region.box
+            covered[top : top + height, left : left + width] += 1
+        assert covered.max() == 1
+
+
 def test_halvings_bring_every_pixel_of_a_hole_within_reach():
     hole = np.zeros((200, 300), dtype=bool)
     hole[20:34, 20:50] = True  # 7 pixels deep
