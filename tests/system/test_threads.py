@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from scoreinv.system import threads
-from scoreinv.system.threads import WAITING, yield_to_load
+from scoreinv.system.threads import WAITING, limit_threads, yield_to_load
 
 
 def environment(**given: str) -> dict[str, str]:
@@ -96,3 +96,16 @@ def test_a_command_decides_on_its_threads_before_numpy_and_torch_are_imported(gi
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=settings | given
     )
     assert done.stdout.split() == ["set()", *expected.split()]
+
+
+def test_nested_limits_are_lifted_one_by_one() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with limit_threads(2):
+            with limit_threads(1):
+                assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
