@@ -261,6 +261,7 @@ def test_noise_and_the_start_are_read_from_texts() -> None:
         with pytest.raises(SettingError, match="0 to 255"):
             noise_from_levels(wrong)
     assert [DenoiseRequest(noise_std=std).noise_std for std in (0.0, 1.0)] == [0.0, 1.0]
+    assert DenoiseRequest(seed=2**63 - 1).seed == 2**63 - 1
     read = get_args(get_type_hints(InpaintRequest, include_extras=True)["start"])[1].read
     assert [read(text) for text in (None, "prior", "0.5")] == [None, math.inf, 0.5]
     for text in ("inf", "nan", "much"):

@@ -175,6 +175,10 @@ def test_fill_keeps_known_pixels_and_another_seed_fills_otherwise(browser, dtype
         assert (after[~hole()] == before[~hole()]).all()
         assert (after[hole()] != before[hole()]).any()
     assert (fills[0] != fills[1]).any()
+    end = done(browser, f"/api/photos/{photo['key']}/fill", png(hole()), grow=2)
+    changed = (read_picture(made(browser, end)).pixels != before).any(-1)
+    assert (changed & ~hole()).any()
+    assert not (changed & ~dilate(hole(), 2)).any()
 
 
 def test_colours_of_another_photograph(browser):
