@@ -240,6 +240,10 @@ def test_the_loss_is_the_error_over_the_expected_one_of_the_initial_estimate() -
     losses, batch = ConditionalLearner().relative_losses, NoisyBatch(x0, t, z)
     loss = losses(condition, batch)
     torch.testing.assert_close(loss, error / variance.flatten(1).sum(1), rtol=0.02, atol=1e-3)
+    t = torch.full((2,), 0.3, dtype=torch.float64)
+    expected = (variance / (prior.sde.sigma(t).float().square()[:, None, None, None] + variance)).flatten(1).mean(1)
+    found = prior.preconditioning.expected_error(x0, t, prior.sde, prior.data_range, mean, variance)
+    torch.testing.assert_close(found, expected)
     nothing = losses(given(prior, Observation(mask(0 * observed), 0 * x0)), batch)
     torch.testing.assert_close(nothing, losses(prior, batch))
 
