@@ -121,11 +121,6 @@ def test_a_wide_crack_is_drawn_in_short_blocks(window: int, side: int) -> None:
     assert max(max(region.hole.shape) for region in regions) <= side
 
 
-def narrow(hole: np.ndarray) -> bool:
-    (region,) = filled(hole, 256, 1, deep=True)
-    return region.narrow
-
-
 @pytest.mark.parametrize("place", [(30, 40), (0, 0), (97, 179)])
 def test_a_region_is_widened_to_all_of_the_picture_in_a_few_steps(place):
     hole = holes((101, 203), (*place, 4, 24))

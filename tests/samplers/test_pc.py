@@ -7,7 +7,7 @@ import pytest
 import torch
 from support.gaussian import GaussianPrior
 from support.mixture import SDES, SHAPE, BatchStream, correlated, gaussian
-from support.solvers import EVERY_SDE, one_step
+from support.solvers import EVERY_SDE, grid_error, logarithmic, one_step
 
 from scoreinv.samplers import (
     DDIM,
@@ -128,3 +128,18 @@ def test_in_few_steps_with_a_corrector_it_leaves_no_noise():
         stds.append(float(drawn.std()))
     assert stds[0] < 0.02
     assert stds[1] > 0.025
+
+
+@pytest.mark.parametrize(
+    "sde", [SDES["ve"], *(pytest.param(SDES[name], marks=pytest.mark.slow) for name in ("vp", "subvp"))], ids=str
+)
+def test_orders_of_convergence(sde):
+    """Halving the steps halves the error of Euler's method, reverse diffusion and DDIM."""
+    prior = gaussian(sde)
+    x = prior.sample(16, torch.Generator().manual_seed(0), 0.8)
+    for predictor in (EulerMaruyama(0.0), ReverseDiffusion(0.0)):
+        grids = (tuple(torch.linspace(0.8, 0.2, n + 1, dtype=torch.float64).tolist()) for n in (200, 400))
+        coarse, fine = (grid_error(PC(predictor, corrector_steps=0, times=grid), prior, x) for grid in grids)
+        assert 1.85 < coarse / fine < 2.2
+    coarse, fine = (grid_error(PC(DDIM(), corrector_steps=0, times=logarithmic(sde, n)), prior, x) for n in (100, 200))
+    assert 1.85 < coarse / fine < 2.15

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from support.mixture import SDES, SHAPE, BatchStream, Mixture, correlated, energy_distance, energy_threshold, gaussian
+from support.solvers import CONTINUOUS, grid_error, logarithmic
 
 from scoreinv.guidance import ClassifierGuidance, ConstrainedPC, Observation
 from scoreinv.operators import mask
@@ -234,3 +235,13 @@ def test_progress_is_told_and_can_stop_the_work(sampler):
     assert all(p.x.shape == (2, *SHAPE) for p in seen)
     with pytest.raises(Cancelled):
         sampler.sample(prior, (2, *SHAPE), callback=lambda p: p.step < 3, **arguments)
+
+
+@CONTINUOUS
+@pytest.mark.parametrize(("sampler", "least", "most"), [(Heun, 3.6, 4.4), (DPMpp2M, 3.4, 4.6)])
+def test_order_of_convergence(sde, sampler, least, most):
+    """Halving the steps: a fourth of the error."""
+    prior = gaussian(sde)
+    x = prior.sample(16, torch.Generator().manual_seed(0), 0.8)
+    coarse, fine = (grid_error(sampler(times=logarithmic(sde, n)), prior, x) for n in (20, 40))
+    assert least < coarse / fine < most
