@@ -70,7 +70,7 @@ def test_other_machines_and_precisions_are_other_models(model: str, loaded: list
     assert len(loaded) == 2
     assert single.record() == {"model": model, "device": "cpu", "precision": "float32"}
     assert half.device_and_precision == ("cpu", "bfloat16")
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", "scoreinv"):
         ModelSource(model, Machine("cpu", "auto"), exact=True).load()
     assert "precision float32 (needed by ODE and likelihood)" in caplog.text
 

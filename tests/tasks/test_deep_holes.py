@@ -93,6 +93,18 @@ def test_a_hole_with_enough_around_it_asks_the_network_for_its_mean_alone() -> N
     assert np.sqrt(np.mean((result.image - picture)[hole] ** 2)) < 0.1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("sides", "evaluations"), [((48, 48), 2), ((20, 60), 1)])
+def test_a_hole_that_is_halved_once_is_begun_from_a_quarter_of_the_size_too(sides, evaluations) -> None:
+    """But not a strip, of which a quarter is narrower than a patch."""
+    picture = waves(phases=range(3), periods=8)
+    hole = np.zeros((160, 200), dtype=bool)
+    hole[60 : 60 + sides[0], 80 : 80 + sides[1]] = True
+    result = inpaint(picture, hole, prior=prior(64))
+    assert result.nfe == evaluations
+    assert np.sqrt(np.mean((result.image - picture)[hole] ** 2)) < 0.1
+
+
 def test_a_hole_that_takes_most_of_the_picture_is_continued_from_twice_the_size() -> None:
     """Of an eighth of its size six pixels are known on each side, so that no patch is; of a quarter twelve."""
     picture = waves(160, 160)  # grey, so that patches have one channel
