@@ -157,8 +157,3 @@ def test_other_files_of_a_run_stay_on_this_machine(scoreinv, store, tmp_path):
         ended = scoreinv(*words, option, f"{store}/more")
         assert (ended.code, option in ended.err, ended.err.count("\n")) == (2, True, 1)
     assert list(tmp_path.rglob("*more*")) == []
-
-
-def test_a_folder_whose_name_begins_like_that_of_the_photos_is_another(scoreinv, store):
-    ended = scoreinv("denoise", f"{store}/scans", "-o", f"{store}/scans-clean", "--dry-run")
-    assert ended.code == 0, ended.err

@@ -81,14 +81,6 @@ def test_a_long_picture_is_drawn_in_no_more_windows_than_a_panorama(size):
     assert max(height, width) >= 4 * 32
 
 
-def test_a_tint_is_no_colour_to_keep():
-    gray = np.random.default_rng(5).uniform(0.3, 0.6, (16, 24))
-    sepia = (255 * gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.uint8)
-    kept, drawn = (colorize(sepia, prior=prior("rec601"), steps=2, keep_color=keep).image for keep in (True, False))
-    assert (kept != sepia).any()
-    np.testing.assert_array_equal(kept, drawn)
-
-
 def test_a_print_that_is_whitened_has_the_colours_of_the_grey_picture_that_it_becomes():
     gray = np.random.default_rng(5).uniform(0.2, 0.7, (16, 24))
     (print_,) = pictures_from_api((gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.float32))[0]

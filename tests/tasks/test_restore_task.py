@@ -331,18 +331,6 @@ def test_an_enlarged_print_is_filled_as_small_as_it_is():
     assert (given.image[~scratch] == photo[~scratch]).all()
 
 
-@pytest.mark.parametrize("channels", [(), 4])
-def test_the_paper_around_a_grey_print_stays_grey(channels):
-    gray = np.pad(levels(gray_scene()), ((9, 5), (7, 8)), constant_values=240)
-    photo = np.repeat(gray[..., None], channels, 2) if channels else gray
-    result = restored(photo, inpaint=False, denoise=False).image[..., :3].astype(int)
-    inside = np.zeros(gray.shape, bool)
-    inside[9:-5, 7:-8] = True
-    assert (result[~inside] == 240).all()
-    assert np.ptp(result, axis=-1)[inside].max() > 0
-    assert abs(luma(result.astype(np.float32)) - gray).max() <= 0.5
-
-
 def test_a_border_is_told_and_cut_off_where_that_is_asked():
     photo = np.pad(levels(np.pad(coloured_scene(), ((24, 24), (32, 32), (0, 0)), "wrap")), ((9, 5), (7, 8), (0, 0)))
     scratch = np.zeros(photo.shape[:2], bool)
@@ -362,21 +350,6 @@ def test_a_border_is_told_and_cut_off_where_that_is_asked():
     assert restored(photo[9:-5, 7:-8], mask=scratch[9:-5, 7:-8], crop_border=True).image.shape == (120, 160, 3)
     with pytest.raises(SettingError, match="crop_border gives pictures of different sizes"):
         restored(torch.zeros(2, 3, 40, 40), crop_border=True)
-
-
-def test_a_grey_print_on_coloured_paper_is_coloured_by_its_hints_once_the_paper_is_cut_off():
-    """The kind is that of the part that is left, and so are the places of the hints."""
-    gray = levels(np.pad(gray_scene(), ((24, 24), (32, 32)), "wrap"))
-    photo = np.full((134, 175, 3), (210, 90, 40), np.uint8)
-    photo[9:-5, 7:-8] = gray[..., None]
-    hints = np.zeros((134, 175, 4), np.uint8)
-    hints[40:60, 50:70] = (60, 60, 220, 255)
-    settings = {"inpaint": False, "denoise": False, "hints": hints}
-    kept, cut = (restored(photo, crop_border=crop, **settings) for crop in (False, True))
-    assert (kept.kind, changed(kept)) == ("coloured", [])
-    assert (cut.kind, changed(cut)) == ("grey", ["border", "colorize"])
-    blue = cut.image[33:49, 45:61].astype(int)
-    assert (blue[..., 2] - blue[..., 0]).min() > 40
 
 
 @pytest.mark.parametrize("kept", [{"denoise": False}, {"keep_grain": 1.0}])
@@ -403,20 +376,3 @@ def test_the_result_is_enlarged_last():
     assert large.std[large.damage.repeat(2, 0).repeat(2, 1)].mean() > 0
     with pytest.raises(SettingError, match="enlarge"):
         restored(photo, enlarge=5)
-
-
-@pytest.mark.parametrize("form", ["array", "image", "batch"])
-def test_steps_that_are_kept_are_in_the_callers_form(form):
-    photo = scratched(levels(gray_scene()))
-    batch = torch.from_numpy(photo)[None, None].expand(2, 1, HEIGHT, WIDTH)
-    given = {"array": photo, "image": Image.fromarray(photo), "batch": batch}[form]
-    result = restored(given, colorize=False, denoise=False, keep_steps=True)
-    steps = result.steps[1] if form == "batch" else result.steps
-    image = result.image[1] if form == "batch" else result.image
-    shown = {step.name: step.image for step in steps}
-    assert type(shown["inpaint"]) is type(given)
-    np.testing.assert_array_equal(np.asarray(shown["inpaint"]), np.asarray(image))
-    np.testing.assert_array_equal(np.asarray(shown["damage"]).reshape(HEIGHT, WIDTH), SCRATCH * 255)
-    assert shown["tint"] is None
-    left = restored(given, colorize=False, denoise=False)
-    assert all(step.image is None for step in (left.steps[0] if form == "batch" else left.steps))

@@ -285,8 +285,3 @@ def test_refusals_of_selections(network):
         scoreinv.select(torch.zeros(2, 3, 40, 40), at=(3, 3))
     with pytest.raises(ScoreinvError, match="no object was found"):
         scoreinv.select(np.zeros((40, 50), np.uint8), at=(3, 3))
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 2)])
-def test_pictures_of_a_pixel_or_a_row_are_looked_at(network, size):
-    assert scoreinv.select(np.full(size, 255, np.uint8), at=(0, 0), grow=0).all()

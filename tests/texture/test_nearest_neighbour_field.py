@@ -96,34 +96,6 @@ def test_heights_are_drawn_as_often_as_their_distribution_says(monkeypatch: pyte
     assert drawn.std() == pytest.approx(2, abs=0.25)
 
 
-def test_a_piece_that_fits_stays_and_its_rim_is_met() -> None:
-    """A picture of period 10 under light that grows: a piece from one period away is too dark by as much everywhere."""
-    y, x = torch.arange(40)[:, None], torch.arange(60)
-    waves = torch.stack([torch.sin(2 * math.pi * (x + y + k) / 10) for k in range(3)]) * 0.3
-    light = (x / 500.0).expand(3, 40, -1)
-    observed = holed(40, 60, (12, 24, 14, 15))
-    field = NearestNeighbourField(waves + light, observed, moved(40, 60, 0, -20))
-    hole = (observed == 0).expand(3, -1, -1)
-    assert (field.fill() - waves - light)[hole].abs().max() < 0.005
-    flat = NearestNeighbourField(waves, observed, moved(40, 60, 0, -20))
-    flat.sweep(torch.Generator().manual_seed(0))
-    assert energy(waves, observed, flat.displacements) < 1e-6
-    torch.testing.assert_close(flat.fill(), waves, atol=1e-4, rtol=0)
-
-
-def test_sweeps_mend_a_field_of_wrong_places() -> None:
-    y, x = torch.arange(40)[:, None], torch.arange(60)
-    picture = torch.stack([torch.sin(2 * math.pi * (x + y + k) / 10) for k in range(3)]) * 0.5
-    observed = holed(40, 60, (14, 26, 10, 10))
-    generator = torch.Generator().manual_seed(0)
-    start = moved(40, 60, 0, -17) + torch.randint(-1, 2, (2, 40, 60), generator=generator)
-    field = NearestNeighbourField(picture, observed, start)
-    before = energy(picture, observed, field.displacements)
-    for _ in range(6):
-        field.sweep(generator)
-    assert energy(picture, observed, field.displacements) < 0.2 * before
-
-
 def test_one_channel_stands_for_three_alike() -> None:
     """It draws the same sources at the same random numbers, and fills with the same values."""
     picture = of_8_bits(0.5 + 0.03 * torch.rand(1, 40, 60, generator=torch.Generator().manual_seed(0)))

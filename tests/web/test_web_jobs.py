@@ -14,7 +14,7 @@ from scoreinv.system.errors import Cancelled
 from scoreinv.system.progress import report
 from scoreinv.web import jobs
 from scoreinv.web.album import Album
-from scoreinv.web.jobs import BusyError, Job, JobQueue
+from scoreinv.web.jobs import BusyError, JobQueue
 from scoreinv.web.photo import GoneError, Photo
 
 
@@ -242,18 +242,6 @@ def test_work_that_has_made_no_progress_is_stopped(queue):
     wait_for(lambda: job.over)
     free.set()
     assert (job.state, job.done) == ("cancelled", 0)
-
-
-def test_the_time_left_is_estimated(clock):
-    def work() -> dict[str, int]:
-        for step in range(1, 11):
-            clock.now += 0.5
-            report(step / 20)
-        return {}
-
-    job = Job(work)
-    job.run()
-    assert job.left == pytest.approx(5)  # as long as the half that is done
 
 
 def test_a_job_that_is_done_before_it_is_stopped_has_its_result(clock, queue):
