@@ -25,6 +25,19 @@ def test_a_plain_border_is_found_to_the_pixel(level):
         assert within(Picture(bordered(level, 3.0))) == (12, 15, 150, 200)
 
 
+def test_borders_of_a_large_picture_are_in_its_own_pixels():
+    """It is analysed at 512 pixels or fewer a side, and none of a border is left."""
+    large = bordered(240).repeat(3, 0).repeat(3, 1)
+    torn = np.zeros(large.shape[:2], bool)
+    torn[:45] = True
+    for within in (within_border, partial(within_border, certain=True)):
+        found = np.array(within(Picture(large)))
+        assert abs(found - (36, 45, 450, 600)).max() <= 2
+        assert (found[:2] >= (36, 45)).all()
+        assert (found[:2] + found[2:] <= (486, 645)).all()
+    assert within_border(Picture(large), torn)[0] in range(45, 48)
+
+
 @pytest.mark.parametrize(("share", "left"), [(0.8, 4), (0.6, 4), (0.4, 0)])
 def test_guided_upsampling_that_are_torn_away_are_border(share, left):
     """Of more than half a line."""
