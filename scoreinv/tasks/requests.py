@@ -823,7 +823,7 @@ class SelectRequest(Request):
     grow: Annotated[
         int | None,
         Setting(
-            "Enlarge the mask by this many pixels; 0: the object alone. (default: 1/256 of the longer side, plus 1)",
+            "Enlarge the mask by this many pixels; 0: the object alone. (default: a safe margin for its removal)",
             Whole(0, MOST_GROW),
         ),
     ] = None
