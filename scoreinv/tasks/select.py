@@ -76,7 +76,7 @@ _AROUND = 0.15
 """Margin of a box within which its masks are compared by colour, as a fraction of its sides."""
 _LIKELY, _LIKELY_BY_CLICK = 0.15, 0.3
 """Minimum probabilities in a hole that removes the object; the second for a single click, which means one of three
-masks. Holes of sixteen objects by boxes miss 0.6 % of them, with 0.5 1.6 %; their area beside them is 23 %, not 18 %."""
+masks. Holes of sixteen objects by boxes miss 0.6 % of them, with 0.5 1.6 %; 23 % instead of 18 % are beside them."""
 _ALIKE = 0.9
 """IoU from which two masks look the same."""
 _MISSED = 4.0
