@@ -341,8 +341,8 @@ class InpaintRequest(DrawRequest):
     exact: Annotated[
         bool,
         Setting(
-            "Change nothing outside the mask, even where JPEG compression left a fringe of the object.",
-            label="Leave JPEG traces beside the mask",
+            "Change nothing outside the mask, even where a rim of the object or its traces in a JPEG are visible.",
+            label="Leave traces beside the mask",
         ),
     ] = False
     sensitivity: Annotated[
