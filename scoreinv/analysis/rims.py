@@ -27,8 +27,8 @@ WIDEST = 8  # maximum width of a rim in pixels
 _VISIBLE = 1.5  # standard deviations of the ground
 _LEAST_CONTRAST = 3.0  # minimum contrast of object and ground, in the same unit
 _DROP, _CHANCE = 0.08, 2.0
-"""Minimum drop of the share, and by chance times sqrt(n). All 48 masks of objects that are 2 to 6 pixels too small grow,
-10 of 10 thresholded texts, no exact one, and 4 of 288 masks of nothing (`tests/benchmarks/rims.py`)."""
+"""Minimum drop of the share, and by chance times sqrt(n). Of masks, 48 of 48 of objects grow that are 2 to 6 pixels too
+small, 10 of 10 thresholded texts, no exact one, and 4 of 288 masks of nothing (`tests/benchmarks/rims.py`)."""
 _NOISE = 1.5 / 255  # minimum standard deviation of the ground
 _STEP, _WINDOW = 4, 5  # pixels of the blocks, and blocks of the filter (applied twice), for local means
 _TILE, _AROUND = 512, 40  # tiles and their surroundings in pixels, which bound the memory
