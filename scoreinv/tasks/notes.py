@@ -73,6 +73,12 @@ NOTES = {
         "share; corners: how many corners are damaged; sensitivity, but not in restore",
         option="--sensitivity",
     ),
+    "faces_spared": NoteKind(
+        "in {count} faces damage was looked for with the default sensitivity, to spare eyes and wrinkles",
+        "count",
+        option="--mask for more",
+        page="Paint over what is left.",
+    ),
     "damage_none": NoteKind(
         "no damage was found",
         "sensitivity, but not in restore",
