@@ -91,11 +91,11 @@ def test_holes_without_ground_and_specks_are_kept() -> None:
 
 
 def test_a_large_picture_is_compared_in_tiles() -> None:
-    pixels = np.tile(as_picture(ground()).pixels, (5, 4, 1))
+    pixels = np.tile(as_picture(ground()).pixels, (1, 4, 1))
     hole = np.zeros(pixels.shape[:2], bool)
-    hole[60:640, 60:660] = True
-    pixels[57:643, 57:663] = (230, 150, 130)
+    hole[50:90, 60:660] = True
+    pixels[47:93, 57:663] = (230, 150, 130)
     grown, rim = with_visible_rim(Picture(pixels), hole)
     assert 3 <= rim <= 5
-    assert grown[57:643, 60:660].all()
-    assert grown[60:640, 57:663].all()
+    assert grown[47:93, 60:660].all()
+    assert grown[50:90, 57:663].all()
