@@ -11,14 +11,16 @@ small and joined to the mask. Background that resembles the object is mostly lar
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from scipy import ndimage
 
 from scoreinv.analysis.colour_evidence import bins_of, log_densities
-from scoreinv.analysis.leftovers import wide_holes
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.regions import clusters
 from scoreinv.imaging.resizing import means_of_blocks
+from scoreinv.windows.boxes import Box, crop
 
 SMALLEST, LARGEST = 0.002, 0.03
 """Minimum and maximum area of a fragment, as a fraction of the mask's."""
@@ -29,12 +31,13 @@ _EVIDENCE, _JOINED = 0.5, 0.75
 """Minimum evidence of a cell; minimum mean evidence of a fragment times the share of its outline at the mask. Chosen by
 `tests/benchmarks/fragments.py` for few false fragments."""
 _ADJACENT = np.ones((3, 3), bool)
+_LEAST_WIDTH = 16  # minimum width of holes to examine: narrow ones are mostly scratches
 
 
 def find_fragments(picture: Picture, hole: np.ndarray) -> list[tuple[int, int]]:
     """Return (x, y) in pixels of a point in each fragment of the objects in wide holes, HxW bool, largest first."""
     found = []
-    for (y, x, *_), alone, around in wide_holes(hole, _SOFT, _MARGIN):
+    for (y, x, *_), alone, around in _wide_holes(hole):
         step = math.ceil(max(around.shape) / _SIDE)
         if min(around.shape) < step:
             continue
@@ -48,6 +51,22 @@ def find_fragments(picture: Picture, hole: np.ndarray) -> list[tuple[int, int]]:
         for area, (row, column) in zip(areas, deepest, strict=True):
             found.append((int(area), (int(x + step * (column + 0.5)), int(y + step * (row + 0.5)))))
     return [place for _, place in sorted(found, reverse=True)]
+
+
+def _wide_holes(hole: np.ndarray) -> Iterator[tuple[Box, np.ndarray, np.ndarray]]:
+    """Yield the holes of HxW bool that are not narrow: a box around each, the hole alone in it, and all holes in it."""
+    for (top, left, _, _), holes in clusters(hole):
+        labels, _ = ndimage.label(holes)
+        for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+            own = labels[rows, columns] == number
+            if not ndimage.minimum_filter(own, _LEAST_WIDTH, mode="constant").any():
+                continue
+            reach = _SOFT + round(_MARGIN * max(own.shape))
+            y, x = max(0, top + rows.start - reach), max(0, left + columns.start - reach)
+            around = hole[y : top + rows.stop + reach, x : left + columns.stop + reach]
+            alone = np.zeros_like(around)
+            crop(alone, (top + rows.start - y, left + columns.start - x, *own.shape))[...] = own
+            yield (y, x, *around.shape), alone, around
 
 
 def fragments_beside(

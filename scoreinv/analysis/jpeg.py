@@ -51,9 +51,12 @@ constants minimise the error on photographs with drawn scratches."""
 _CHROMA_STEP, _CHROMA_EDGE = 2.5, 2.5
 _LUMA_CONTENT_STEP, _CHROMA_CONTENT_STEP = 2.0, 1.0  # standard deviation between neighbours of the hole's content
 _CONTENT_EDGE = 4.0  # step of the hole's content above which its standard deviation grows
+_LOOSE = 1
+"""Pixels by which a mask may be wider than the object. White scratches 3 pixels wide at 75 and 85: then the chroma
+error of the rim falls from 1.3 times that of a JPEG without them to 1.0; with 2 pixels it stays 1.1 to 1.2."""
 _EDGE_RATIO = 1.4
 """Minimum ratio of the rms step across a hole's edge to the rms steps on both sides of it, if an object begins there.
-It accepts 182 of 183 tiles of drawn scratches, 0 of 370 with masks 1 or 2 pixels wider, 0 of 183 without damage."""
+It accepts 182 of 183 tiles of drawn scratches, 0 of 183 without damage."""
 _EXTENSION = 2  # pixels by which the scene extends into a hole: bridges scratches twice as wide
 _HIDDEN_WEIGHT = 0.1  # weights of luma within the hole, where edges are unknown, as a fraction of the largest
 _VISIBLE, _VISIBLE_RINGING = 3.0, 2.0
@@ -181,20 +184,22 @@ def _dilate(hole: np.ndarray, by: int) -> np.ndarray:
 
 
 def _object_begins(levels: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Return whether an object in colours NxHxWx3 begins at the hole's edge, N.
+    """Return whether an object in colours NxHxWx3 begins at the hole's edge, or up to `_LOOSE` pixels within it, N.
 
-    Steps are then larger there than in the rim. They are also larger than within the hole, unless the mask is wider
-    than the object.
+    Steps are then larger there than in the rim, and than within the object.
     """
-    rim = _dilate(hole, RIM) & ~hole
-    sums = np.zeros((3, 2, len(hole)))
-    for one, other in _NEIGHBOURS:
-        step = np.square(levels[other] - levels[one]).sum(-1)
-        kinds = hole[one] ^ hole[other], rim[one] & rim[other], hole[one] & hole[other]
-        for into, pairs in zip(sums, kinds, strict=True):
-            into += (step * pairs).sum((1, 2)), pairs.sum((1, 2))
-    across, outside, inside = (total / np.maximum(count, 1) for total, count in sums)
-    return across > _EDGE_RATIO**2 * np.maximum(outside, inside)
+    rim, begins = _dilate(hole, RIM) & ~hole, np.zeros(len(hole), dtype=bool)
+    for loose in range(_LOOSE + 1):
+        own = ~_dilate(~hole, loose) if loose else hole
+        sums = np.zeros((3, 2, len(hole)))
+        for one, other in _NEIGHBOURS:
+            step = np.square(levels[other] - levels[one]).sum(-1)
+            kinds = own[one] ^ own[other], rim[one] & rim[other], own[one] & own[other]
+            for into, pairs in zip(sums, kinds, strict=True):
+                into += (step * pairs).sum((1, 2)), pairs.sum((1, 2))
+        across, outside, inside = (total / np.maximum(count, 1) for total, count in sums)
+        begins |= across > _EDGE_RATIO**2 * np.maximum(outside, inside)
+    return begins
 
 
 def _quantised(levels: np.ndarray, hole: np.ndarray, steps: np.ndarray) -> np.ndarray:

@@ -229,7 +229,7 @@ def _select_object(
     """Replace the selection with the object in its bounding box, optionally with the object's shadow."""
     _, left, top, width, height = layer.mask_intersect()
     prompt = {"box": f"{left},{top},{width},{height}"}
-    found = [ask("POST", f"/api/photos/{photo}/select", fragments=True, rim=True, **prompt)]
+    found = [ask("POST", f"/api/photos/{photo}/select", fragments=True, **prompt)["hole"]]
     if shadow:
         found.append(ask("POST", f"/api/photos/{photo}/shadow", **prompt))
     operation = Gimp.ChannelOps.REPLACE

@@ -26,5 +26,4 @@ from .select import Prompt as Prompt
 from .select import Selection as Selection
 from .select import select_picture as select_picture
 from .select import usual_grow as usual_grow
-from .select import with_rim as with_rim
 from .upscale import upscale_picture as upscale_picture

@@ -6,7 +6,8 @@ The odds are then upsampled. Evaluation in windows with a margin bounds the memo
 evaluated again as its mirror image, because damage that appears in one orientation only is seldom real.
 
 Damage is marked by two thresholds (hysteresis: Canny 1986): pixels above the lower one are marked if they are connected
-to pixels above the higher one. Eyes and mouths of faces are excluded (`analysis.faces`).
+to pixels above the higher one. Eyes and mouths of faces are excluded (`analysis.faces`), and in a face a sensitivity
+above the default marks no more than the default does: wrinkles, lashes and glints look like damage.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from scoreinv.tasks.common import finite, given_model, to_tensor
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.outcome import DamageOutcome, ImageLike
 from scoreinv.tasks.requests import SURE_SENSITIVITY, DamageRequest, InpaintRequest, Inputs
-from scoreinv.windows.boxes import Box
+from scoreinv.windows.boxes import Box, crop
 
 Detector = DamageDetector | str | Path
 """A loaded model, or its name or file."""
@@ -123,13 +124,6 @@ def damage_picture(inputs: Inputs, request: DamageRequest, models: Models) -> Da
     return DamageOdds.of(inputs.picture, models.detector()).outcome(request)
 
 
-def damage_note(hole: np.ndarray, sensitivity: float) -> Note:
-    """Return the note about detected damage, HxW bool."""
-    if not hole.any():
-        return warning("damage_none", sensitivity=sensitivity)
-    return found_note(hole, sensitivity=sensitivity)
-
-
 def found_note(hole: np.ndarray, **values: float) -> Note:
     """Return the note about damage that was found, HxW bool, with other values; `corners`: how many are damaged."""
     corners = int(hole[[0, 0, -1, -1], [0, -1, 0, -1]].sum())
@@ -148,9 +142,10 @@ def detect(picture: Picture, request: InpaintRequest, models: Models) -> tuple[n
     Raises InputError if all of the photograph is damage.
     """
     sensitivity = USUAL_SENSITIVITY if request.sensitivity is None else request.sensitivity
-    hole = DamageOdds.of(picture, models.detector()).marked(sensitivity, request.grow)
+    odds = DamageOdds.of(picture, models.detector())
+    hole = odds.marked(sensitivity, request.grow)
     refuse_all(hole)
-    return hole, [damage_note(hole, sensitivity)]
+    return hole, odds.notes(hole, sensitivity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,8 +187,18 @@ class DamageOdds:
     def outcome(self, request: DamageRequest) -> DamageOutcome[Picture]:
         """Return the mask of the damage that the request finds."""
         hole = self.marked(request.sensitivity, request.grow)
-        mask, notes = picture_of_hole(hole), [damage_note(hole, request.sensitivity)]
+        mask, notes = picture_of_hole(hole), self.notes(hole, request.sensitivity)
         return DamageOutcome(mask, [mask], None, 1, "segmentation", hole, notes=notes)
+
+    def notes(self, hole: np.ndarray, sensitivity: float) -> list[Note]:
+        """Return the notes about damage that was detected with a sensitivity, HxW bool."""
+        values = {"sensitivity": sensitivity}
+        found = found_note(hole, **values) if hole.any() else warning("damage_none", **values)
+        return [found, *self.face_notes(sensitivity)]
+
+    def face_notes(self, sensitivity: float) -> list[Note]:
+        """Return the note that a high sensitivity was not used in faces, or none."""
+        return [info("faces_spared", count=len(self.faces))] if sensitivity > USUAL_SENSITIVITY and self.faces else []
 
     def evidence(self, sensitivity: float) -> float:
         """Return how far sure damage stands out: -inf if there is none, about 17 for a clear scratch.
@@ -231,6 +236,10 @@ class DamageOdds:
             np.maximum(score, _enlarged(raised, size), out=score)
         if (found := score > 1 - sensitivity).any():
             score[facial_features(found, self.gray, self.faces)] = 0
+        if sensitivity > USUAL_SENSITIVITY and found.any() and self.faces:
+            usual = self._score(USUAL_SENSITIVITY) > 1 - USUAL_SENSITIVITY
+            for box in self.faces:
+                crop(score, box)[~crop(usual, box)] = 0
         return score
 
 

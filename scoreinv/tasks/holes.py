@@ -12,11 +12,10 @@ import numpy as np
 
 from scoreinv.analysis.fragments import find_fragments
 from scoreinv.analysis.jpeg import RIM, without_smears
-from scoreinv.analysis.leftovers import find_leftover
+from scoreinv.analysis.rims import with_visible_rim
 from scoreinv.imaging import opencv
 from scoreinv.imaging.picture import Picture, colour_planes, to_float, to_samples
 from scoreinv.imaging.regions import hole_regions, known_first
-from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import Models
 from scoreinv.system.progress import parts
 from scoreinv.tasks.notes import Note, info, warning
@@ -35,24 +34,27 @@ _BLOCKS: dict[ClassicalMethod, int] = {"telea": 2048, "navier-stokes": 2048, "bi
 the pixels: 90,000 at once take 3 seconds and 0.5 GB."""
 
 
-def mask_notes(hole: np.ndarray, picture: Picture | None = None) -> list[Note]:
-    """Return the notes about a user's mask, HxW bool.
-
-    picture: add warnings about parts of an object that the mask misses in it.
-    """
+def mask_notes(hole: np.ndarray) -> list[Note]:
+    """Return the notes about a user's mask, HxW bool."""
     if not hole.any():
         return [warning("mask_empty")]
     share = float(hole.mean())
-    notes = [warning("mask_mostly_hole", share=share)] if share > MOSTLY_HOLE else []
-    if picture is None:
-        return notes
-    if (leftover := find_leftover(picture, hole)) is not None:
-        notes.append(warning("object_left", grow=leftover.grow, share=leftover.share))
-        hole = dilate(hole, leftover.grow)
-    if places := find_fragments(picture, hole):
+    return [warning("mask_mostly_hole", share=share)] if share > MOSTLY_HOLE else []
+
+
+def hole_to_fill(picture: Picture, hole: np.ndarray, request: InpaintRequest) -> tuple[np.ndarray, list[Note]]:
+    """Return a user's mask, HxW bool, with the visible rims of objects unless the request is exact; and notes."""
+    notes = mask_notes(hole)
+    grown, pixels = with_visible_rim(picture, hole)
+    if pixels and request.exact:
+        notes.append(warning("object_left", grow=pixels))
+    elif pixels and not grown.all():
+        notes.append(info("mask_grown", pixels=pixels))
+        hole = grown
+    if places := find_fragments(picture, grown):
         shown = " ".join(f"{x},{y}" for x, y in places[:_MOST_PLACES])
         notes.append(warning("fragments_left", count=len(places), places=shown))
-    return notes
+    return hole, notes
 
 
 def inpaint_picture(inputs: Inputs, request: InpaintRequest, models: Models) -> InpaintOutcome[Picture]:
@@ -65,7 +67,8 @@ def inpaint_picture(inputs: Inputs, request: InpaintRequest, models: Models) -> 
     searching, filling = parts([int(inputs.hole is None), 3])
     damage = None
     if inputs.hole is not None:
-        notes = mask_notes(inputs.hole, inputs.picture)
+        hole, notes = hole_to_fill(inputs.picture, inputs.hole, request)
+        inputs = replace(inputs, hole=hole)
     else:
         from scoreinv.tasks.damage import detect  # needs torch
 

@@ -48,7 +48,7 @@ from scoreinv.tasks.common import (
     to_tensor,
 )
 from scoreinv.tasks.deep_holes import Scale, draw_in_scales, enough_to_copy
-from scoreinv.tasks.holes import mask_notes, without_fringe
+from scoreinv.tasks.holes import hole_to_fill, without_fringe
 from scoreinv.tasks.notes import Note, warning
 from scoreinv.tasks.once import for_each
 from scoreinv.tasks.outcome import ImageLike, InpaintOutcome
@@ -172,7 +172,7 @@ class PreparedFill:
 
     Args:
         inputs: the picture with its mask.
-        notes: notes about the mask; None: computed by `mask_notes`.
+        notes: notes about the mask; None: it is a user's, see `hole_to_fill`.
 
     Attributes:
         picture: the input of the model.
@@ -194,7 +194,9 @@ class PreparedFill:
         picture, hole, avoid = inputs.picture, inputs.hole, inputs.avoid
         assert hole is not None
         self.prior = prior = models.filler()
-        self.notes = mask_notes(hole, picture) if notes is None else list(notes)
+        if notes is None:
+            hole, notes = hole_to_fill(picture, hole, request)
+        self.notes = list(notes)
         if trained_task(prior) == "colour":
             self.notes.append(warning("model_other_task", task="colour"))
         sampling = request.sampling(conditional=accepts_holes(prior))

@@ -73,6 +73,12 @@ NOTES = {
         "share; corners: how many corners are damaged; sensitivity, but not in restore",
         option="--sensitivity",
     ),
+    "faces_spared": NoteKind(
+        "in {count} faces damage was looked for with the default sensitivity, to spare eyes and wrinkles",
+        "count",
+        option="--mask for more",
+        page="Paint over what is left.",
+    ),
     "damage_none": NoteKind(
         "no damage was found",
         "sensitivity, but not in restore",
@@ -92,10 +98,15 @@ NOTES = {
         "{share} of it looks damaged, which is implausible; it was left", "share", option="--sensitivity, or --mask"
     ),
     "object_left": NoteKind(
-        "a rim of the object seems to be outside the mask",
-        "grow: pixels by which to grow the mask; share of the hole's rim",
-        option="grow it by {grow} pixels more: --grow",
+        "a rim of the object is visible beside the mask",
+        "grow: pixels by which to grow the mask",
+        option="without --exact the mask is grown by {grow} pixels",
         page="Go back to the mask and extend it by about {grow} pixels.",
+    ),
+    "mask_grown": NoteKind(
+        "a rim of the object was visible beside the mask, which was grown there",
+        "pixels: greatest width of the rim",
+        option="inpaint --exact",
     ),
     "fragments_left": NoteKind(
         "small parts of the object seem to be left outside the mask, at {places}",

@@ -341,8 +341,8 @@ class InpaintRequest(DrawRequest):
     exact: Annotated[
         bool,
         Setting(
-            "Change nothing outside the mask, even where JPEG compression left a fringe of the object.",
-            label="Leave JPEG traces beside the mask",
+            "Change nothing outside the mask, even where a rim of the object or its traces in a JPEG are visible.",
+            label="Leave traces beside the mask",
         ),
     ] = False
     sensitivity: Annotated[
@@ -823,7 +823,7 @@ class SelectRequest(Request):
     grow: Annotated[
         int | None,
         Setting(
-            "Enlarge the mask by this many pixels; 0: the object alone. (default: 1/256 of the longer side, plus 1)",
+            "Enlarge the mask by this many pixels; 0: the object alone. (default: a safe margin for its removal)",
             Whole(0, MOST_GROW),
         ),
     ] = None

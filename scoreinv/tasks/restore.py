@@ -272,6 +272,7 @@ class _Restoration:
         """Detect damage. Ignore little damage that does not stand out, and an implausibly large share of damage."""
         (picture,), sensitivity = self.pictures, self.request.sensitivity
         hole = odds.marked(USUAL_SENSITIVITY if sensitivity is None else sensitivity, 0)
+        self.notes += odds.face_notes(sensitivity or 0)
         factor = oversampling(picture, hole)  # soft edges are wider by this factor
         if sensitivity is None and self.kind == "coloured":
             sure = odds.marked(SURE_SENSITIVITY, 0)

@@ -36,7 +36,7 @@ from scoreinv.system.errors import InputError, ScoreinvError, SettingError
 from scoreinv.system.limits import limits
 from scoreinv.system.memory import is_out_of_memory
 from scoreinv.system.options import declared
-from scoreinv.tasks.select import Prompt, Size, propose_shadow, with_rim
+from scoreinv.tasks.select import Prompt, Size, propose_shadow
 from scoreinv.tasks.table import TASKS
 from scoreinv.web.access import Access, Guard
 from scoreinv.web.album import Album
@@ -295,22 +295,20 @@ def _add_objects(app: FastAPI, album: Album, objects: Objects) -> None:
         prompt: Selecting,
         size: Size | None = None,
         another: bool = False,
-        rim: bool = False,
         fragments: bool = False,
     ) -> dict[str, Any]:
-        """Return the object of a prompt, see `Objects.select`, and separately its fragments.
+        """Return the object of a prompt, see `Objects.select`, its fragments, and the hole that removes it.
 
         Args:
-            rim: add the object's soft edge, as a mask needs it.
-            fragments: add the fragments to the object.
+            fragments: add the fragments to the object and the hole.
         """
         photo = await album.find(key)
         found = await objects.select(photo, prompt, size, another=another)
 
         def answer() -> dict[str, Any]:
-            mask = found.mask | found.fragments if fragments else found.mask
-            bits = boxed_bits(with_rim(mask) if rim else mask)
-            return bits | {"size": found.size, "fragments": boxed_bits(found.fragments)}
+            parts = {"fragments": found.fragments, "hole": found.hole(fragments=fragments)}
+            bits = {name: boxed_bits(mask) for name, mask in parts.items()}
+            return boxed_bits(found.hole(0, fragments)) | {"size": found.size, **bits}
 
         return await run_in_threadpool(answer)
 

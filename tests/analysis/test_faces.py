@@ -9,6 +9,11 @@ from support.formula_detector import FormulaDetector
 
 import scoreinv
 from scoreinv.analysis.faces import faces, facial_features, people_beside
+from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import Models
+from scoreinv.tasks.damage import damage_picture
+from scoreinv.tasks.notes import info
+from scoreinv.tasks.requests import DamageRequest, Inputs
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 EYES = (slice(97, 106), slice(199, 208)), (slice(99, 108), slice(242, 260))
@@ -59,6 +64,20 @@ def test_a_spot_on_the_cheek_is_damage_and_so_is_a_scratch_through_an_eye(portra
     assert mask[125:131, 200:206].all()
     assert mask[101, 150:210].all()
     assert not mask[EYES[1]].any()
+
+
+def test_a_high_sensitivity_is_not_used_in_faces(portrait):
+    dark = FormulaDetector(lambda pictures: 10 * (0.15 - pictures.mean(1, keepdim=True)))
+    low, high = (
+        damage_picture(Inputs(Picture(portrait)), DamageRequest(sensitivity=sensitivity, grow=0), Models(damage=dark))
+        for sensitivity in (0.5, 0.95)
+    )
+    ((top, left, height, width),) = faces(portrait)
+    face = np.s_[top : top + height, left : left + width]
+    np.testing.assert_array_equal(high.damage[face], low.damage[face])
+    assert high.damage.sum() > low.damage.sum()
+    assert [note.code for note in low.notes] == ["damage_found"]
+    assert high.notes[1:] == [info("faces_spared", count=1)]
 
 
 FEATURES = {"eyes": (0.22, 0.52, 0.05, 0.97), "nostrils": (0.5, 0.7, 0.33, 0.67), "mouth": (0.7, 0.92, 0.22, 0.8)}

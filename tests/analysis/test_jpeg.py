@@ -73,6 +73,16 @@ def test_a_rim_has_half_the_error_or_less_in_every_orientation(orientation: int,
         assert (each.pixels[hole] == picture.pixels[hole]).all()
 
 
+def test_a_mask_may_be_a_pixel_wider_than_the_scratch() -> None:
+    truth, damaged, hole = scratched()
+    picture, hole = read_picture(as_jpeg(damaged)), ndimage.maximum_filter(hole, 3)
+    rim = ring(hole, 1, 2)
+    luma, chroma = error(picture.pixels, truth, rim)
+    for each in without_smears(picture, hole):
+        assert error(each.pixels, truth, rim)[0] < 0.8 * luma
+        assert error(each.pixels, truth, rim)[1] < 0.8 * chroma
+
+
 def test_pictures_without_a_smear_stay() -> None:
     truth, damaged, hole = scratched()
     fine = read_picture(as_jpeg(damaged, quality=95, subsampling=0))

@@ -49,7 +49,7 @@ def main() -> None:
             ("a box and points", Prompt.of(pointed.at, pointed.not_at, pointed.box)),
         ):
             found = selection.select(prompt)
-            mask, fragments = dilate(found.mask, grow), found.fragments
+            mask, fragments = found.hole(fragments=False), found.fragments
             missed = parts(ndimage.binary_opening(truth & ~mask, BESIDE), truth.sum())
             labels, count = ndimage.label(fragments, BESIDE)
             false = (ndimage.mean(truth, labels, range(1, count + 1)) < 0.5).sum()

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from scoreinv.analysis.shadows import propose_shadow
 from scoreinv.files.read import read_picture
 from scoreinv.models.segment_anything import SegmentAnything
-from scoreinv.tasks.select import Prompt, Selection, with_rim
+from scoreinv.tasks.select import Prompt, Selection
 
 
 class Again(NamedTuple):
@@ -159,9 +159,9 @@ def drawn(outlines: tuple[str, ...], size: tuple[int, ...]) -> np.ndarray:
 def selected(path: Path, pointed: Pointed, network: SegmentAnything) -> Marked:
     """The photograph, what is selected in it with its rim and shadow, and what is avoided."""
     picture = read_picture(str(path))
-    mask = Selection(picture, network).select(Prompt.of(pointed.at, pointed.not_at, pointed.box)).mask
-    shadow = propose_shadow(picture, mask)
-    hole = with_rim(mask, pointed.grow) | (mask if shadow is None else shadow)
+    found = Selection(picture, network).select(Prompt.of(pointed.at, pointed.not_at, pointed.box))
+    shadow = propose_shadow(picture, found.mask)
+    hole = found.hole(pointed.grow, fragments=False) | (found.mask if shadow is None else shadow)
     avoid = np.zeros(picture.size, bool)
     for across, down, width, height in pointed.avoid:
         avoid[down : down + height, across : across + width] = True

@@ -20,8 +20,8 @@ from scoreinv.tasks.damage import (
     WORKING_SIDE,
     DamageOdds,
     damage_logits,
-    damage_note,
     damage_picture,
+    found_note,
     kind_of,
     working_sizes,
 )
@@ -204,7 +204,7 @@ def test_notes_tell_the_share_and_the_corners_of_damage(bright):
     for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
         alone = np.zeros((4, 5), bool)
         alone[corner] = True
-        assert damage_note(alone, 0.5) == info("damage_found", share=0.05, sensitivity=0.5, corners=1)
+        assert found_note(alone, sensitivity=0.5) == info("damage_found", share=0.05, sensitivity=0.5, corners=1)
     np.testing.assert_array_equal(marked.image.pixels, pixels)
     assert marked.figures() == {"damaged": pytest.approx((pixels > 0).mean(), abs=1e-6)}
 

@@ -259,15 +259,23 @@ def test_small_parts_of_an_object_outside_its_mask_are_noted_and_kept():
     assert inpaint(pixels, mask, prior=prior(), steps=1).notes == []
 
 
-def test_an_object_that_is_left_beside_its_mask_is_noted():
+def test_a_mask_grows_to_the_object_unless_it_is_exact():
     pixels = np.random.default_rng(0).integers(20, 60, (160, 160, 3)).astype(np.uint8)
     pixels[50:110, 50:110] = (230, 150, 130)
     mask = np.zeros((160, 160), bool)
     mask[54:106, 54:106] = True
-    (note,) = inpaint(pixels, mask, prior=prior(), steps=1).notes
-    assert (note.code, note.level) == ("object_left", "warning")
-    assert note.values["grow"] >= 4
-    assert inpaint(pixels, mask, prior=prior(), steps=1, grow=note.values["grow"]).notes == []
+    for settings in ({"steps": 1, "prior": prior()}, {"method": "biharmonic"}):
+        outcome = inpaint(pixels, mask, **settings)
+        (note,) = outcome.notes
+        assert (note.code, note.level) == ("mask_grown", "info")
+        rim = note.values["pixels"]
+        assert 4 <= rim <= 6
+        assert (outcome.image != pixels).any(axis=2)[52, 54:106].all()
+        np.testing.assert_array_equal(outcome.image[: 54 - rim], pixels[: 54 - rim])
+        exact = inpaint(pixels, mask, exact=True, **settings)
+        assert exact.notes == [warning("object_left", grow=rim)]
+        np.testing.assert_array_equal(exact.image[~mask], pixels[~mask])
+        assert inpaint(pixels, mask, grow=rim, **settings).notes == []
 
 
 @pytest.mark.parametrize("method", ["pc", "biharmonic"])

@@ -10,6 +10,8 @@ from support.pointing import LEFT, LENGTH, Network, session_of_pointing, square_
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
+from scoreinv.imaging.regions import extent
+from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import Models
 from scoreinv.models.segment_anything import CELL, SIDE
 from scoreinv.system.errors import InputError, ScoreinvError
@@ -217,9 +219,28 @@ def test_points_are_of_the_picture_turned_upright(network):
 
 
 def test_a_mask_is_enlarged_for_soft_edges(network):
-    mask = scoreinv.select(square_picture(), at=MIDDLE, size="large")
+    mask = scoreinv.select(square_picture(), at=MIDDLE, size="large", grow=2)
     np.testing.assert_array_equal(mask[18], [False] * 20 + [True] * 120 + [False] * 20)
     assert [usual_grow(size) for size in ((160, 160), (1024, 768), (3000, 4000))] == [2, 5, 17]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "likely"),
+    [
+        (Prompt.of(at=MIDDLE), (45, 110)),
+        (Prompt.of(at=[MIDDLE, (81, 80)]), (45, 115)),
+        (Prompt.of(box=(28, 40, 100, 80)), (45, 115)),
+    ],
+)
+def test_holes_have_less_likely_pixels_and_a_rim(selection, monkeypatch, prompt, likely):
+    """Columns 45 to 50 have a probability of 0.4, columns 110 to 115 of 0.2, in which a single click is not trusted."""
+    logits = boxed(*[(50, 110)] * 4)
+    logits[:, 80:176, 72:80], logits[:, 80:176, 176:184] = np.log([0.4 / 0.6, 0.2 / 0.8])
+    monkeypatch.setattr(selection.network, "masks", lambda *_: (logits, np.full(4, 0.9, np.float32)))
+    found = selection.select(prompt)
+    for mask, columns in ((found.mask, (50, 110)), (found.likely, likely), (found.hole(4), (46, 114))):
+        np.testing.assert_allclose(extent(mask)[1].indices(LENGTH)[:2], columns, atol=1)
+    np.testing.assert_array_equal(found.hole(), dilate(found.likely, usual_grow((LENGTH, LENGTH))))
 
 
 def test_a_shadow_is_selected_where_it_is_asked_for(network):

@@ -1067,7 +1067,7 @@ def test_one_click_leaves_out_the_fragments_of_an_object_and_takes_them_in(waiti
         """A selection of one object with a tip."""
 
         def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
-            return Selected(body, "middle", 1.0, tip)
+            return Selected(body, body, "middle", 1.0, tip)
 
     visitor, server = waiting
     body, tip = np.zeros((2, 120, 160), bool)
@@ -1096,7 +1096,8 @@ def test_further_clicks_keep_the_size_of_the_first(waiting, tmp_path, monkeypatc
     class Sizes:
         def select(self, prompt: Prompt, size: Size | None = None) -> Selected:
             chosen = (size or "middle") if len(prompt.clicks) == 1 else None
-            return Selected(np.ones((120, 160), bool), chosen, 1.0, np.zeros((120, 160), bool))
+            mask = np.ones((120, 160), bool)
+            return Selected(mask, mask, chosen, 1.0, ~mask)
 
         def next_size(self, prompt: Prompt, size: Size | None) -> Size:
             return "large"

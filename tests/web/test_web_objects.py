@@ -14,9 +14,10 @@ from fastapi.testclient import TestClient
 from support.client import OPAQUE, client, opened, pixels, png
 
 from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.masks import dilate
 from scoreinv.system.errors import Cancelled, ScoreinvError
 from scoreinv.system.progress import report
-from scoreinv.tasks.select import MOST_CLICKS, Prompt, Selected, Size
+from scoreinv.tasks.select import MOST_CLICKS, Prompt, Selected, Size, usual_grow
 from scoreinv.web.objects import Objects
 from scoreinv.web.photo import Photo, unboxed
 
@@ -38,7 +39,7 @@ class Squares:
         if prompt.box is not None:
             x, y, wide, high = map(int, prompt.box)
             mask[y : y + high, x : x + wide] = True
-            return Selected(mask, None, 1.0, np.zeros_like(mask))
+            return Selected(mask, mask, None, 1.0, np.zeros_like(mask))
         for x, y, inside in prompt.clicks:
             if x < 0:
                 raise ScoreinvError("nothing is found there")
@@ -46,7 +47,7 @@ class Squares:
             mask[int(y) - reach : int(y) + reach, int(x) - reach : int(x) + reach] = inside
         tip = np.zeros_like(mask)
         tip[:2, :3] = size == "large"
-        return Selected(mask, size or "middle", 1.0, tip)
+        return Selected(mask, mask, size or "middle", 1.0, tip)
 
     def next_size(self, prompt: Prompt, size: Size | None) -> Size | None:
         return "large" if size == "middle" else "small"
@@ -84,8 +85,7 @@ def test_clicks_and_boxes_select(browser):
     assert (selected(again) == square(10, 8, 4)).all()
     less = asked(browser, photo, click=["10,8,1", "30,8,1", "30,8,0"]).json()
     assert (selected(less) == square(10, 8, 2)).all()
-    rim = asked(browser, photo, click="10,8,1", rim=True).json()
-    assert selected(rim).sum() > square(10, 8, 2).sum()
+    assert (selected(first["hole"]) == dilate(square(10, 8, 2), usual_grow((24, 40)))).all()
     box = asked(browser, photo, box="3,4,10,5").json()
     assert box["box"] == [3, 4, 10, 5]
     assert selected(box).sum() == 50
@@ -102,8 +102,9 @@ def test_fragments_are_proposed_and_taken_in(browser):
     assert proposed["fragments"]["box"] == [0, 0, 3, 2]
     whole = asked(browser, photo, click="10,8,1", size="large", fragments=True).json()
     assert (selected(whole) == square(10, 8, 4) | tip).all()
-    rim = asked(browser, photo, click="10,8,1", size="large", fragments=True, rim=True).json()
-    assert selected(rim).sum() > selected(whole).sum()
+    hole, without = selected(whole["hole"]), selected(proposed["hole"])
+    assert (hole[tip].all(), without[tip].any()) == (True, False)
+    assert hole.sum() > without.sum() > square(10, 8, 4).sum()
 
 
 def test_a_photograph_in_which_nothing_is_selected_is_not_looked_at(browser):

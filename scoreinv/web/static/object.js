@@ -7,13 +7,14 @@ import { attempt, chosen_of, latest, on, stage, state, stroke_ended } from "./pa
 import { find } from "./panel.js";
 
 const SELECTED = pixel("#12a3a3");
+const MARGIN = pixel("#8ed6d6");
 const SHADOW = pixel("#7b57d1");
 const FRAGMENTS = pixel("#d97a12");
 const SAME = 10; // CSS pixels within which a click repeats the first
 
 let prompt = null; // { picture, clicks: [[x, y, inside]], box, size } of the selection
 let earlier = []; // previous prompts, for undo
-let object = null; // { box, bits, fragments: { box, bits } }
+let object = null; // { box, bits, fragments: { box, bits }, hole: { box, bits } }
 let with_fragments = true; // whether the object has its fragments, small gaps and tips
 let shadow = null; // proposed shadow of the object: { box, bits }
 const requesting = latest();
@@ -111,6 +112,7 @@ function show() {
   const { width, height } = stage.picture.photo;
   stage.selection = new Layer(width, height);
   if (shadow) stage.selection.add(shadow, SHADOW);
+  stage.selection.add(object.hole, MARGIN);
   stage.selection.add(object, SELECTED);
   if (with_fragments) stage.selection.add(object.fragments, FRAGMENTS);
   stage.changed("all");
@@ -135,17 +137,18 @@ export function deselect(kept = []) {
   update();
 }
 
-// Adds the selection to the mask with its soft edge, or fills it with a colour.
+// Adds the hole that removes the selection to the mask, or fills the selection with a colour.
 export async function add({ colour = null, with_shadow = false } = {}) {
   if (!selected()) return;
   const { marks, picture } = stage;
   await (running = attempt(async () => {
-    const found = await with_status(request("select", picture, prompt, { fragments: with_fragments, rim: !colour }));
+    const found = await with_status(request("select", picture, prompt, { fragments: with_fragments }));
     await stroke_ended();
     if (stage.marks !== marks || state() !== "painting" || !selected()) return;
     mark(() =>
       marks.change(() => {
-        for (const part of with_shadow && shadow ? [found, shadow] : [found]) marks.paint(part, colour);
+        marks.paint(colour ? found : found.hole, colour);
+        if (with_shadow && shadow) marks.paint(shadow, colour);
       }),
     );
     deselect();

@@ -50,7 +50,6 @@ export function show_photo(photo, of) {
   find("format").replaceChildren(...photo.formats.map((kind) => new Option(kind, kind)));
   if (photo.formats.includes(chosen)) find("format").value = chosen;
   find("format").dataset.bits = photo.bits;
-  find("fill-exact").parentElement.hidden = photo.kind !== "JPEG"; // other formats keep them anyway
   show_exact();
 }
 
@@ -61,9 +60,7 @@ export function show_exact() {
   const quality = find("download-quality");
   quality.parentElement.hidden = ["PNG", "TIFF"].includes(value);
   const lossy = (["JPEG", "HEIC", "AVIF"].includes(value) || (value === "WebP" && quality.value)) && `${value} compresses the whole picture with loss.`;
-  const exact = find("fill-exact");
-  const smeared = !exact.parentElement.hidden && !exact.checked;
-  const except = smeared ? ", but for JPEG traces of the object within 8 pixels of it" : "";
+  const except = find("fill-exact").checked ? "" : ", but for traces of the object within 8 pixels of it";
   find("format-loss").textContent = [rounded, lossy].filter(Boolean).join(" ");
   const kept = rounded || lossy ? "PNG leaves pixels outside the mask exactly as they are" : "Pixels outside the mask stay exactly as they are";
   find("kept-pixels").textContent = `${kept}${except}.`;

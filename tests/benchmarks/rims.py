@@ -1,6 +1,6 @@
-"""Masks that are too small: how often what they leave of an object is noticed, and how often it is where none is.
+"""Masks that are too small: how often they grow to the rim of an object, and how often where there is none.
 
-    python tests/benchmarks/leftovers.py FOLDER [--photos 24]
+    python tests/benchmarks/rims.py FOLDER [--photos 24]
 
 Photographs are reduced to a shorter side of 512 pixels. Into each a blob of the next one is put, 96 pixels wide and
 with an edge as soft as a lens makes it. Masks of the blob are 6, 4 and 2 pixels too small, or 4 too large; some of the
@@ -18,7 +18,8 @@ from deep_holes import SHORTER, draw_hole
 from photographs import pictures_in, reduced
 from scipy import ndimage
 
-from scoreinv.analysis.leftovers import find_leftover
+from scoreinv.analysis.fragments import find_fragments
+from scoreinv.analysis.rims import with_visible_rim
 from scoreinv.imaging.picture import Picture
 
 SIDE = 96
@@ -31,15 +32,16 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=24)
     options = parser.parse_args()
     photos = [reduced(picture, SHORTER) for picture in pictures_in(options.folder, options.photos)]
-    found: dict[str, list[int]] = {}
+    found: dict[str, list[tuple[int, int]]] = {}
     for number, photo in enumerate(photos):
         for name, rgb, hole in masks(photo, photos[(number + 1) % len(photos)], number):
-            leftover = find_leftover(Picture(rgb), hole)
-            found.setdefault(name, []).append(0 if leftover is None else leftover.grow)
-    print("| mask | noticed | pixels to grow, median |\n|---|---|---|")
-    for name, grown in found.items():
-        told = [pixels for pixels in grown if pixels]
-        print(f"| {name} | {len(told)} of {len(grown)} | {np.median(told) if told else '-'} |")
+            grown, pixels = with_visible_rim(Picture(rgb), hole)
+            found.setdefault(name, []).append((pixels, len(find_fragments(Picture(rgb), grown))))
+    print("| mask | grown | pixels, median | fragments noted |\n|---|---|---|---|")
+    for name, pairs in found.items():
+        widths = [pixels for pixels, _ in pairs if pixels]
+        median, noted = np.median(widths) if widths else "-", sum(count > 0 for _, count in pairs)
+        print(f"| {name} | {len(widths)} of {len(pairs)} | {median} | {noted} |")
 
 
 def masks(photo: np.ndarray, other: np.ndarray, number: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
