@@ -65,15 +65,17 @@ def locate(model: str | Path) -> Path:
     try:
         if (bundled := bundled_file(model)) is not None:
             return bundled
-        from scoreinv.models.foreign.diffusers import fetch, weights_file  # no bundled model needs it
-
         if str(model).startswith(HUB_PREFIX):
+            from scoreinv.models.foreign.diffusers import fetch  # slow to import, and no file of ours needs it
+
             return fetch(str(model))
-        if path.is_dir() and not (path / MODEL_FILE).is_file() and weights_file(path):
-            return path
         file = path / MODEL_FILE if path.is_dir() else path
         if file.is_file():
             return file
+        from scoreinv.models.foreign.diffusers import weights_file
+
+        if weights_file(path):
+            return path
     except OSError as error:  # such as too long a name, or a folder without read permission
         raise CheckpointError(f"{model}: {error.strerror}") from error
     from scoreinv.models.foreign.published import PUBLISHED, source  # imports torch: for the error only
@@ -173,10 +175,11 @@ def _read_notes(path: Path) -> tuple[Any, dict[str, Any]]:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of the weights of a located model, in hexadecimal; computed once for a version of its file."""
-    from scoreinv.models.foreign.diffusers import weights_file
+    if path.is_dir():
+        from scoreinv.models.foreign.diffusers import weights_file
 
-    file = weights_file(path) or path
-    return _sha256(file, file.stat().st_mtime_ns)
+        path = weights_file(path) or path
+    return _sha256(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=64)

@@ -154,14 +154,19 @@ def _detail_sampler(
     sampler: PosteriorFlow, mean: Tensor, known: Tensor, prior: ScorePrior, conditioned: Conditioned, windows: Windows
 ) -> PosteriorFlow:
     """Return the sampler of `detail`: it starts from the mean, and corrects errors in the wider holes alone."""
-    inner = 1 - F.max_pool2d(known, _WIDE, 1, _WIDE // 2)
-    wide = F.max_pool2d(inner, _WIDE, 1, _WIDE // 2) > 0
+    wide = _dilated(1 - _dilated(known)) > 0
     if windows.needed is not None:
         windows = windows.reduced_to(wide.any(0)[0], prior)
     steps = sampler.steps if wide.any() else min(2, sampler.steps)
     correction = Correction(wide, Conditioned(windows.around(prior), conditioned.observation, conditioned.maps))
     start = prior.to_model(mean)
     return replace(sampler, steps=steps, reach=_DETAIL_REACH, mean=start, last=_DETAIL_LEVEL, correction=correction)
+
+
+def _dilated(marked: Tensor) -> Tensor:
+    """Return maps (B, 1, H, W) dilated by squares of side `_WIDE`, along each axis in turn: twice as fast."""
+    rows = F.max_pool2d(marked, (_WIDE, 1), 1, (_WIDE // 2, 0))
+    return F.max_pool2d(rows, (1, _WIDE), 1, (0, _WIDE // 2))
 
 
 def _pc_start(sampling: Sampling, prior: ScorePrior, initial: Tensor, noise: NoiseStream) -> State | None:
