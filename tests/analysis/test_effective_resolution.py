@@ -31,21 +31,6 @@ def test_the_longer_side_limits_the_reduction(side, factor):
         assert oversampling(Picture(pixels), ~holes) == 1
 
 
-def test_detail_beside_a_hole_does_not_count_and_a_thousandth_elsewhere_may_be_lost():
-    pixels, hole = np.full((100, 800), 99, np.uint8), np.zeros((100, 800), bool)
-    hole[40:60, 40:60] = True
-    pixels[38:62, 38:62] = 255
-    assert oversampling(Picture(pixels), hole) == 2
-    pixels[80, 100:790:30] = 255  # each is lost, and its neighbours
-    assert oversampling(Picture(pixels), hole) == 1
-    pixels[80, 160:] = 99
-    assert oversampling(Picture(pixels), hole) == 2
-    for count, factor in ((7, 2), (9, 1)):  # 12 pixels each are lost, of 92,000
-        pixels = np.full((100, 1000), 99, np.uint8)
-        pixels[80, 20 : 20 + 40 * count : 40] = 255
-        assert oversampling(Picture(pixels), np.zeros(pixels.shape, bool)) == factor
-
-
 def test_the_ends_of_strips_are_not_detail() -> None:
     """Steep there, where each strip is enlarged without the next one."""
     waves = 128 + 100 * np.sin((np.arange(520) - 256) / 8)

@@ -39,25 +39,6 @@ def test_sure_pixels_stay_whatever_the_picture_shows():
     assert not edges(np.zeros((30, 22), np.float32)).any()
 
 
-@pytest.mark.parametrize(("probability", "inside"), [(0.6, True), (0.4, False)])
-def test_an_even_mask_stays_even_up_to_the_border(probability, inside):
-    picture, _ = scene(120, 90)
-    edges = partial(upsampled_mask, picture, picture.resized_rgb(30, 22))
-    assert (edges(np.full((30, 22), probability, np.float32)) == inside).all()
-
-
-def test_an_edge_is_followed_into_a_tile_without_part_of_the_mask():
-    """The mask begins with the second tile of eight cells; the picture's edge lies a cell before."""
-    pixels = np.full((64, 64, 3), 60, np.uint8)
-    pixels[:, 28:] = 200
-    for turned in (pixels, pixels.swapaxes(0, 1)):
-        picture, mask = Picture(np.ascontiguousarray(turned)), np.zeros((16, 16), np.float32)
-        mask[:, 8:] = 1
-        mask = mask if turned is pixels else mask.T
-        found = upsampled_mask(picture, picture.resized_rgb(16, 16), mask)
-        np.testing.assert_array_equal(found, turned[..., 0] > 100)
-
-
 def test_at_the_size_of_the_picture_it_is_the_guided_filter():
     """By the means of windows of 5x5 cells, written out."""
     rng = np.random.default_rng(0)
@@ -79,13 +60,3 @@ def test_at_the_size_of_the_picture_it_is_the_guided_filter():
     sure = np.abs(expected - 0.5) > 1e-3
     assert sure.mean() > 0.95
     np.testing.assert_array_equal(found[sure], expected[sure] > 0.5)
-
-
-def test_a_picture_may_be_smaller_than_the_mask():
-    pixels = np.zeros((6, 9, 3), np.uint8)
-    pixels[:, 4:] = 200
-    mask = np.zeros((60, 90), np.float32)
-    mask[:, 40:] = 1
-    picture = Picture(pixels)
-    found = upsampled_mask(picture, picture.resized_rgb(60, 90), mask)
-    np.testing.assert_array_equal(found, pixels[..., 0] > 0)

@@ -73,16 +73,6 @@ def test_a_rim_has_half_the_error_or_less_in_every_orientation(orientation: int,
         assert (each.pixels[hole] == picture.pixels[hole]).all()
 
 
-@pytest.mark.parametrize("colour", [(250, 250, 245), (20, 20, 20)])
-def test_ringing_without_a_visible_chroma_smear_is_redrawn(colour: tuple[int, int, int]) -> None:
-    truth, damaged, hole = scratched()
-    damaged[hole] = colour
-    picture = read_picture(as_jpeg(damaged, quality=75))
-    _, kept = without_smears(picture, hole)
-    rim = ring(hole, 1, 1)
-    assert error(kept.pixels, truth, rim)[0] < 0.8 * error(picture.pixels, truth, rim)[0]
-
-
 def test_a_scratch_on_a_textured_scene_is_found() -> None:
     truth, _, hole = scratched()
     grain = np.random.default_rng(1).normal(0, 25, (HEIGHT, WIDTH, 1))
@@ -95,17 +85,6 @@ def test_a_scratch_on_a_textured_scene_is_found() -> None:
     assert error(kept.pixels, truth, rim)[1] < 0.5 * error(picture.pixels, truth, rim)[1]
 
 
-def test_the_border_is_as_if_the_picture_went_on_mirrored() -> None:
-    _, damaged, hole = scratched()
-    damaged, hole = damaged[:96, :144], hole[:96, :144].copy()
-    hole[30:33, :40], damaged[30:33, :40] = True, (40, 60, 200)
-    wide, around = np.pad(damaged, ((16, 16), (16, 16), (0, 0)), "symmetric"), np.pad(hole, 16, "symmetric")
-    shown, _ = without_smears(read_picture(as_jpeg(damaged)), hole)
-    whole, _ = without_smears(read_picture(as_jpeg(wide)), around)
-    apart = whole.pixels[16:-16, 16:-16].astype(int) - shown.pixels
-    assert np.abs(apart[ring(hole, 1, RIM)]).max() <= 2
-
-
 def test_pictures_without_a_smear_stay() -> None:
     truth, damaged, hole = scratched()
     fine = read_picture(as_jpeg(damaged, quality=95, subsampling=0))
@@ -115,17 +94,6 @@ def test_pictures_without_a_smear_stay() -> None:
         assert without_smears(picture, hole)[1] is picture
     smeared = read_picture(as_jpeg(damaged))
     assert without_smears(smeared, hole)[1] is not smeared
-
-
-@pytest.mark.filterwarnings("error")
-def test_no_pixels_beside_the_hole_are_no_smear() -> None:
-    """Steps show at the hole's edge near the next tile alone, which holds the end of its rim and no pixel beside it."""
-    damaged = scratched()[0].astype(int)
-    damaged[20:23, 50:58] += [-49, -24, 49]
-    picture = read_picture(as_jpeg(np.clip(damaged, 0, 255).astype(np.uint8)))
-    hole = np.zeros((HEIGHT, WIDTH), bool)
-    hole[20:23, :58] = True
-    assert without_smears(picture, hole)[1] is picture
 
 
 def test_gray_pictures_lose_the_ringing_of_a_scratch() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scoreinv.analysis.kind import analysis_picture, coloured_at, kind_by_colours, untinted
+from scoreinv.analysis.kind import analysis_picture, kind_by_colours, untinted
 from scoreinv.imaging.picture import Picture
 from scoreinv.operators.luma import luma
 
@@ -99,16 +99,6 @@ def test_a_print_is_brown_to_yellow_in_all_its_tones() -> None:
     assert not is_print(eight_bit(split))
 
 
-def test_a_pale_print_may_have_grain_and_a_print_a_stained_corner() -> None:
-    gray = tones()[..., None]
-    grain = 0.005 * np.random.default_rng(2).standard_normal(gray.shape)
-    assert is_print(eight_bit(0.1 + 0.8 * gray + (0.0165 + grain) * BROWN))
-    down, across = np.mgrid[-1:1:60j, -1:1:90j]
-    corner = ((across > 0.6) & (down > 0.5))[..., None]
-    assert corner.mean() == pytest.approx(0.05)
-    assert is_print(eight_bit(0.1 + 0.8 * gray + (0.06 + 0.041 * corner) * BROWN))
-
-
 def test_red_rock_is_no_print() -> None:
     """A photograph of one hue has things of more and of less colour among the same tones; a stained print has none."""
     gray = tones()
@@ -120,13 +110,6 @@ def test_red_rock_is_no_print() -> None:
     stain = np.linspace(-1, 1, 90)[None] ** 2
     stained = gray[..., None] + (0.07 + 0.02 * stain)[..., None] * BROWN * np.ones((60, 1, 1))
     assert is_print(eight_bit(stained))
-
-
-def test_the_noise_of_a_large_grey_scan_is_no_colour() -> None:
-    assert kind_by_colours(eight_bit(np.repeat(tones()[..., None], 3, 2), noise=0.014)) == "grey"
-    scan = eight_bit(np.repeat(tones(32, 1536)[..., None], 3, 2), noise=0.06)
-    assert coloured_at(scan).any()
-    assert kind_by_colours(scan) == "grey"
 
 
 def test_a_reduced_picture_has_the_means_of_its_known_pixels():

@@ -27,13 +27,6 @@ def test_waves_are_seen_at_their_angle_and_radius(angle, cycles):
         assert np.linspace(1.5 / 128, 0.5, 64)[radius] == pytest.approx(cycles, abs=0.01)
 
 
-def test_blocks_cover_pictures_of_any_size_and_plain_ones_have_a_spectrum_too():
-    small = polar_spectrum(block_powers(waves(0, 0.1, (128, 128))), 8, ANGLES)
-    assert np.isfinite(small).all()
-    assert polar_spectrum(block_powers(waves(0, 0.1, (131, 1500))), 8, ANGLES) == pytest.approx(small, abs=2)
-    assert np.isfinite(polar_spectrum(block_powers(Picture(np.full((130, 130, 3), 7, np.uint8))), 8, ANGLES)).all()
-
-
 def test_powers_are_those_of_the_light_under_a_window():
     rgb = np.random.default_rng(0).random((BLOCK, BLOCK, 3))
     light = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
@@ -51,11 +44,6 @@ def test_both_averages_are_over_the_half_of_the_blocks_with_the_stronger_edges()
     expected = np.log((2 + 10 + 20) / (1 / 2 + 1 / 10 + 1 / 20)), np.log(4 * 100 * 400) / 3
     for values, value in zip(found, expected, strict=True):
         np.testing.assert_allclose(values, value, atol=1e-3)
-
-
-@pytest.mark.parametrize(("side", "count"), [(128, 1), (250, 3), (300, 4), (1500, 8)])
-def test_blocks_overlap_by_half_up_to_eight_a_side(side: int, count: int) -> None:
-    assert len(block_powers(Picture(np.zeros((128, side), np.uint8)))) == count
 
 
 @pytest.mark.parametrize("kernel", [np.ones((1, 1)), kernels.motion(9, 30)], ids=["sharp", "moved"])

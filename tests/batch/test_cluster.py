@@ -147,14 +147,6 @@ def test_as_many_actors_as_machines_have_room_for(ray, capfd, device, threads, c
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "of the user"
 
 
-def test_ray_reports_nothing_and_is_silent_unless_the_user_decides(ray, monkeypatch):
-    expected = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-    for name in expected:
-        monkeypatch.delenv(name)
-    list(process_on_ray(jobs(1), work()))
-    assert {name: os.environ[name] for name in expected} == expected
-
-
 def test_without_gpus_or_room(ray):
     del ray.machines[1:]
     assert len(list(process_on_ray(jobs(2), work("auto", 5)))) == 2
@@ -162,14 +154,6 @@ def test_without_gpus_or_room(ray):
     with pytest.raises(InputError, match="--threads 6"):
         next(process_on_ray(jobs(2), work("auto", 6)))
     assert ray.begun == ["local", "ended"] * 2
-
-
-def test_a_process_needs_its_processors_and_its_gpu_on_one_machine(ray):
-    ray.machines = [({"CPU": 8}, True), ({"CPU": 4, "GPU": 4}, True)]
-    list(process_on_ray(jobs(9), work("auto", 2)))
-    assert len(ray.actors) == 2
-    with pytest.raises(InputError, match="--threads 6"):  # Ray would wait for such a machine without end
-        next(process_on_ray(jobs(2), work("auto", 6)))
 
 
 def test_a_cluster_that_is_not_there(ray, monkeypatch):
@@ -217,11 +201,6 @@ def test_actors_that_are_lost_as_they_start(ray):
     with pytest.raises(ScoreinvError, match="as they start") as raised:
         list(process_on_ray(jobs(2), work()))
     assert isinstance(raised.value.__cause__, LostError)
-
-
-def test_work_ends_though_an_actor_finds_no_room_any_more(ray):
-    ray.room = 2
-    assert len(list(process_on_ray(jobs(5), work()))) == 5
 
 
 def test_an_actor_works_in_the_folder_of_the_run_if_it_is_there(ray, tmp_path, monkeypatch):

@@ -32,12 +32,6 @@ def expected(records: list[dict]) -> list[list[str]]:
     return [list(COLUMNS), *([str("" if row[name] is None else row[name]) for name in COLUMNS] for row in records)]
 
 
-def test_lines_are_added(tmp_path):
-    for number, record in enumerate(RECORDS, 1):
-        Table(tmp_path / "t.csv", COLUMNS).add(record | {"no column": 1})
-        assert rows(tmp_path / "t.csv") == expected(RECORDS[:number])
-
-
 @pytest.mark.parametrize("text", ["other,columns\n", "input,said,more,x\n", "hello", "\n"])
 def test_a_table_of_other_columns_is_refused_and_kept(tmp_path, text):
     path = tmp_path / "t.csv"

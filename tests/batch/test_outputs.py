@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scoreinv import files
-from scoreinv.batch.plan import OutputOptions, ending, numbered, results_folder, single_output
+from scoreinv.batch.plan import OutputOptions, ending, results_folder, single_output
 from scoreinv.system.errors import ExistsError, InputError
 from scoreinv.system.files import check_folder, check_writable
 
@@ -51,29 +51,6 @@ def test_the_folder_of_several_results(tmp_path, monkeypatch):
     for wrong in ("-", "file", "new.PNG"):
         with pytest.raises(InputError):
             results_folder("scans", "_x", OutputOptions(output=wrong))
-
-
-def test_formats_and_numbers_of_outputs():
-    assert ending("a.jpg", "_x", OutputOptions(), "tif") == "_x.tif"
-    assert ending("a.tif", "_x", OutputOptions(format="png"), "webp") == "_x.png"
-    assert numbered("a/b.c.png", 1) == ("a/b.c.png",)
-    assert numbered("a/b.c.png", 3) == ("a/b.c.1.png", "a/b.c.2.png", "a/b.c.3.png")
-    for name in ("a.png", "a.TIF", "-"):
-        assert not any(files.is_lossy(name, quality) for quality in (None, 90))
-    for name in ("a.jpg", "a.avif", "a.heic"):
-        assert files.is_lossy(name, None)
-    assert (files.is_lossy("a.webp", None), files.is_lossy("a.webp", 90)) == (False, True)
-    files.check_quality(["a.png", "b.webp"], "-o")
-    for wrong in ("a.png", "a.tiff", "-"):
-        with pytest.raises(InputError):
-            files.check_quality([wrong], "-o")
-
-
-def test_a_result_is_not_written_to_a_terminal_unless_that_is_asked_for(monkeypatch):
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    with pytest.raises(InputError):
-        single_output("-", OutputOptions(), "_x.png")
-    assert single_output("-", OutputOptions(output="-"), "_x.png") == "-"
 
 
 def test_outputs_that_exist_and_inputs_are_refused(tmp_path, monkeypatch):

@@ -88,11 +88,6 @@ def test_quoted_patterns(tmp_path, monkeypatch):
         assert match_patterns([item, "c.jpg"]) == [*found, "c.jpg"]
 
 
-def test_a_quoted_pattern_of_a_command(scoreinv, scans):
-    outcome = scoreinv("denoise", "scans/o*/*.png", "--noise", 10, "--dry-run")
-    assert (outcome.code, outcome.out.count("scans/one/a.png: would be written")) == (0, 1)
-
-
 def test_a_folder_with_nothing_but_folders_names_recursive(scoreinv, scans):
     (scans / "a.png").unlink()
     outcome = scoreinv("denoise", "scans", "--noise", 10)
@@ -156,10 +151,3 @@ def test_without_ray(scoreinv, photo, tmp_path, monkeypatch):
     outcome = scoreinv("denoise", photo, photo.parent, "--workers", "ray")
     assert (outcome.code, "pip install 'scoreinv[ray]'" in outcome.err) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
-
-
-@pytest.mark.parametrize("count", ["0", "two", "-1", "1000"])
-def test_wrong_numbers_of_workers(scoreinv, photo, count):
-    outcome = scoreinv("denoise", photo, photo.parent, f"--workers={count}")
-    said = f"scoreinv: error: --workers {count}: give a number of processes from 1 to 999, or ray\n"
-    assert (outcome.code, outcome.err) == (2, said)

@@ -11,9 +11,6 @@ import pytest
 from PIL import Image
 from support.shell import hole_array, photo_array
 
-from scoreinv.batch.plan import expand
-from scoreinv.files.read import stated_pixels
-
 fsspec = pytest.importorskip("fsspec")
 DEEP = "深" * 40
 """A folder whose name is long if each of its bytes is quoted."""
@@ -160,15 +157,6 @@ def test_other_files_of_a_run_stay_on_this_machine(scoreinv, store, tmp_path):
         ended = scoreinv(*words, option, f"{store}/more")
         assert (ended.code, option in ended.err, ended.err.count("\n")) == (2, True, 1)
     assert list(tmp_path.rglob("*more*")) == []
-
-
-def test_pictures_are_not_fetched_to_choose_the_number_of_workers(store):
-    assert stated_pixels(f"{store}/scans/a.png") == 0
-
-
-def test_a_slash_at_the_end_of_a_url_does_not_count(store):
-    expected = [f"{store}/scans/{name}" for name in NAMES]
-    assert expand(f"{store}/scans/", recursive=False) == expand(f"{store}/scans", recursive=False) == expected
 
 
 def test_a_folder_whose_name_begins_like_that_of_the_photos_is_another(scoreinv, store):

@@ -9,7 +9,7 @@ from PIL import Image
 from support.shell import hole_array, photo_array
 
 from scoreinv.batch.plan import AuxiliaryFiles, Job, OutputOptions
-from scoreinv.batch.work import Work, prepare, process
+from scoreinv.batch.work import Work, prepare
 from scoreinv.inputs.mask_options import MaskOptions
 from scoreinv.inputs.masks import dilate
 from scoreinv.models.loading import Models
@@ -62,12 +62,3 @@ def test_only_what_is_avoided_and_a_mask_of_damage_may_be_black():
     given, _ = prepare(Job("photo.png", "out.png", mask="photo_damage.png", avoid="black.png"), work())
     assert not given.hole.any()
     assert not given.avoid.any()
-
-
-def test_a_result_has_the_quality_that_is_asked_for():
-    sizes = []
-    for quality in (10, 90):
-        name = f"{quality}.jpg"
-        process(Job("photo.png", name, outputs=(name,)), work(quality=quality))
-        sizes.append(Path(name).stat().st_size)
-    assert sizes[0] < sizes[1]

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +27,6 @@ from scoreinv.batch.run import run
 from scoreinv.batch.work import Work
 from scoreinv.batch.workers import process_in_workers
 from scoreinv.models.loading import Machine, Models
-from scoreinv.system.progress import report
 from scoreinv.tasks.outcome import DenoiseOutcome
 from scoreinv.tasks.requests import DenoiseRequest
 from scoreinv.tasks.table import Task
@@ -161,21 +159,6 @@ def test_the_rows_and_the_pace_of_several_workers(monkeypatch, tmp_path):
     assert ended == [True] * 4
 
 
-def test_work_in_this_process_tells_the_share_and_the_picture(tmp_path):
-    def half(inputs: Any, request: Any, models: Any) -> DenoiseOutcome:
-        report(0.5)
-        return same_picture(inputs, request, models)
-
-    scans = [str(path) for path in sorted(pictures(tmp_path / "scans", 2).iterdir())]
-    jobs = [Job(scan, f"{scan}.out.png", outputs=(f"{scan}.out.png",)) for scan in scans]
-    work, told = replace(some_work("1"), task=Task("half", DenoiseRequest, half, "_half", "")), []
-    assert len(list(run(Plan(jobs), work, lambda *progress: told.append(progress)))) == 2
-    Path(jobs[0].output).unlink()
-    assert len(list(run(Plan(jobs[:1]), work, lambda *progress: told.append(progress)))) == 1
-    shares = [(0, scans[0]), (0.25, scans[0]), (0.5, scans[1]), (0.75, scans[1]), (0, ""), (0.5, "")]
-    assert told == [(share, None, scan) for share, scan in shares]
-
-
 def test_a_photograph_whose_worker_is_killed_is_processed_again(monkeypatch):
     monkeypatch.setattr(futures, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(Pool, "fragile", {"3": 9, "5": 1})
@@ -185,21 +168,6 @@ def test_a_photograph_whose_worker_is_killed_is_processed_again(monkeypatch):
     (failed,) = (row for row in rows if "error" in row)
     assert (failed["input"], "killed 4 times" in failed["error"]) == ("3", True)
     assert Pool.fragile == {"3": 5, "5": 0}
-
-
-def test_the_precision_is_chosen_once_for_all_workers(monkeypatch):
-    sent = []
-
-    class Recording(Pool):
-        def submit(self, function: Callable[..., Any], job: Any, *given: Work) -> Future[Any]:
-            sent.extend(work.models.machine for work in given)
-            return super().submit(function, job, *given)
-
-    monkeypatch.setattr(futures, "ProcessPoolExecutor", Recording)
-    jobs = [Job(str(number), "out", outputs=("out",)) for number in range(4)]
-    assert len(list(process_in_workers(jobs, some_work(), 2))) == 4
-    assert sent == [Machine(precision=sent[0].precision, threads=1)] * 4
-    assert sent[0].precision != "auto"
 
 
 @kinds_of_workers

@@ -37,20 +37,11 @@ def test_version(scoreinv, words):
     assert (outcome.code, outcome.out) == (0, f"scoreinv {__version__}\n")
 
 
-def test_the_option_that_an_error_names_is_in_the_help(scoreinv):
-    assert "--frame" in scoreinv("inpaint", "--help").out
-
-
 def test_no_arguments_show_the_help(scoreinv):
     outcome = scoreinv("models")
     assert outcome.code in (0, 2)  # versions of typer differ
     assert "list" in outcome.out + outcome.err
     assert "error" not in outcome.err
-
-
-def test_words_after_two_dashes_are_no_options(scoreinv):
-    outcome = scoreinv("damage", "--", "--help")
-    assert (outcome.code, "--help: no such file" in outcome.err) == (2, True)
 
 
 def test_options_by_the_environment(scoreinv, photo, mask, monkeypatch):

@@ -1,6 +1,5 @@
 """Help: what every command has."""
 
-import re
 import subprocess
 import sys
 
@@ -45,24 +44,6 @@ def test_help_is_a_screen_and_help_all_names_all_options_that_a_command_uses(sco
     assert f"scoreinv {command} " in page.out  # an example
 
 
-@pytest.mark.parametrize(
-    ("command", "hidden", "shown"),
-    [
-        ("select", ("--changes", "--provenance", "--record-time"), ("--frame", "--format")),
-        (
-            "rerun",
-            ("--recursive", "--format", "--shard", "--workers", "--changes", "--provenance", "--record-time"),
-            ("--frame", "--quality"),
-        ),
-    ],
-)
-def test_help_leaves_out_options_of_outputs_that_a_command_does_not_use(scoreinv, command, hidden, shown, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
-    options = set(re.findall(r"(?m)^\W*(--[a-z-]+)", scoreinv(command, "--help-all").out))
-    assert not set(hidden) & options
-    assert set(shown) <= options
-
-
 def test_options_that_a_command_has_no_use_for_still_pass(scoreinv, model):
     assert scoreinv("models", "show", model, "--seed", 3, "--overwrite", "--quiet").code == 0
 
@@ -78,18 +59,3 @@ def test_help_loads_nothing_heavy(words):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert "Usage: scoreinv" in done.stdout
-
-
-def test_ranges_are_short_and_flags_have_no_type(scoreinv, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
-    for words in (["inpaint", "--help-all"], ["--help"], ["models", "--help"], ["train", "--help-all"]):
-        page = scoreinv(*words).out
-        assert "<=" not in page
-        assert "<bool>" not in page
-    assert "0-1" in scoreinv("restore", "--help").out
-
-
-def test_the_root_help_groups_commands(scoreinv):
-    page = scoreinv("--help").out
-    places = [page.index(word) for word in ("--version", "Photographs", "restore ", "Models", "sample ")]
-    assert places == sorted(places)

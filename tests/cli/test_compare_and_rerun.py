@@ -168,14 +168,6 @@ def test_compare_finds_a_pixel_outside_the_mask(scoreinv, photo, mask):
         assert row["untouched"] is (code == 0)
 
 
-def test_a_comparison_on_stdout_is_a_picture_alone(scoreinv, photo, mask, monkeypatch):
-    made(scoreinv, photo, mask)
-    written = []
-    monkeypatch.setattr("scoreinv.files.write_picture", lambda path, *_, **__: written.append(path))
-    outcome = scoreinv("compare", photo, "photo_inpainted.png", "-o", "-")
-    assert (outcome.code, outcome.out, written) == (0, "", ["-"])
-
-
 def test_sentences_of_compare(scoreinv, photo, mask):
     made(scoreinv, photo, mask)
     words = ("compare", photo, "photo_inpainted.png")
@@ -218,24 +210,6 @@ def test_wrong_inputs_of_compare(scoreinv, photo, mask):
         ("-", "-"),
     ):
         assert scoreinv("compare", *words).code == 2, words
-
-
-def test_an_enlarged_result_has_no_original_pixel(scoreinv, photo):
-    assert scoreinv("upscale", photo, *FAST, "--changes", "up.png").code == 0
-    checked = scoreinv("compare", photo, "photo_upscaled.png", "--changes", "up.png", "-o", "both.png", "--json")
-    row = json.loads(checked.out)
-    assert (checked.code, row["altered"], row["identical"]) == (0, 1.0, 0.0)
-
-
-def test_a_result_without_its_border_is_compared_with_the_part_that_it_shows(scoreinv):
-    paper = np.full((100, 140, 3), 235, np.uint8)
-    paper[20:80, 25:115] = np.random.default_rng(0).integers(0, 200, (60, 90, 3))
-    write_picture("paper.png", Picture(paper))
-    steps = ("--no-inpaint", "--no-denoise", "--no-colorize", "--tone", "0", "--crop-border", "--changes", "c.png")
-    assert scoreinv("restore", "paper.png", *steps).code == 0
-    checked = scoreinv("compare", "paper.png", "paper_restored.png", "--changes", "c.png", "--json")
-    row = json.loads(checked.out)
-    assert (checked.code, row["identical"], row["untouched"], row["as_recorded"]) == (0, 1, True, True)
 
 
 def test_nothing_personal_is_recorded(scoreinv, photo, mask, model):

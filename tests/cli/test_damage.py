@@ -49,12 +49,6 @@ def test_a_mask_is_written_beside_the_photo(scoreinv, old, tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "exact.png"), np.where(read(old)[..., 0] == 255, 255, 0))
 
 
-def test_the_mask_of_a_transparent_photo_may_be_a_jpeg(scoreinv, old, tmp_path):
-    Image.fromarray(np.dstack([read(old), np.full((40, 50), 128, np.uint8)])).save("cut.png")
-    assert scoreinv("damage", "cut.png", "-o", "mask.jpg").code == 0
-    assert read(tmp_path / "mask.jpg").shape == (40, 50)
-
-
 def test_the_masks_of_a_folder_are_those_of_its_photos(scoreinv, tmp_path):
     save(tmp_path / "scans" / "a.png")
     save(tmp_path / "scans" / "within" / "b.png")

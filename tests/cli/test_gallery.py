@@ -43,14 +43,6 @@ def test_results_that_do_not_fit_into_memory(scoreinv, photo, mask, tmp_path, li
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_one_picture_of_too_many(scoreinv, tmp_path, limit):
-    limit(megapixels=1)
-    outcome = scoreinv("sample", "-n", 4000, "-o", "grid.png")
-    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert "-n 4000: one file of all would have 1 megapixels, and the limit is 1: name a folder" in outcome.err
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_pictures_of_a_folder_are_not_limited_together(limit, tmp_path):
     limit(megapixels=1)
     Gallery(f"{tmp_path}/many/", 70, None, Common()).check((150, 100))

@@ -1,7 +1,6 @@
 """`scoreinv inpaint` as a user runs it."""
 
 import io
-import json
 import sys
 
 import numpy as np
@@ -9,45 +8,8 @@ import pytest
 from PIL import Image
 from support.shell import hole_array, image, photo_array, start_process
 
-from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture
-from scoreinv.imaging.opencv import viridis
 from scoreinv.imaging.picture import Picture
-
-
-def test_known_pixels_are_kept_and_the_method_reported(scoreinv, conditional, photo, mask, tmp_path):
-    for method, options, nfe in (
-        ("conditioned", [], 2),
-        ("conditioned", ["--estimate", "mean"], 8),
-        ("pc", ["--method", "pc"], 4),
-        ("pc", ["--start", "1"], 4),
-    ):
-        words = ["inpaint", "photo.png", "--mask", "mask.png", "--model", conditional, "--json", "--overwrite"]
-        outcome = scoreinv(*words, *options)
-        assert outcome.code == 0, outcome.err
-        record = json.loads(outcome.out)
-        assert (record["method"], record["nfe"]) == (method, nfe)
-        before, after = np.asarray(image(photo)), np.asarray(image(tmp_path / "photo_inpainted.png"))
-        assert (after[~hole_array()] == before[~hole_array()]).all()
-        assert (after[hole_array()] != before[hole_array()]).any()
-
-
-@pytest.mark.opencv
-def test_samples_estimate_and_uncertainty(scoreinv, photo, mask, tmp_path):
-    arguments = ["inpaint", "photo.png", "--mask", "mask.png", "--samples", 3, "--precision", "float32"]
-    outcome = scoreinv(*arguments, "--json", "--uncertainty", "std.png")
-    names = [f"photo_inpainted.{i}.png" for i in (1, 2, 3)]
-    assert json.loads(outcome.out)["outputs"] == names
-    drawn = np.stack([read_picture(tmp_path / name).pixels for name in names]) / 255
-    assert scoreinv(*arguments, "--estimate", "mean", "-o", "mean.png").code == 0
-    mean = read_picture(tmp_path / "mean.png").pixels / 255
-    np.testing.assert_allclose(mean, drawn.mean(0), atol=1.5 / 255)
-    seen = read_picture(tmp_path / "std.png").pixels[:24, :40]  # the legend is below
-    scale = viridis(np.linspace(0, 1, 501))
-    expected = np.sqrt(drawn.var(0, ddof=1).mean(-1))
-    std = expected.max() * np.abs(seen[:, :, None].astype(int) - scale).sum(-1).argmin(-1) / 500
-    np.testing.assert_allclose(std, expected, atol=2.5 / 255)
-    assert (seen[~hole_array()] == scale[0]).all()
 
 
 def test_a_phone_photograph_without_the_package(scoreinv, photo, mask, tmp_path, monkeypatch):

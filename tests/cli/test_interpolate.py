@@ -55,14 +55,3 @@ def test_interpolation_says_what_it_leaves_out(scoreinv, tmp_path):
     assert outcome.code == 0
     assert outcome.err.count("warning: b.png: transparency is left out") == 1
     assert "warning: a.png" not in outcome.err
-
-
-def test_interpolating_by_a_model_that_completes_is_said_to_be_a_cross_fade(scoreinv, conditional, model, tmp_path):
-    for name in ("a", "b"):
-        Image.fromarray(photo_array(16, 16)).save(tmp_path / f"{name}.png")
-    told = scoreinv("interpolate", "a.png", "b.png", "-n", 2, "--model", conditional)
-    assert (told.code, "cross-fade (--model cifar10" in told.err) == (0, True)
-    words = ["interpolate", "a.png", "b.png", "-n", 2, "-o", "other.png", "--overwrite"]
-    for more, warned in ((["--model", model], False), (["--model", conditional, "--quiet"], True)):
-        outcome = scoreinv(*words, *more)
-        assert (outcome.code, "cross-fade" in outcome.err) == (0, warned)

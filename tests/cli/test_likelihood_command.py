@@ -31,14 +31,6 @@ def test_likelihood(scoreinv, tmp_path, model):
     assert (dry.code, dry.out.count("a.png"), dry.out.count("b.png"), dry.err.count("b.png")) == (1, 1, 0, 1)
 
 
-def test_a_likelihood_of_few_steps_is_warned_of(scoreinv, tmp_path):
-    Image.fromarray(photo_array(8, 8)).save(tmp_path / "a.png")
-    few, enough = (scoreinv("likelihood", "a.png", "--steps", steps) for steps in (2, 8))
-    assert few.code == enough.code == 0
-    assert "warning: --steps 2: is too few" in few.err
-    assert "warning" not in enough.err
-
-
 @pytest.fixture
 def in_turn(tmp_path, monkeypatch) -> list[int]:
     """Three pictures in `scans`, whose densities are their numbers; returns the sizes of groups that are evaluated."""

@@ -60,7 +60,7 @@ def test_an_unexpected_error_is_one_line_with_its_type(scoreinv, photo, monkeypa
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("scoreinv.batch.work.decode", broken)
+    monkeypatch.setattr("torch.nn.functional.group_norm", broken)
     outcome = scoreinv("denoise", photo)
     assert outcome.code == 1
     assert outcome.err == f"scoreinv: error: {photo}: ZeroDivisionError: by zero (--debug shows the traceback)\n"

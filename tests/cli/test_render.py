@@ -47,14 +47,6 @@ def test_the_name_of_a_file_forges_no_line_of_the_log(capsys, level):
     show_log()
 
 
-def test_debug_records_are_printed_only_if_asked_for(capsys):
-    for debug, said in ((False, ""), (True, "scoreinv: invalid request\n")):
-        show_log(debug=debug)
-        logging.getLogger("scoreinv.web.app").debug("invalid request")
-        assert capsys.readouterr().err == said
-    show_log()
-
-
 def test_an_exhausted_memory_has_a_remedy() -> None:
     errors = (MemoryError(), torch.OutOfMemoryError("of a GPU"), RuntimeError("DefaultCPUAllocator: not enough memory"))
     assert len({describe(error) for error in errors}) == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.shell import codes, table
+from support.shell import table
 
 from scoreinv.inputs.masks import dilate
 from scoreinv.system.options import FOUND_GROW
@@ -78,21 +78,6 @@ def test_an_old_print_takes_every_step(scoreinv, old, tmp_path):
     assert (again.code, "exists" in again.err) == (2, True)
     rim = scoreinv("restore", "old.png", "--mask", "auto", "--overwrite", "-q", "--grow", 1, "--json")
     assert (rim.err, json.loads(rim.out)["damaged"]) == ("", dilate(old_print().min(-1) == 255, 1).mean())
-
-
-def test_the_defaults_of_a_folder_leave_steps_out(scoreinv, old, tmp_path, monkeypatch):
-    (tmp_path / "scoreinv.toml").write_text("[restore]\ncolorize = false\n")
-    monkeypatch.setenv("SCOREINV_RESTORE_DENOISE", "false")
-    outcome = scoreinv("restore", "old.png", "--json")
-    assert json.loads(outcome.out)["steps"] == ["tint", "inpaint"]
-
-
-def test_hints_for_a_photo_in_colours_are_warned_of(scoreinv, tmp_path):
-    save(tmp_path / "new.png", in_colours())
-    hints = np.zeros((40, 50, 4), np.uint8)
-    hints[:9, :9] = 255
-    save(tmp_path / "hints.png", hints)
-    assert "hints_unused" in codes(scoreinv("restore", "new.png", "--hints", "hints.png", "--json"))
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ import torch
 from support.shell import small_config
 
 from scoreinv.files.read import read_picture
-from scoreinv.models.model_file import save
 from scoreinv.samplers import (
     DDIM,
     ODE,
@@ -80,18 +79,6 @@ def test_json_of_a_class(scoreinv, monkeypatch, guidance, told):
     assert (record["nfe"], record["seed"]) == (7, 0)
 
 
-def test_a_folder_is_written_in_parts(scoreinv, tmp_path, model, monkeypatch):
-    """The pictures of one go: what is drawn is on the disk before the next are."""
-    words = ["sample", "-n", 5, "--precision", "float32", "--json"]
-    whole = json.loads(scoreinv(*words, "-o", "whole").out)
-    monkeypatch.setattr("scoreinv.cli.sample._WRITTEN_AT_ONCE", 2)
-    parts = json.loads(scoreinv(*words, "-o", "parts").out)
-    assert whole["nfe"] == parts["nfe"]
-    for name in (f"00000{number}.png" for number in range(1, 6)):
-        one, other = (read_picture(tmp_path / folder / name).pixels.astype(int) for folder in ("whole", "parts"))
-        assert abs(one - other).max() <= 1
-
-
 def test_sampling_by_a_model_that_completes_is_said_to_draw_blots(scoreinv, conditional, model):
     told = scoreinv("sample", "-n", 1, "--model", conditional, "-o", "a.png")
     said = f"scoreinv: warning: {conditional}: was trained to complete pictures; new pictures are blots"
@@ -137,13 +124,6 @@ def test_the_settings_of_a_ve_prior(given, expected):
 )
 def test_the_settings_of_vp_and_subvp_priors(sde, given, expected):
     assert make_sampler(replace(small_config(), sde=sde).build(), SamplerSettings(**given)) == expected
-
-
-def test_an_sde_without_a_chain_has_no_ancestral_sampling(scoreinv, tmp_path):
-    config = replace(small_config(), sde=SubVP())
-    save(config.build(), tmp_path / "subvp.safetensors")
-    outcome = scoreinv("sample", "-n", 1, "--model", "subvp.safetensors", "--predictor", "ancestral", "-o", "out/")
-    assert (outcome.code, "not for SubVP: choose another variance" in outcome.err) == (2, True)
 
 
 def test_pictures_of_an_earlier_run_are_told(scoreinv, tmp_path):

@@ -3,20 +3,22 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.pointing import LEFT, LENGTH, Network, square_picture
-
-from scoreinv import models
+from support.pointing import LEFT, LENGTH, session_of_pointing, square_picture
 
 
 @pytest.fixture(autouse=True)
-def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("scoreinv.tasks.select.SegmentAnything", Network)
-    monkeypatch.setattr(models, "load_onnxruntime", lambda: None)
+def _network() -> Iterator[None]:
+    yield from session_of_pointing()
+
+
+@pytest.fixture(autouse=True)
+def photo(tmp_path: Path) -> Path:
     Image.fromarray(square_picture()).save(tmp_path / "photo.png")
     return tmp_path / "photo.png"
 
@@ -56,42 +58,6 @@ def test_json_of_a_selection(scoreinv):
     assert (record["input"], record["output"], record["model"]) == ("photo.png", "photo_selection.png", "select")
     assert (record["selected"], record["size"]) == (pytest.approx(0.140625), "middle")
     assert outcome.err == ""
-
-
-def test_a_plain_shadow_is_taken_in_and_the_lack_of_one_told(scoreinv, monkeypatch):
-    words = ("select", "photo.png", "--at", "80,80", "--grow", 0, "--shadow")
-    plain = scoreinv(*words, "-o", "plain.png")
-    assert plain.code == 0
-    assert "it shows no clear shadow" in plain.err
-    np.testing.assert_array_equal(read("plain.png"), square("middle"))
-
-    def below(picture, mask):
-        assert mask.shape == picture.size
-        return np.roll(mask, 40, 0) & ~mask
-
-    monkeypatch.setattr("scoreinv.tasks.select.propose_shadow", below)
-    shaded = scoreinv(*words, "-o", "shaded.png")
-    assert shaded.code == 0
-    assert "of it is selected, with its shadow: the middle one of three" in shaded.err
-    middle = square("middle") > 0
-    np.testing.assert_array_equal(read("shaded.png") > 0, middle | np.roll(middle, 40, 0))
-
-
-def test_fragments_are_taken_in_and_left(scoreinv, monkeypatch):
-    def tip(colours, *_):
-        found = np.zeros(colours.shape[:2], bool)
-        found[177:190, 120:136] = True
-        return found
-
-    monkeypatch.setattr("scoreinv.tasks.select.fragments_beside", tip)
-    words = ("select", "photo.png", "--at", "80,80", "--grow", 0)
-    outcome = scoreinv(*words, "-o", "with.png", "--json")
-    row = json.loads(outcome.out)
-    assert [note["code"] for note in row["notes"]] == ["object_selected", "fragments_selected"]
-    assert row["notes"][1]["share"] == pytest.approx(9 * 10 / 3600, rel=0.01)
-    assert scoreinv(*words, "--no-fragments", "-o", "without.png").code == 0
-    np.testing.assert_array_equal(read("without.png"), square("middle"))
-    assert (read("with.png") > 0).sum() == 3600 + 90
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,10 @@ from scoreinv.training.data.prints import on_old_print
 from scoreinv.training.learners import ConditionalLearner, NoisyBatch, ObservationConfig, ObservedBatch, luma_features
 from scoreinv.training.presets import conditional_training
 from scoreinv.windows import Tiled
-from scoreinv.windows.transforms import MIRRORED, crops, turn, turn_back
+from scoreinv.windows.transforms import crops
 
 SHOWN = replace(SMALL, multipliers=(1, 1, 1), condition_channels=17, feature_channels=FEATURES)
 CONFIG = ColourConfig(SHOWN, VE(0.01, 20.0), ResidualPreconditioning(luma_scale=2), image_size=16, encoder_scale=4)
-NOT_REFINED = torch.zeros(2, dtype=torch.bool)
 
 
 @pytest.fixture(scope="module")
@@ -90,19 +89,6 @@ def test_the_network_is_told_what_the_picture_shows(prior: ColourPrior) -> None:
     torch.testing.assert_close(nothing.noise(x, 0.5), none)
 
 
-def test_a_picture_is_looked_at_in_multiples_of_the_coarsest_stride(prior: ColourPrior) -> None:
-    assert prior.encoder_size(64, 64) == (256, 256)
-    assert prior.encoder_size(64, 85) == (256, 352)
-    assert prior.encoder_size(3, 64) == (32, 256)
-
-
-def test_a_network_of_few_levels_takes_the_coarsest_maps() -> None:
-    model = replace(CONFIG, network=replace(SHOWN, feature_channels=FEATURES[1:])).build()
-    maps = model.gray_features(gray_picture(64, 64))
-    assert [shown.shape for shown in maps] == [(1, FEATURES[1], 4, 4), (1, FEATURES[2], 2, 2)]
-    assert given(model, 16, 16, gray_picture(64, 64)).noise(draw(1, 3, 16, 16), 0.5).isfinite().all()
-
-
 def test_windows_see_their_part_of_it(prior: ColourPrior) -> None:
     """Each row of a batch is a window of one sample, with its part of each map, also of those that samples share."""
     whole, boxes = given(prior, 16, 32, gray_picture(64, 128)), [(0, 0, 16, 16), (0, 16, 16, 16)]
@@ -125,16 +111,6 @@ def test_windows_see_their_part_of_it(prior: ColourPrior) -> None:
 
 def tiled(condition: Conditioned, tile: int, overlap: int, **settings: Any) -> Conditioned:
     return Conditioned(Tiled(condition.prior, tile, overlap, **settings), condition.observation, condition.maps)
-
-
-def test_mirrored_pictures_show_the_same_mirrored(prior: ColourPrior) -> None:
-    condition = given(prior, 16, 16, gray_picture(64, 64))
-    x = draw(1, 3, 16, 16)
-    upright = condition.noise(x, 0.5)
-    turned = [turn(values, MIRRORED[1]) for values in (x, *condition.maps)]
-    mirrored = turn_back(prior.noise(turned[0], 0.5, *turned[1:]), MIRRORED[1])
-    both = tiled(condition, 16, 0, orientations=MIRRORED)
-    torch.testing.assert_close(both.noise(x, 0.5), (upright + mirrored) / 2)
 
 
 def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ColourPrior) -> None:
@@ -162,7 +138,7 @@ def test_pictures_without_their_whole_luma_are_not_looked_at(prior: ColourPrior)
 def test_layers_of_the_features_have_a_gradient_in_each_step(prior: ColourPrior) -> None:
     """Also where no picture shows its whole luma: processes that train together wait for each other's."""
     x0, z, t = draw(2, 3, 16, 16).clamp(-1, 1), draw(2, 3, 16, 16, seed=1), torch.full((2,), 0.5, dtype=torch.float64)
-    batch = ObservedBatch(x0, t, z, torch.zeros(2, 3, 16, 16, dtype=torch.bool), NOT_REFINED)
+    batch = ObservedBatch(x0, t, z, torch.zeros(2, 3, 16, 16, dtype=torch.bool), torch.zeros(2) > 0)
     batch = replace(batch, encoder_luma=gray_picture(64, 64).expand(2, -1, -1, -1))
     prior.zero_grad()
     ConditionalLearner().losses(prior, batch).sum().backward()

@@ -1,7 +1,6 @@
 """Luma known finer than the picture: its reading, windows and turns, training with it, and what colours gain."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.guidance import Conditioned, Observation
 from scoreinv.models.config import FillConfig
 from scoreinv.models.model_file import read_model, save
-from scoreinv.operators import LinearOperator, gray, mask
+from scoreinv.operators import LinearOperator, gray
 from scoreinv.operators.luma import luma
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.prior import ScorePrior
@@ -63,19 +62,6 @@ def test_the_condition_has_the_details_and_their_strength() -> None:
     strength = np.sqrt(ndimage.uniform_filter((detail**2).mean(0), 9, mode="nearest") + 3e-4)
     expected = np.concatenate([detail / strength, np.log(strength)[None] + 2.5])
     np.testing.assert_allclose(seen[0][0, 12:].numpy(), expected, atol=2e-5)
-
-
-def test_where_luma_is_not_known_its_details_are_not() -> None:
-    fine = picture()
-    seen = (torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(3)) < 0.5).float()
-    shown = partial(given, x0=block_means(fine), operator=mask(seen))
-    condition, x = shown(fine), picture(1, 16, 16, 1)
-    known = seen.repeat_interleave(2, 2).repeat_interleave(2, 3) > 0
-    assert torch.equal(condition.maps[2].isfinite(), known)
-    assert torch.equal(condition.noise(x, 0.5), shown(torch.where(known, fine, 0.0)).noise(x, 0.5))
-    assert condition.noise(x, 0.5).isfinite().all()
-    assert torch.equal(shown(torch.full_like(fine, torch.nan)).noise(x, 0.5), shown(None).noise(x, 0.5))
-    assert not torch.equal(condition.noise(x, 0.5), shown(None).noise(x, 0.5))
 
 
 def test_grey_weights_of_another_model_are_refused() -> None:

@@ -1,9 +1,7 @@
 """Networks that take an observation: their reading, the wrapper, what they are shown, and what they learn."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ from scipy import ndimage
 from support.small_conditional import SMALL, conditional_prior
 from torch import Tensor, nn
 
-from scoreinv.conditional.initial_estimate import block_means
 from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.guidance import ConstrainedPC, Observation, given, refusal
 from scoreinv.models.config import FillConfig, ModelConfig
@@ -24,10 +21,9 @@ from scoreinv.preconditioning import EDM
 from scoreinv.prior import Clipped
 from scoreinv.samplers import DPMpp2M, NoiseStream
 from scoreinv.sdes import SDE, VE, VP
-from scoreinv.system.errors import Cancelled, CheckpointError, InputError
-from scoreinv.tasks.colorize import colorize
+from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.tasks.inpaint import inpaint
-from scoreinv.tasks.requests import COLOR_SATURATION, NARROW_FILL_STEPS, ColorizeRequest
+from scoreinv.tasks.requests import NARROW_FILL_STEPS
 from scoreinv.training.config import DataConfig, OptimizerConfig, TrainingConfig
 from scoreinv.training.data import batches
 from scoreinv.training.data.synthetic_damage import draw_hole
@@ -120,26 +116,6 @@ def test_the_initial_estimate_of_a_grey_pictures_colours_is_the_grey_picture() -
     assert (condition.maps[1][:, 1:] > 0.02).all()
 
 
-def test_chroma_known_without_luma_is_kept() -> None:
-    prior, x0 = conditional_prior(), draw((1, 3, 16, 16))
-    observed = torch.zeros(1, 3, 16, 16)
-    observed[:, 1:, :8] = 1
-    operator = ObservedComponents(observed, torch.from_numpy(colour_basis()))
-    mean, variance = given(prior, Observation(operator, operator(x0))).maps
-    torch.testing.assert_close(mean[:, 1:, :8], rotated(x0, prior.preconditioning.basis)[:, 1:, :8])
-    assert (variance[:, 1:, :8] == 0).all()
-    assert (variance[:, 0] > 0).all()
-    assert (mean[:, 1:, 8:] == 0).all()  # without luma it tells nothing of its surroundings
-
-
-def test_another_range_of_values_is_the_same_prior() -> None:
-    wide, unit = conditional_prior(VE(0.02, 20.0)), conditional_prior(VE(0.01, 10.0), (0.0, 1.0))
-    x, x0, operator = draw((2, 3, 16, 16)), draw((2, 3, 16, 16), 1), holes()
-    one = given(wide, Observation(operator, operator(x0))).noise(x, 0.4)
-    other = given(unit, Observation(operator, operator((x0 + 1) / 2))).noise((x + 1) / 2, 0.4)
-    torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
-
-
 def test_large_noise_keeps_its_digits_in_bfloat16() -> None:
     """Only the network may be rounded: at sigma 80 a noise prediction in bfloat16 would be wrong by whole pictures."""
     prior, operator = conditional_prior(VE(0.01, 80.0)), holes()
@@ -149,36 +125,6 @@ def test_large_noise_keeps_its_digits_in_bfloat16() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         rounded = condition.denoise(x0 + 80 * z, 1.0)
     assert (rounded - exact).abs().max() < 0.1
-
-
-@pytest.mark.parametrize("task", [colorize, partial(inpaint, mask=np.arange(256).reshape(16, 16) < 99)])
-def test_a_posterior_mean_tells_its_end_and_can_be_stopped(task) -> None:
-    """Its evaluation in each orientation is the work, but for what raises colours to full size."""
-    told: list[float] = []
-    picture = np.full((16, 16), 128, np.uint8)
-    task(picture, prior=conditional_prior(), estimate="mean", callback=told.append)
-    assert told == sorted(told)
-    assert max(share for share in told if share < 1) > 0.4
-    assert told[-1] == 1.0
-    with pytest.raises(Cancelled):
-        task(picture, prior=conditional_prior(), estimate="mean", callback=lambda _: False)
-
-
-def test_the_chroma_of_the_mean_and_of_samples_is_strengthened() -> None:
-    def factor(*, hinted: bool = False, **options: Any) -> float:
-        settings = ColorizeRequest(**options)
-        return settings.saturation_of(settings.sampling(conditional=True), hinted=hinted)
-
-    assert factor() == factor(estimate="mean") == factor(estimate="sample") == COLOR_SATURATION > 1
-    assert factor(method="pc") == factor(hinted=True) == 1
-    assert factor(saturation=0.8) == factor(saturation=0.8, estimate="mean") == 0.8
-    gray = np.full((16, 16), 0.5)
-    default, same, plain = (
-        colorize(gray, prior=conditional_prior(), steps=3, saturation=value).image
-        for value in (None, COLOR_SATURATION, 1.0)
-    )
-    np.testing.assert_array_equal(default, same)
-    assert abs(default - 0.5).mean() > abs(plain - 0.5).mean()
 
 
 def test_narrow_holes_take_few_evaluations_and_each_its_own_way() -> None:
@@ -225,15 +171,6 @@ def test_any_sampler_draws_with_the_observation_exact() -> None:
     assert list(result.nfe) == [4, 4]
 
 
-def test_estimates_given_an_observation_are_clipped() -> None:
-    prior, x, operator = conditional_prior(), draw((2, 3, 16, 16)), holes()
-    observation = Observation(operator, operator(2 * x))
-    assert refusal(Clipped(prior), observation) is None
-    whole, clipped = (given(model, observation).denoise(x, 0.5) for model in (prior, Clipped(prior)))
-    assert whole.abs().max() > 1
-    torch.testing.assert_close(clipped, whole.clamp(-1, 1), atol=1e-4, rtol=0)
-
-
 def test_priors_without_observations_and_other_operators_are_refused() -> None:
     network = replace(SMALL, condition_channels=0)
     plain = ModelConfig(network, VE(), EDM(), image_size=16).build()
@@ -265,32 +202,6 @@ def test_network_and_reading_belong_together() -> None:
     for network in (replace(SMALL, condition_channels=0), replace(SMALL, channels=1)):
         with pytest.raises(CheckpointError, match="3 channels and 12 condition_channels"):
             FillConfig(network, VE(), ResidualPreconditioning())
-
-
-def test_the_draw_of_a_coarser_scale_is_kept() -> None:
-    """Known pixels stay; elsewhere the estimate has the block means' detail, and less variance than without them."""
-    prior, operator, x0 = conditional_prior(), holes(2, 32), draw((2, 3, 32, 32), 1)
-    smooth = ndimage.gaussian_filter(x0.numpy(), (0, 0, 2, 2)) * 4
-    x0 = torch.from_numpy(smooth)
-    y = operator(x0)
-    alone, helped = (
-        given(prior, Observation(operator, y)),
-        given(prior, Observation(operator, y, coarse=block_means(x0))),
-    )
-    free = helped.maps[1] > 0
-    assert torch.equal(free, alone.maps[1] > 0)
-    assert helped.maps[1].mean() < 0.9 * alone.maps[1].mean()
-    truth = rotated(x0, prior.preconditioning.basis)
-    hole = torch.zeros(1, 1, 32, 32)
-    hole[..., 4:28, 4:28] = 1
-    nothing = mask(1 - hole)
-    errors = [
-        (given(prior, Observation(nothing, nothing(x0), coarse=coarse)).maps[0] - truth).square().mean()
-        for coarse in (None, block_means(x0))
-    ]
-    assert errors[1] < 0.25 * errors[0]
-    unknown = torch.full((2, 3, 16, 16), torch.nan)
-    torch.testing.assert_close(given(prior, Observation(operator, y, coarse=unknown)).maps, alone.maps)
 
 
 # --- what it is shown -------------------------------------------------------------------------------------------------

@@ -119,14 +119,14 @@ def test_mmps_solves_for_any_jacobian(name: str, symmetric: bool, std: float) ->
 
 
 @NAMES
-@pytest.mark.parametrize("strength", [0.3, 1.0, 4.0])
-def test_diffpir_corrects_the_mean_by_its_equation(name: str, strength: float) -> None:
+@pytest.mark.parametrize(("strength", "noise_std"), [(0.3, 0.2), (4.0, 0.2), (1.0, 0.0)])
+def test_diffpir_corrects_the_mean_by_its_equation(name: str, strength: float, noise_std: float) -> None:
     """D' = D + A^T (A A^T + strength std^2 / s^2)^-1 (y - A D), s = sigma / alpha, by a dense solver."""
     prior, y, x, t = correlated(SDES[name]), draw(1, 7, 1, 1, seed=3), draw(4, *SHAPE, seed=4), as_time(0.4)
     a, mean = MIXED.matrix, prior.denoise(x, t)
-    level = strength * (0.2 / prior.sde.noise_to_signal(t)) ** 2
+    level = strength * (noise_std / prior.sde.noise_to_signal(t)) ** 2
     correction = torch.linalg.solve(a @ a.T + level * torch.eye(7), (y - MIXED(mean)).flatten(1).T).T @ a
-    corrected = DiffPIR(prior, Observation(MIXED, y, 0.2), strength).denoise(x, t)
+    corrected = DiffPIR(prior, Observation(MIXED, y, noise_std), strength).denoise(x, t)
     torch.testing.assert_close(corrected, mean + correction.unflatten(1, SHAPE), rtol=1e-5, atol=1e-7)
 
 

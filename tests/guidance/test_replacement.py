@@ -6,7 +6,7 @@ import pytest
 import torch
 from support.mixture import SDES, SHAPE, BatchStream, correlated, energy_distance, energy_threshold, gaussian
 
-from scoreinv.guidance import ConstrainedPC, GivenObservation, Observation
+from scoreinv.guidance import ConstrainedPC, Observation
 from scoreinv.operators import InLight, gray, mask
 from scoreinv.operators.tones import srgb
 from scoreinv.prior import Prior, PriorWrapper
@@ -16,7 +16,6 @@ from scoreinv.system.errors import InputError
 pytestmark = pytest.mark.portable
 
 LEFT = mask((torch.arange(2) < 1).double().expand(1, 1, 2, 2))
-GRAY = gray("rec601", 2, 2)
 COUNT = 600
 CONTINUOUS = pytest.mark.parametrize("name", ["ve", "vp", "subvp"])
 
@@ -136,40 +135,6 @@ def test_ode_samples_of_a_constrained_prior_keep_the_observation():
         rng=NoiseStream(0, 1, first=1, dtype=torch.float64),
     )
     assert torch.allclose(alone.x0[0], batch.x0[1], atol=1e-9)
-
-
-def test_ode_solvers_agree_on_the_constrained_flow():
-    """From one draw, with one noise for the trajectory, the adaptive and the multistep solver end at one picture."""
-    prior = correlated(SDES["vp"])
-    y = GRAY(prior.sample(1, torch.Generator().manual_seed(7)))
-    adaptive, multistep, free = (
-        sampler.sample(condition, (4, *SHAPE), rng=NoiseStream(0, 4, dtype=torch.float64)).x0
-        for sampler, condition in (
-            (ODE(1e-6, 1e-6), ConstrainedPC(prior, Observation(GRAY, y))),
-            (DPMpp2M(steps=400), ConstrainedPC(prior, Observation(GRAY, y))),
-            (ODE(1e-6, 1e-6), prior),
-        )
-    )
-    assert (adaptive - multistep).abs().max() < 2e-3
-    assert (adaptive - GRAY.pinv(y) - (free - GRAY.pinv(GRAY(free)))).abs().max() > 0.1
-
-
-@CONTINUOUS
-def test_two_observations_of_a_picture_both_hold(name):
-    """Nested, they constrain states and results as one observation of both does."""
-    prior, x, z = (
-        gaussian(SDES[name]),
-        *(torch.randn(2, 2, *SHAPE, generator=torch.Generator().manual_seed(0)).double()),
-    )
-    above, both = (mask(torch.tensor(seen).double()[None, None]) for seen in ([[0, 1], [0, 0]], [[1, 1], [1, 0]]))
-    y = gaussian(SDES[name]).sample(1, torch.Generator().manual_seed(1))
-    nested = ConstrainedPC(ConstrainedPC(prior, Observation(LEFT, LEFT(y))), Observation(above, above(y)))
-    one, t = ConstrainedPC(prior, Observation(both, both(y))), torch.tensor(0.4, dtype=torch.float64)
-    assert nested.constrains
-    torch.testing.assert_close(nested.constrain(x, t, z), one.constrain(x, t, z))
-    torch.testing.assert_close(nested.finish(x), one.finish(x))
-    noisy = GivenObservation(prior, Observation(LEFT, LEFT(y), 0.1))
-    assert torch.equal(noisy.finish(x), x)
 
 
 def test_wrong_observation_is_named():

@@ -10,7 +10,6 @@ from scoreinv.imaging.picture import Fill, Picture, check_megapixels
 from scoreinv.imaging.resizing import scaled
 from scoreinv.operators.luma import GRAY_WEIGHTS, luma_weights
 from scoreinv.system.errors import InputError
-from scoreinv.system.progress import reporting
 
 MODES = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}
 TYPES = [np.uint8, np.uint16, np.float32]
@@ -136,11 +135,3 @@ def test_pictures_have_at_most_400_megapixels():
     with pytest.raises(InputError, match="the picture, enlarged 20001 times"):
         Picture(np.zeros((1, 1), np.uint8)).blank_enlarged(20_001)
     assert (scaled((30, 50), 0.5), scaled((3, 500), 0.1)) == ((15, 25), (1, 50))
-
-
-def test_progress_of_colours_is_by_rows():
-    shares = []
-    gray = Picture(np.full((600, 4), 100, np.uint8))
-    with reporting(shares.append):
-        gray.with_chroma(np.full((6, 4, 3), 0.5, np.float32))
-    assert shares == pytest.approx([256 / 600, 512 / 600, 1])

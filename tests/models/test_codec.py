@@ -273,15 +273,6 @@ def test_a_wrong_entry_of_the_references_json_is_named_as_there(tmp_path: Path) 
         assert said in str(caught.value)
 
 
-def test_words_of_the_reference_in_capitals(tmp_path: Path) -> None:
-    data, path = official("ve_cifar10_ncsnpp_continuous"), tmp_path / "c.json"
-    path.write_text(json.dumps(data))
-    expected = read_official_config(str(path))
-    path.write_text(json.dumps(changed(data, ("model", "nonlinearity"), "Swish")))
-    assert read_official_config(str(path)) == expected
-    assert isinstance(expected.preconditioning, PaperVE)
-
-
 def test_entries_that_files_leave_out_have_the_values_that_released_files_mean() -> None:
     network = NCSNppConfig(
         *(3, 0, (), 128, (1, 2, 2, 2), 4, (1,), "once", None, "biggan", (1, 3, 3, 1), True, True, "residual", "none"),

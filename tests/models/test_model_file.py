@@ -13,7 +13,6 @@ from support.small_runs import TINY
 
 import scoreinv
 from scoreinv.conditional.residual import ResidualPreconditioning
-from scoreinv.models import config as model_config
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ClassifierConfig, FillConfig, ModelConfig, config_of
 from scoreinv.models.model_file import read_metadata, read_model, save
@@ -89,21 +88,6 @@ class Plain(Network):
         self.to(dtype)
 
 
-def test_another_network_needs_a_line_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(model_config.NETWORKS, "plain", PlainConfig)
-    config = replace(CONFIG, network=PlainConfig(features=5))
-    prior, path = config.build(), tmp_path / "plain.safetensors"
-    save(prior, path)
-    again = read_model(path)
-    assert read_metadata(path)[0] == config
-    x = torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)
-    with torch.no_grad():
-        torch.testing.assert_close(again.noise(x, 0.5), prior.noise(x, 0.5))
-    monkeypatch.delitem(model_config.NETWORKS, "plain")
-    with pytest.raises(CheckpointError, match=r"plain\.safetensors: .*unknown name 'plain'"):
-        read_model(path)
-
-
 def test_files_of_released_versions_name_no_network() -> None:
     written = encode(CONFIG)
     assert "name" not in written["network"]
@@ -130,16 +114,6 @@ def test_missing_truncated_and_foreign_files(model: Path, tmp_path: Path) -> Non
     save_file({"a": torch.zeros(1)}, foreign)
     with pytest.raises(CheckpointError, match="not a scoreinv model"):
         read_model(foreign)
-
-
-def test_a_loaded_model_does_not_hang_on_its_file(model: Path) -> None:
-    prior = read_model(model)
-    before = {name: value.clone() for name, value in prior.network.state_dict().items()}
-    with model.open("r+b") as file:  # in place: who maps the file sees it
-        length = int.from_bytes(file.read(8), "little")
-        file.seek(8 + length)
-        file.write(bytes(model.stat().st_size - 8 - length))
-    assert all(torch.equal(value, before[name]) for name, value in prior.network.state_dict().items())
 
 
 def test_weights_that_are_not_finite(model: Path) -> None:
@@ -211,10 +185,3 @@ def test_networks_unknown_to_files_are_refused(network, sde, reading, said, tmp_
     with pytest.raises(CheckpointError, match=said):
         scoreinv.save(ScorePrior(network, sde, reading, image_size=8), tmp_path / "model.safetensors")
     assert not list(tmp_path.iterdir())
-
-
-def test_rooms_of_the_core_are_reached_from_the_front_door() -> None:
-    # By what answers before they are imported.
-    rooms = {room: scoreinv.__getattr__(room) for room in ("samplers", "guidance", "operators", "sdes")}
-    assert all(hasattr(rooms[room], name) for room, name in zip(rooms, ("PC", "DPS", "mask", "VE"), strict=True))
-    assert {"samplers", "guidance", "operators", "sdes", "save"} <= set(dir(scoreinv))

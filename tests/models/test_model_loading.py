@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import torch
-from support.analytic import gaussian_colour_prior
 from support.small_model import save_small
 
 from scoreinv.models import catalogue, loading
@@ -65,15 +63,6 @@ def test_the_hash_of_a_file_follows_its_content(tmp_path: Path) -> None:
         assert catalogue.sha256(path) == hashlib.sha256(content).hexdigest()
 
 
-def test_a_loaded_model_is_returned_itself() -> None:
-    prior = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3))
-    models = Models(inpaint=prior)
-    assert models.filler() is prior
-    assert models.source("inpaint") is None
-    source = models.source("damage")
-    assert (source.name, source.kind) == ("damage", "damage")
-
-
 def test_other_machines_and_precisions_are_other_models(model: str, loaded: list[str]) -> None:
     single, half = (ModelSource(model, Machine("cpu", precision)) for precision in ("float32", "bfloat16"))
     assert single.load() is not half.load()
@@ -81,12 +70,6 @@ def test_other_machines_and_precisions_are_other_models(model: str, loaded: list
     assert len(loaded) == 2
     assert single.record() == {"model": model, "device": "cpu", "precision": "float32"}
     assert half.device_and_precision == ("cpu", "bfloat16")
-
-
-def test_bundled_detectors_and_priors_are_loaded_by_role() -> None:
-    models = Models(machine=LIBRARY)
-    assert models.detector() is Models(machine=LIBRARY).detector()
-    assert type(models.detector()).__name__ == "DamageDetector"
 
 
 def test_a_check_refuses_models_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,13 +107,6 @@ def run(tmp_path: Path) -> TrainingConfig:
     return replace(config, model=replace(config.model, sde=Cosine()))
 
 
-def test_it_trains_resumes_and_loads(run: TrainingConfig, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    train(run, out)
-    assert train(replace(run, steps=4), out, resume=True).steps == 4
-    assert scoreinv.load(out, sde=Cosine()).sde == Cosine()
-
-
 def test_a_run_of_it_is_resumed_from_python(run: TrainingConfig, tmp_path: Path) -> None:
     out = tmp_path / "out"
     train(run, out)

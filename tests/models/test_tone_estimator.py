@@ -41,33 +41,6 @@ def test_a_picture_of_one_tone_has_curves():
     assert odds.isfinite().all()
 
 
-def test_the_order_of_the_pixels_has_no_part_in_it():
-    rgb, known, *tones = pictures()
-    order = torch.randperm(200, generator=torch.Generator().manual_seed(2))
-    one = network()
-    for first, second in zip(one(rgb, known, *tones), one(rgb[:, order], known[:, order], *tones), strict=True):
-        torch.testing.assert_close(first, second)
-
-
-def test_tones_count_relative_to_their_ends():
-    """Fading that is a line from black to white in each channel leaves the features of pixels but their values."""
-    rgb, known, *tones = pictures()
-    one, seen = network(), []
-    one.pixels.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    one(rgb, known, *tones)
-    one(0.5 * rgb + 0.2, known, 0.5 * tones[0] + 0.2, tones[1])
-    low, high = tones[0][:, 1:2], tones[0][:, -2:-1]
-    stretched = ((rgb - low) / (high - low)).clamp(0, 1)
-    luma = stretched @ torch.tensor([0.299, 0.587, 0.114])
-    expected = luma[..., None] + known[..., :3]
-    torch.testing.assert_close(seen[0][..., :3], 2 * rgb - 1)
-    torch.testing.assert_close(seen[0][..., 3:6], 2 * stretched - 1)
-    torch.testing.assert_close(seen[0][..., 6:9], 2 * expected - 1)
-    torch.testing.assert_close(seen[0][..., 9:12], 2 * (stretched - expected) - 1)
-    torch.testing.assert_close(seen[0][..., 12:], known[..., 3:])
-    torch.testing.assert_close(seen[1][..., 3:], seen[0][..., 3:], atol=1e-5, rtol=0)
-
-
 def test_moments_of_two_sets_of_channels_by_hand():
     rng = np.random.default_rng(0)
     rgb, expected = rng.uniform(0.1, 1, (2, 50, 3)), rng.uniform(0.1, 1, (2, 50, 3))

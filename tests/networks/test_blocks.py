@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from scoreinv.networks.blocks import (
+    BatchNorm,
     FourierEmbedding,
     PositionalEmbedding,
     conv,
-    group_norm,
+    freeze_norms,
     initialised,
     normalise,
 )
-from scoreinv.system.errors import InputError
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 4e-3)])
@@ -33,13 +33,6 @@ def test_normalisation_is_exact_where_means_dwarf_deviations(dtype, tolerance, s
     assert result.dtype == dtype
     assert result.is_contiguous(memory_format=torch.channels_last)
     assert (result.double() - exact).square().mean().sqrt() < tolerance * exact.square().mean().sqrt()
-
-
-def test_groups_are_equal_large_enough_and_at_most_32() -> None:
-    for channels, least, expected in ((7, 4, 1), (7, 1, 7), (12, 5, 2), (24, 4, 6), (128, 4, 32), (129, 1, 3)):
-        assert group_norm(channels, least).num_groups == expected
-    with pytest.raises(InputError, match="3 channels do not make a group of 4"):
-        group_norm(3, 4)
 
 
 def test_embeddings_keep_the_digits_of_large_phases() -> None:
@@ -65,3 +58,10 @@ def test_first_weights_are_uniform_with_the_variance_of_their_fans(scale: float,
         assert 0.99 * bound < float(weight.abs().max()) <= bound
         assert float(weight.var()) == pytest.approx(variance / fans, rel=0.1)
         assert not layer.bias.any()
+
+
+def test_frozen_norms_keep_their_statistics() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), BatchNorm(2)).train()
+    assert freeze_norms(network) == 1
+    network(torch.randn(4, 1, 3, 3))
+    assert not network[1].running_mean.any()

@@ -16,7 +16,7 @@ from scoreinv.models.catalogue import describe
 from scoreinv.models.codec import decode, encode
 from scoreinv.models.config import ColourConfig
 from scoreinv.models.model_file import read_metadata, read_model, save
-from scoreinv.networks.chroma import TUNED_STAGES, ChromaNetwork
+from scoreinv.networks.chroma import TUNED_STAGES
 from scoreinv.operators import ObservedComponents
 from scoreinv.operators.pixelwise import rotated
 from scoreinv.sdes import VE
@@ -53,15 +53,6 @@ def training(folder: Path, steps: int = 3) -> TrainingConfig:
         sample_every=0,
         precision="float32",
     )
-
-
-def test_a_new_network_predicts_grey_by_branches_that_add_nothing() -> None:
-    network = ChromaNetwork()
-    assert network(luma(32, 32))[0].abs().max() < 1e-4
-    for level in (network.coarse, network.middle, network.fine):
-        for block in level:
-            x = torch.randn(1, block.norm_1.num_channels if hasattr(block, "norm_1") else block.norm.num_channels, 4, 4)
-            torch.testing.assert_close(block(x), x, atol=1e-3, rtol=0)
 
 
 def test_gradients_reach_the_decoder_and_the_last_stages_only() -> None:
@@ -103,16 +94,6 @@ def test_the_initial_estimate_starts_from_the_expected_chroma_and_bends_it_to_wh
     smooth = smooth_estimate(deviation, known, torch.tensor(AXES.details[1:]))
     beyond = AXES.chroma_beyond_gray(rotated(hinted.maps[0], AXES.basis.T))
     torch.testing.assert_close(beyond, at_size + smooth.mean, atol=1e-5, rtol=1e-4)
-
-
-def test_pictures_that_are_not_looked_at_expect_nothing(prior: ColourPrior) -> None:
-    pictures = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    observed = torch.ones(1, 3, 16, 16)
-    observed[:, 1:] = 0
-    plain = given(prior, seen(pictures, observed))
-    nothing = tuple(torch.zeros_like(v) for v in prior.gray_features(luma(64, 64)))
-    none = given(prior, seen(pictures, observed, nothing))
-    torch.testing.assert_close(plain.maps[0], none.maps[0])
 
 
 def test_a_file_has_both_networks(prior: ColourPrior, tmp_path: Path) -> None:

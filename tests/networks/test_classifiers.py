@@ -19,7 +19,7 @@ from scoreinv.models.noise_classifier import NoiseClassifier
 from scoreinv.networks.classifiers import ConvNetConfig, WideResNetConfig
 from scoreinv.networks.ncsnpp import NCSNppConfig
 from scoreinv.preconditioning import EDM
-from scoreinv.sdes import TRAINING_START, VE, VP, broadcast
+from scoreinv.sdes import VE, VP, broadcast
 from scoreinv.system.errors import CheckpointError, InputError
 from scoreinv.tasks.generate import generate
 from scoreinv.training.config import DataConfig, OptimizerConfig, TrainingConfig
@@ -105,13 +105,6 @@ def test_it_learns_the_exact_probabilities(run: Path) -> None:
     assert accuracy[-1] < 0.65
 
 
-def test_the_judge_sees_the_picture_alone() -> None:
-    judge = replace(CONFIG, network=ConvNetConfig(channels=1, classes=2, widths=(16, 16))).build().eval()
-    x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(4))
-    torch.testing.assert_close(judge.network(x, torch.ones(2)), judge.network(x, torch.full((2,), 9.0)))
-    assert judge.features(x, TRAINING_START).shape == (2, 16)
-
-
 def test_the_judge_looks_at_a_rotation_of_each_two_by_two_pixels() -> None:
     stem = ConvNetConfig().build().stem
     basis = stem.basis.flatten(1)
@@ -148,19 +141,6 @@ def test_the_data_must_have_its_classes(folder: Path, tmp_path: Path) -> None:
         replace(CONFIG, classes=("a", "b", "c"))
 
 
-def test_a_judge_cannot_guide() -> None:
-    judge = replace(CONFIG, network=ConvNetConfig(channels=1, classes=2, widths=(16,))).build()
-    with pytest.raises(InputError, match="it can evaluate, not guide"):
-        generate(PRIOR, 1, classifier=judge, label=1)
-
-
-def test_unseen_classes_stay_small_at_large_noise() -> None:
-    classifier = replace(CONFIG, sde=VE(0.01, 200.0)).build()
-    x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    near, far = (float(classifier(s * x, torch.tensor(t)).detach().abs().max()) for s, t in ((0.01, 0.0), (200.0, 1.0)))
-    assert far < near / 10
-
-
 class _Seen(nn.Module):
     """A network that says what it was given: the logits are the first two values of its input, then the level."""
 
@@ -184,44 +164,15 @@ def test_the_network_sees_the_picture_at_its_own_scale(sde: VE | VP, data_range:
     torch.testing.assert_close(classifier(x, t), expected / (1 + (level / 5) ** 2).sqrt()[:, None])
 
 
-def test_its_gradient_in_bfloat16() -> None:
-    torch.manual_seed(0)
-    exact, fast = CONFIG.build(), CONFIG.build()
-    fast.network.load_state_dict(exact.network.state_dict())
-    fast.to(torch.bfloat16)
-    x, t = torch.randn(8, 1, 8, 8), torch.linspace(0.05, 1, 8, dtype=torch.float64)
-    a, b = (ClassifierGuidance(PRIOR, c, 0).log_likelihood_gradient(x, t).flatten(1) for c in (exact, fast))
-    assert fast(x, t).dtype == torch.float32
-    assert (torch.nn.functional.cosine_similarity(a, b) > 0.99).all()
-
-
-def test_it_must_be_of_the_priors_sde() -> None:
-    network = NCSNppConfig(
-        channels=1, width=8, multipliers=(1,), blocks=1, attention_levels=(), progressive_input="none"
-    )
-    for sde in (VE(), VP()):
-        prior = ModelConfig(network, sde, EDM(), image_size=8).build()
-        if sde == CONFIG.sde:
-            result = generate(prior, 1, sampler="multistep", steps=2, classifier=CONFIG.build(), label=1)
-            assert result.images.shape == (1, 8, 8, 1)
-        else:
-            with pytest.raises(InputError, match="another SDE"):
-                generate(prior, 1, classifier=CONFIG.build(), label=1)
-
-
-def test_labels_that_the_classifier_has_not() -> None:
-    prior, classifier = PRIOR, CONFIG.build().eval()
-    x = torch.zeros(2, 1, 8, 8)
+def test_what_cannot_guide() -> None:
+    judge = replace(CONFIG, network=ConvNetConfig(channels=1, classes=2, widths=(16,))).build()
+    other = replace(CONFIG, sde=VE()).build()
+    for classifier, said in ((judge, "it can evaluate, not guide"), (other, "another SDE")):
+        with pytest.raises(InputError, match=said):
+            generate(PRIOR, 1, classifier=classifier, label=1)
     for label in (2, -1):
         with pytest.raises(InputError, match="labels are numbers from 0 to 1"):
-            ClassifierGuidance(prior, classifier, label).noise(x, 0.5)
-    guided = ClassifierGuidance(prior, classifier, torch.tensor([0, 1, 0]))
+            ClassifierGuidance(PRIOR, CONFIG.build().eval(), label).noise(torch.zeros(2, 1, 8, 8), 0.5)
+    guided = ClassifierGuidance(PRIOR, CONFIG.build().eval(), torch.tensor([0, 1, 0]))
     with pytest.raises(InputError, match="3 labels for"):
-        guided.noise(x, 0.5)
-
-
-def test_states_in_float64() -> None:
-    classifier, x = CONFIG.build().eval(), torch.rand(2, 1, 8, 8, dtype=torch.float64)
-    for exact, usual in ((classifier(x, 0.5), classifier(x.float(), 0.5)), (classifier.features(x, 0.5), None)):
-        assert exact.dtype == torch.float64
-        assert usual is None or (exact - usual).abs().max() < 1e-5
+        guided.noise(torch.zeros(2, 1, 8, 8), 0.5)

@@ -5,18 +5,7 @@ import math
 import torch
 from torch.distributions import Normal
 
-from scoreinv.models.catalogue import bundled_network
 from scoreinv.networks.place_embedding import Colours
-
-
-def test_vectors_of_unit_length_that_hang_on_no_other_place() -> None:
-    metric, rng = bundled_network("places"), torch.Generator().manual_seed(0)
-    channels = [layer.in_channels for layer in metric.maps]
-    maps = [torch.randn(1, count, 4, 6, generator=rng) for count in channels]
-    keys, _ = metric(maps)
-    torch.testing.assert_close(keys.square().sum(0), torch.ones(24))
-    fewer, _ = metric([value[..., :3] for value in maps])
-    torch.testing.assert_close(fewer.unflatten(1, (4, 3)), keys.unflatten(1, (4, 6))[..., :3])
 
 
 def test_colours_have_the_density_of_a_mixture() -> None:

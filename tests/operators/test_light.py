@@ -7,7 +7,6 @@ import torch
 from scoreinv.operators import Blur, InLight, kernels, valid_blur
 from scoreinv.operators.tones import ToneCurve, srgb, tone_curve
 from scoreinv.system.errors import InputError
-from scoreinv.system.progress import reporting
 
 HEIGHT, WIDTH = 9, 12
 LOPSIDED = torch.tensor([[0.1, 0.6, 0.0, 0.1], [0.0, 0.15, 0.05, 0.0]])
@@ -55,12 +54,6 @@ def test_the_derivative_is_that_of_differences(data_range):
     torch.testing.assert_close((derivative(way) * y).sum(), (way * derivative.adjoint(y)).sum())
 
 
-def test_weights_of_a_weighted_operator_multiply():
-    operator, x = InLight(Blur(LOPSIDED, HEIGHT, WIDTH), srgb()), picture()
-    first, second = (torch.rand(x.shape, generator=GENERATOR, dtype=torch.float64) for _ in range(2))
-    torch.testing.assert_close(operator.weighted(first).weighted(second)(x), first * second * operator(x))
-
-
 def test_gauss_newton_finds_the_picture_of_an_observation():
     x = torch.nn.functional.avg_pool2d(picture(), 3, 1, 1).clamp(0.05, 0.95)
     operator = InLight(Blur(torch.from_numpy(kernels.gaussian(0.5)), HEIGHT, WIDTH), srgb())
@@ -71,36 +64,9 @@ def test_gauss_newton_finds_the_picture_of_an_observation():
     torch.testing.assert_close(found, x, atol=1e-4, rtol=0)
 
 
-def test_identity_curves_leave_the_operator_as_it_is():
-    x, blur = picture(), Blur(LOPSIDED, HEIGHT, WIDTH)
-    operator = InLight(blur, tone_curve(np.linspace(0, 1, 5)))
-    seen, derivative = operator.linearised(x)
-    torch.testing.assert_close(seen, blur(x))
-    torch.testing.assert_close(derivative(x), blur(x))
-
-
-def test_the_luminance_of_grey_is_its_light():
-    values = np.linspace(0, 1, 7)
-    light = srgb().luminance(np.repeat(values[:, None], 3, 1))
-    np.testing.assert_allclose(light, np.interp(values, np.linspace(0, 1, 1024), srgb().light), atol=1e-6)
-
-
-def test_a_power_has_a_slope_at_black():
-    light = tone_curve(np.linspace(0, 1, 200) ** 2.2).light
-    assert light[1] == pytest.approx(1 / 32 / 1023)
-    assert light[512] == pytest.approx((512 / 1023) ** 2.2, abs=1e-4)
-
-
 @pytest.mark.parametrize("light", [[0, 0], [1, 0.5], [0, np.nan], [0, 0.7, 0.2, 1]])
 def test_curves_that_do_not_increase_are_refused(light):
     with pytest.raises(InputError):
         tone_curve(np.array(light))
     with pytest.raises(InputError):
         ToneCurve(np.array(light))
-
-
-def test_large_pictures_can_be_stopped_between_channels():
-    reports: list[float] = []
-    with reporting(reports.append):
-        InLight(Blur(LOPSIDED, HEIGHT, WIDTH), srgb()).linearised(picture())
-    assert len(reports) == 3 * 6  # decode, transform there and back, encode, two slopes

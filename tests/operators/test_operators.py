@@ -8,7 +8,6 @@ from PIL.Image import Resampling
 
 from scoreinv.operators import (
     Blur,
-    Composed,
     LinearOperator,
     ObservedComponents,
     Separable,
@@ -151,14 +150,6 @@ def test_singular_values_are_those_of_the_matrix(name):
 def test_no_singular_values(name):
     with pytest.raises(InputError, match="no singular value decomposition"):
         OPERATORS[name].spectral()
-
-
-def test_composition_is_one_operator():
-    composed = OPERATORS["composed"]
-    assert isinstance(composed, Composed)
-    x = picture()
-    assert torch.allclose(composed(x), OPERATORS["components"](x))
-    assert torch.allclose(composed.pinv(x), OPERATORS["components"].pinv(x))
 
 
 class Mean3x3(LinearOperator):

@@ -14,7 +14,7 @@ from scoreinv.operators import mask
 from scoreinv.samplers.ode import ODE, decode, encode
 from scoreinv.samplers.runge_kutta import rk45
 from scoreinv.sdes import SDE, TRAINING_START, VE, VP
-from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
+from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.windows import Tiled
 from scoreinv.windows.transforms import ALL
 
@@ -177,19 +177,6 @@ def test_the_last_state_is_denoised_with_what_is_observed():
     given = ConstrainedPC(prior, Observation(mask(torch.tensor([1.0, 0.0]).double().reshape(1, 1, 1, 2)), y))
     x0 = ODE(1e-2, 1e-2).sample(given, (8, 1, 1, 2), rng=BatchStream(0, 8)).x0
     assert (x0 - 0.4).abs()[..., 1].mean() < 0.15
-
-
-def test_a_callback_stops_the_work():
-    prior, seen = gaussian(SDES["vp"]), []
-
-    def stop(progress):
-        seen.append(progress.fraction)
-        return len(seen) < 3
-
-    x = prior.sample(2, torch.Generator().manual_seed(3))
-    with pytest.raises(Cancelled):
-        encode(prior, x, callback=stop)
-    assert 0 < seen[0] <= seen[1] <= seen[2] < 1  # a step that is refused gets nowhere
 
 
 def test_progress_on_the_fixed_grid():

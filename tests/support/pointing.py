@@ -1,8 +1,17 @@
 """What stands for the networks of `select`: things are grey squares within each other, told by their brightness."""
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
 import numpy as np
+import pytest
 from PIL import Image
 
+from scoreinv.models import load_onnxruntime
 from scoreinv.models.segment_anything import CELL, CORNER, INSIDE, SIDE
 
 LEVELS = {"small": 0.8, "middle": 0.55, "large": 0.3}
@@ -51,3 +60,34 @@ class Network:
                 outside[int(y) : int(far_y) + 1, int(x) : int(far_x) + 1] = False
                 logits[:, outside] = -9
         return logits.astype(np.float32), np.array([0.9, 0.8, 0.95, 0.7], np.float32)
+
+
+class Session:
+    """Gives what a `Network` does, in the form of a session of onnxruntime."""
+
+    def __init__(self, file: str, *_: object, **__: object) -> None:
+        self.network = Network()
+        decoder = ("image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input")
+        self.inputs = decoder if Path(file).stem == "decoder" else ("input",)
+
+    def get_inputs(self) -> list[Any]:
+        return [SimpleNamespace(name=name) for name in self.inputs]
+
+    def run(self, _: object, given: dict[str, np.ndarray]) -> list[np.ndarray]:
+        if "input" in given:
+            (rgb,) = given["input"].transpose(0, 2, 3, 1)
+            return [self.network.embedding(np.where(rgb == 0, 0, 0.2263 * rgb + 0.4493))]  # of nothing but the padding
+        embedding, (points,), (labels,), (previous,), _ = given.values()
+        return [each[None] for each in self.network.masks(embedding, points, list(labels), previous)]
+
+
+def session_of_pointing() -> Iterator[None]:
+    """Let a stand-in of onnxruntime answer for the networks of `select`; for a fixture."""
+    runtime: Any = ModuleType("onnxruntime")
+    runtime.SessionOptions, runtime.InferenceSession = MagicMock, Session
+    runtime.disable_telemetry_events = MagicMock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "onnxruntime", runtime)
+        load_onnxruntime.cache_clear()
+        yield
+        load_onnxruntime.cache_clear()

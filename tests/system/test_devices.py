@@ -141,9 +141,3 @@ def test_the_device_is_there(monkeypatch, cuda, mps, automatic) -> None:
             with pytest.raises(SettingError) as caught:
                 device_of(name)
             assert caught.value.setting == "device"
-
-
-def test_timing_leaves_random_numbers_alone() -> None:
-    state = torch.get_rng_state()
-    uses_bfloat16.__wrapped__("auto", torch.device("cpu"))
-    assert torch.equal(torch.get_rng_state(), state)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import scoreinv
-from scoreinv.cli.render import describe
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import Number, Setting, Whole, check, check_noise_share, check_settings
 
@@ -84,11 +83,6 @@ def test_errors_of_options_are_sentences(call, said):
     with pytest.raises(SettingError) as caught:
         call()
     assert str(caught.value) == said
-
-
-def test_the_command_line_names_the_option_of_a_setting():
-    assert describe(SettingError("noise_std", "is too much")) == "--noise is too much"
-    assert describe(SettingError("corrector_steps", "must be whole")) == "--corrector-steps must be whole"
 
 
 def test_the_library_names_no_option_of_the_command_line():

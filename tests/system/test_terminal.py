@@ -16,14 +16,6 @@ def test_a_stderr_that_nobody_reads_does_not_end_the_work(monkeypatch):
             say("a line")
 
 
-def test_lines_are_written_at_once_and_do_not_act_on_the_terminal(monkeypatch):
-    here, there = os.pipe()
-    with os.fdopen(here, "rb") as reader, os.fdopen(there, "w", encoding="utf-8") as stream:
-        monkeypatch.setattr("sys.stderr", stream)
-        say("two\nlines")
-        assert os.read(reader.fileno(), 100) == b"two\\nlines\n"
-
-
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

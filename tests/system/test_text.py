@@ -2,8 +2,7 @@
 
 import pytest
 
-from scoreinv.system.errors import InputError, ScoreinvError
-from scoreinv.system.text import percent, printable, shown
+from scoreinv.system.text import percent, printable
 
 
 @pytest.mark.parametrize(
@@ -22,15 +21,6 @@ from scoreinv.system.text import percent, printable, shown
 def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
     assert printable(shown) == shown
-
-
-def test_an_error_is_one_safe_line() -> None:
-    assert str(InputError("a\nb\x1b[31m.png: no such file")) == r"a\nb\x1b[31m.png: no such file"
-    assert str(ScoreinvError()) == ""
-
-
-def test_a_long_value_is_cut():
-    assert shown("x" * 100_000) == "'" + "x" * 39 + "..."
 
 
 SHARES = [(0, "0 %"), (1e-6, "0.01 %"), (0.00005, "0.01 %"), (0.0125, "1.2 %"), (0.031, "3.1 %"), (0.25, "25 %")]

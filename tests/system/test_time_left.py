@@ -39,14 +39,6 @@ def test_parts_that_cost_more_or_less_than_their_share() -> None:
     assert abs(errors[-1]) < 0.05
 
 
-def test_nothing_is_told_too_early() -> None:
-    pace = ETA()
-    assert [pace.left(now, done) for now, done in ((5, 0.3), (6, 0.31), (7, 0.315))] == [None] * 3
-    assert pace.left(8, 0.4) == pytest.approx(0.6 * 3 / 0.1)
-    assert ETA().left(5, 0.0) is None
-    assert ETA().left(5, 1.0) == 0
-
-
 def test_work_that_falls_back_is_estimated_anew() -> None:
     pace = ETA()
     for now, done in ((0, 0.3), (10, 0.5), (20, 0.7)):

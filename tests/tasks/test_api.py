@@ -24,7 +24,6 @@ from scoreinv.preconditioning import EDM
 from scoreinv.prior import ScorePrior
 from scoreinv.sdes import SDE, VE, VP
 from scoreinv.system.errors import CheckpointError
-from scoreinv.tasks import requests, sampling_settings
 from scoreinv.tasks.notes import Note, info, warning
 
 PICTURE = np.linspace(0, 1, 16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)
@@ -77,27 +76,6 @@ def test_a_front_door_explains_its_arguments_itself(name: str) -> None:
     assert set(re.findall(r"scoreinv\.(\w+)", words)) <= set(dir(scoreinv))  # without an import of their own
 
 
-def test_front_doors_tell_the_steps_there_are() -> None:
-    doc = {name: " ".join((getattr(scoreinv, name).__doc__ or "").split()) for name in ("inpaint", "colorize", "solve")}
-    assert f"narrow holes take at most {requests.NARROW_FILL_STEPS}" in doc["inpaint"]
-    fill, colour = requests.FILL_STEPS, requests.COLOR_STEPS
-    assert f"{fill['conditioned']} for `conditioned`, {fill['pc']} for `pc`" in doc["inpaint"]
-    assert f"{colour['conditioned']} for `conditioned`, {colour['pc']} for `pc`" in doc["colorize"]
-    dps = requests.RESTORATION_STEPS["dps"]
-    steps = {method: requests.FULL_STEPS * count for method, count in requests.RESTORATION_STEPS.items()}
-    for method, count in {"diffpir": steps["diffpir"], "dpir": steps["dpir"], "dps": dps}.items():
-        assert f"{count} for `{method}`" in doc["solve"]
-    assert f"None: up to {requests.COLOR_SATURATION:g} for `conditioned`" in doc["colorize"]
-    for sampler, count in sampling_settings.SAMPLER_STEPS.items():
-        assert f"{count} for `{sampler}`" in (scoreinv.generate.__doc__ or "")
-
-
-def test_a_likelihood_is_shown_without_its_latent_code() -> None:
-    shown = repr(scoreinv.Likelihood(*(torch.full((1,), float(number)) for number in range(5))))
-    assert "bits_per_dim=tensor([0.])" in shown
-    assert "latent" not in shown
-
-
 @pytest.mark.slow
 def test_a_name_or_a_file_stands_for_a_model(model: Path) -> None:
     at_hand = scoreinv.load(model)
@@ -136,18 +114,6 @@ def test_a_model_or_a_picture_that_does_not_fit_the_task_is_noted() -> None:
         assert color_notes(gray, any_model, steps=1) == []
         assert color_notes(coloured, any_model, steps=1, keep_color=True) == [info("colors_kept")]
         assert color_notes(coloured, any_model, steps=1) == [warning("colors_replaced")]
-
-
-def test_models_are_shown_on_a_line(model: Path) -> None:
-    said = repr(scoreinv.load(model))
-    assert said.startswith("ScorePrior(NCSNpp of ")
-    assert said.endswith(" weights, VE(sigma_min=0.01, sigma_max=10.0, steps=1000), 16x16 pixels, cpu)")
-    scene = scoreinv.load("scene")
-    every = sum(weight.numel() for part in (scene.network, scene.chroma) for weight in part.parameters())
-    assert f" of {every:,} weights, " in repr(scene)
-    guide = scoreinv.load_classifier("cifar10-classifier")
-    assert repr(guide).startswith("NoiseClassifier(10 classes, VP(")
-    assert "\n" not in said + repr(guide)
 
 
 @pytest.mark.parametrize("method", ["dpir", "diffpir", "pigdm", "dps", "mmps"])

@@ -14,12 +14,10 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.models.config import ModelConfig
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE
-from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.system.progress import reported_to, reporting
+from scoreinv.system.errors import InputError, ScoreinvError
 from scoreinv.tasks.bits_per_dim import (
     PictureDensity,
     check_picture,
-    pictures_at_once,
     pictures_bits_per_dim,
     standard_error,
 )
@@ -114,27 +112,6 @@ def test_a_likelihood_that_is_not_finite_is_an_error(monkeypatch):
     whole = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3), sde=VE())
     with pytest.raises(ScoreinvError, match="not finite"):
         picture_bits_per_dim(picture, whole, steps=1)
-
-
-def test_a_callback_is_told_the_share_and_can_stop_the_work():
-    picture, told = Picture(np.full((4, 4, 3), 128, np.uint8)), []
-    with reporting(told.append):
-        pictures_bits_per_dim([picture], prior(VE()), LikelihoodSettings(steps=3))
-    assert told == sorted(told)
-    assert told[-1] == pytest.approx(1)
-    with pytest.raises(Cancelled), reported_to(lambda _: False):
-        pictures_bits_per_dim([picture], prior(VE()), LikelihoodSettings(steps=3))
-
-
-def test_other_seeds_are_other_draws():
-    picture = Picture(np.random.default_rng(0).integers(60, 200, (4, 4, 3)).astype(np.uint8))
-    bits = [picture_bits_per_dim(picture, prior(VE()), steps=3, probe="gaussian", seed=seed) for seed in (0, 1)]
-    assert bits[0] != bits[1]
-
-
-@pytest.mark.parametrize(("size", "count"), [((1, 1), 1 << 17), ((256, 256), 2), ((300, 300), 1), ((999, 999), 1)])
-def test_how_many_pictures_are_evaluated_together(size, count):
-    assert pictures_at_once(size) == count
 
 
 def test_the_standard_error_of_a_mean():

@@ -30,14 +30,6 @@ def test_a_soft_edge_lies_within_the_hole() -> None:
     assert (soft[9:12, 11:16] == 250).all()
 
 
-def test_the_border_of_the_picture_is_no_edge_of_a_hole() -> None:
-    before, after = Picture(np.zeros((24, 40, 3), np.uint8)), Picture(np.full((24, 40, 3), 250, np.uint8))
-    left = np.arange(40) < np.full((24, 1), 10)
-    soft = blend_result(before, after, 1.0, left, 1).pixels
-    assert (soft[:, :9] == 250).all()
-    assert (soft[:, 9] == 125).all()
-
-
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_coloured_result_of_a_grey_photograph(channels: int) -> None:
     before, after = Picture(pixels(channels)), Picture(pixels(channels + 2))

@@ -47,24 +47,10 @@ def test_draws_have_the_truncated_normal(white):
     assert not torch.equal(values[0], values[1])
 
 
-@pytest.mark.parametrize("deviations", [4, 5, 6, 7, 100])
-def test_draws_for_a_picture_far_within_are_near_the_end(deviations):
-    """Its deviation from there falls as s^2 / x."""
-    x = torch.full((1, 1, 1, 5000), deviations * STD)
-    values = drawn_beyond(torch.zeros_like(x), x, STD, NoiseStream(0, 1))
-    assert -0.35 * STD < values.mean() < 0
-    assert values.min() > -3 * STD
-
-
 def test_values_within_stay_as_they_are():
     y, x = torch.tensor([0.001, 0.5, 0.999]), torch.tensor([0.0, 0.5, 1.0])
     assert torch.equal(expected(y, x, STD), y)
     assert torch.equal(drawn_beyond(y[None], x[None], STD, NoiseStream(0, 1))[0], y)
-
-
-def test_far_from_the_end_it_is_finite():
-    y = torch.tensor([0.0, 0.0, 1.0, 1.0, 0.2])
-    assert torch.isfinite(expected(y, torch.tensor([9.0, 9.0, -9.0, -9.0, 0.0]), STD)).all()
 
 
 @pytest.mark.parametrize("detail", [0.0, 0.1])

@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from support.analytic import gaussian_colour_prior
 
 import scoreinv
@@ -12,9 +11,8 @@ from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.models.loading import Models
 from scoreinv.operators.luma import colour_basis, luma
-from scoreinv.system.errors import Cancelled, InputError
+from scoreinv.system.errors import InputError
 from scoreinv.tasks.colorize import colorize, colorize_picture, work_size
-from scoreinv.tasks.noise_streams import ddof_of_pairs
 from scoreinv.tasks.notes import warning
 from scoreinv.tasks.requests import ColorizeRequest, Inputs
 
@@ -62,15 +60,6 @@ def test_the_samples_of_a_pair_average_to_the_posterior_mean():
     np.testing.assert_allclose(alone.image, result.samples[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_the_spread_is_that_of_pairs(count):
-    flat = np.full((16, 16), 0.5, np.float32)
-    result = colorize(flat, prior=prior("rec601"), samples=count, steps=3)
-    expected = np.sqrt(np.var(result.samples, 0, ddof=ddof_of_pairs(count)).mean(-1))
-    np.testing.assert_allclose(result.std, expected, atol=1e-5)
-    assert expected.mean() > 0.003
-
-
 def test_each_picture_of_a_batch_has_its_hints():
     gray = torch.full((2, 1, 16, 16), 0.5)
     hints = torch.zeros(2, 4, 16, 16)
@@ -85,48 +74,11 @@ def test_each_picture_of_a_batch_has_its_hints():
         colorize(gray[:1], prior=prior("rec601"), hints=hints, steps=2)
 
 
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        ((64, 96), (64, 96)),
-        ((640, 960), (64, 96)),
-        ((20, 30), (20, 30)),
-        ((1, 500), (1, 500)),
-        ((256, 64), (256, 64)),
-        ((2560, 640), (256, 64)),
-        ((1024, 64), (512, 32)),
-    ],
-)
-def test_the_working_size(size, expected):
-    assert work_size(size, 64, 8) == expected
-
-
 @pytest.mark.parametrize("size", [(50, 40000), (40000, 50), (1, 2_000_000), (100, 20000), (141, 14142)])
 def test_a_long_picture_is_drawn_in_no_more_windows_than_a_panorama(size):
     height, width = work_size(size, 32, 8)
     assert max(height, 8) * max(width, 8) <= 4 * 32 * 32 + max(height, width)  # and a rounding of the shorter side
     assert max(height, width) >= 4 * 32
-
-
-def test_a_strip_is_coloured_along_its_length():
-    strip = np.tile(np.linspace(0, 255, 3000).astype(np.uint8), (5, 1))
-    result = colorize(strip, prior=prior("rec601"), steps=2)
-    assert result.image.shape == (5, 3000, 3)
-    assert np.abs(result.image.astype(float) @ [0.299, 0.587, 0.114] - strip).max() <= 0.5
-
-
-def test_the_kind_is_returned_for_every_form():
-    model = prior("rec601")
-    gray = np.random.default_rng(5).uniform(0.3, 0.6, (16, 24)).astype(np.float32)
-    sepia = (255 * gray[..., None] * np.array([1.0, 0.85, 0.65])).astype(np.uint8)
-    coloured = np.stack([gray, np.full_like(gray, 0.2), gray.T.reshape(16, 24)])
-    assert colorize(gray, prior=model, steps=2).kind == "grey"
-    assert colorize(Image.fromarray(sepia), prior=model, steps=2).kind == "tinted"
-    assert colorize(torch.from_numpy(coloured), prior=model, steps=2).kind == "coloured"
-    batch = torch.from_numpy(np.stack([np.stack([gray] * 3), coloured]))
-    result = colorize(batch, prior=model, steps=2)
-    assert result.kind == ["grey", "coloured"]
-    assert result.image.shape == batch.shape
 
 
 def test_a_tint_is_no_colour_to_keep():
@@ -135,15 +87,6 @@ def test_a_tint_is_no_colour_to_keep():
     kept, drawn = (colorize(sepia, prior=prior("rec601"), steps=2, keep_color=keep).image for keep in (True, False))
     assert (kept != sepia).any()
     np.testing.assert_array_equal(kept, drawn)
-
-
-def test_a_pale_tint_is_found_and_its_lightest_tone_made_white():
-    gray = np.random.default_rng(5).uniform(0.5, 0.8, (16, 24))
-    pale = Image.fromarray(np.rint(255 * gray[..., None] * np.array([1.0, 0.97, 0.93])).astype(np.uint8))
-    kept, white = (colorize(pale, prior=prior("rec601"), steps=2, whiten=whiten) for whiten in (False, True))
-    assert kept.kind == white.kind == "tinted"
-    lightest = [np.asarray(result.image).astype(float) @ [0.299, 0.587, 0.114] for result in (kept, white)]
-    assert lightest[1].max() > lightest[0].max() + 2
 
 
 def test_a_print_that_is_whitened_has_the_colours_of_the_grey_picture_that_it_becomes():
@@ -162,18 +105,3 @@ def test_grey_that_the_model_does_not_know_is_coloured_by_pc_with_a_note():
     assert found.notes == [warning("gray_weights_unknown", given="average", known="rec601")]
     for decided in ({"method": "pc"}, {"start": 0.5}):
         assert colorize(gray, prior=model, gray_weights="average", steps=2, **decided).notes == []
-
-
-@pytest.mark.parametrize("estimate", ["sample", "mean"])
-def test_raising_colours_to_full_size_is_part_of_the_progress(estimate):
-    """A tall picture is raised in strips, each of which is told and can stop the work."""
-    gray = np.full((1200, 300), 0.5, np.float32)
-    told: list[float] = []
-    colorize(gray, prior=prior("rec601"), steps=2, samples=2, estimate=estimate, callback=told.append)
-    assert told == sorted(told)
-    assert told[-1] == 1
-    drawn = 2 * 2 * 2  # reports at most of predictor and corrector, of two samples
-    assert len(told) > drawn
-    assert told[-6] < 1
-    with pytest.raises(Cancelled):
-        colorize(gray, prior=prior("rec601"), steps=2, callback=lambda done: done < 0.99)

@@ -22,8 +22,7 @@ from scoreinv.models.loading import Models
 from scoreinv.operators import kernels, pad_observation, photographed, valid_blur
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.operators.tones import linear, srgb
-from scoreinv.system.errors import Cancelled, InputError, SettingError
-from scoreinv.system.progress import reported_to
+from scoreinv.system.errors import InputError, SettingError
 from scoreinv.tasks.deblur import (
     blurred_detail,
     check_detail,
@@ -299,12 +298,6 @@ def test_a_blurred_picture_that_was_cut_off_at_black_is_not_taken_for_a_brighter
     error = np.mean([sample.mean() for sample in found.samples]) - middle
     assert naive > 0.001
     assert abs(error) < 0.5 * naive
-
-
-def test_a_callback_stops_the_work_before_the_model_is_loaded():
-    request = DeblurRequest(kernel=kernels.disk(1.5))
-    with pytest.raises(Cancelled), reported_to(lambda _: False):
-        deblur_picture(Inputs(Picture(np.zeros((32, 32, 3), np.uint8))), request, Models(denoise="no"))
 
 
 def test_the_uncertainty_that_a_blur_leaves() -> None:

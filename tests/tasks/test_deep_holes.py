@@ -22,7 +22,7 @@ from scoreinv.conditional.residual import ResidualPreconditioning
 from scoreinv.prior import ScorePrior
 from scoreinv.samplers import NoiseStream
 from scoreinv.sdes import VE
-from scoreinv.system.errors import Cancelled, InputError, SettingError
+from scoreinv.system.errors import InputError, SettingError
 from scoreinv.tasks import deep_holes
 from scoreinv.tasks.inpaint import inpaint
 from scoreinv.tasks.notes import warning
@@ -146,14 +146,6 @@ def test_samples_of_a_continued_hole_differ_where_the_picture_may_go_on_in_sever
     assert (difference[~hole] == 0).all()
 
 
-def test_seeds_and_the_number_of_samples() -> None:
-    image, hole = scene()
-    one = inpaint(image, hole, prior=prior(), steps=4, seed=3)
-    three = inpaint(image, hole, prior=prior(), steps=4, seed=3, samples=3)
-    np.testing.assert_allclose(one.image, three.samples[0], atol=1e-4)
-    assert np.abs(three.samples[0] - three.samples[1])[hole].mean() > 0.01
-
-
 class _Unsteady(_Nothing):
     """Its last digits are others each time; it notes by how many threads it is asked."""
 
@@ -199,17 +191,6 @@ def test_the_mean_and_other_methods_stay_at_one_scale() -> None:
     image, hole = scene()
     assert inpaint(image, hole, prior=prior(), estimate="mean").nfe == 8
     assert inpaint(image, hole, prior=prior(), method="pc", steps=3).nfe == 6
-
-
-def test_progress_never_goes_back_and_can_stop() -> None:
-    image, hole = scene()
-    hole[5:9, 100:110] = True
-    told: list[float] = []
-    inpaint(image, hole, prior=prior(), steps=3, samples=2, callback=told.append)
-    assert told == sorted(told)
-    assert told[-1] == pytest.approx(1)
-    with pytest.raises(Cancelled):
-        inpaint(image, hole, prior=prior(), steps=3, callback=lambda share: share < 0.3)
 
 
 def test_a_picture_that_is_all_hole_but_a_corner() -> None:

@@ -63,15 +63,6 @@ def test_the_default_is_what_was_published_else_the_fast_one():
     assert generate(model, 1).nfe == 6
 
 
-def test_estimates_are_clipped_where_that_was_published():
-    for sde in (VP(), VE(0.005, 20.0)):
-        model = gaussian_colour_prior(torch.full((3,), 0.5), torch.eye(3) * 4, sde=sde)
-        model.sampler = RecommendedSampler("ancestral", steps=30, clip=True)
-        images = generate(model, 1).images
-        model.sampler = RecommendedSampler("ancestral", steps=30)
-        assert ((images > 0) & (images < 1)).mean() > ((generate(model, 1).images > 0) & (images < 1)).mean()
-
-
 def test_a_classifier_elsewhere_is_refused():
     classifier = scoreinv.load_classifier("cifar10-classifier").to("meta")
     with pytest.raises(InputError, match=r"the classifier is on meta, and the model on cpu: classifier\.to"):
@@ -154,12 +145,3 @@ def test_classes_by_name_and_number():
     for name in ("dusk", "3", "-1", 3, -1, 1.0):
         with pytest.raises(InputError, match="day, 7, night"):
             class_index(named, name)
-
-
-def test_pc_in_few_steps_is_warned_of(caplog):
-    generate(prior(VP()), 1, sampler="pc", steps=99)
-    assert "pc leaves visible noise with fewer than 100 steps (99 given)" in caplog.text
-    caplog.clear()
-    generate(prior(VP()), 1, sampler="pc", steps=100)
-    generate(prior(VP()), 1, steps=5)
-    assert not caplog.records

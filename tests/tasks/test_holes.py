@@ -7,7 +7,7 @@ from skimage.restoration import inpaint_biharmonic
 import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
-from scoreinv.system.errors import Cancelled, SettingError
+from scoreinv.system.errors import SettingError
 from scoreinv.tasks.holes import inpaint_picture
 from scoreinv.tasks.outcome import InpaintOutcome
 from scoreinv.tasks.requests import InpaintRequest, Inputs
@@ -92,13 +92,6 @@ def test_the_smallest_pictures(method, size):
     assert abs(int(fill_classically(Picture(before), hole, method).image.pixels[0, 0]) - 90) <= 1
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_grey_picture_of_colour_mode_stays_grey(method):
-    gray = np.repeat(in_mode("L", np.dtype("u1"))[..., None], 3, axis=2)
-    filled = scoreinv.inpaint(gray, spots(60, 70), method=method).image
-    assert (filled == filled[..., :1]).all()
-
-
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("samples", 2), ("steps", 10), ("estimate", "mean"), ("start", 1.0), ("prior", object()), ("prior", "photo")],
@@ -116,11 +109,3 @@ def test_other_methods_need_a_model():
         scoreinv.inpaint(smooth(9, 9), spots(9, 9), method="magic")
     with pytest.raises(SettingError, match="method must be conditioned or pc"):
         scoreinv.colorize(smooth(9, 9), prior=None, method="telea")
-
-
-def test_progress_and_stop():
-    said: list[float] = []
-    scoreinv.inpaint(smooth(60, 70), spots(60, 70), method="telea", callback=said.append)
-    assert said[-1] == pytest.approx(1)
-    with pytest.raises(Cancelled):
-        scoreinv.inpaint(smooth(60, 70), spots(60, 70), method="telea", callback=lambda done: False)

@@ -25,26 +25,6 @@ def test_every_note_has_a_sentence(code):
     assert shown[0] == shown[0].upper()
 
 
-def test_only_codes_of_the_table_make_notes():
-    with pytest.raises(AssertionError):
-        info("unheard_of")
-
-
-def test_missing_values_of_a_note_are_left_out():
-    bare, full = (
-        command_line_text(info("tone_corrected", contrast=contrast, cast=cast).row())
-        for contrast, cast in ((0.0, ""), (0.25, "blue"))
-    )
-    assert [word in full for word in ("+25%", "blue cast")] == [True, True]
-    assert [word in bare for word in ("contrast", "cast removed", ",")] == [False] * 3
-    alone, whole = (
-        command_line_text(info("object_selected", share=0.5, shadow=shadow, size=size).row())
-        for shadow, size in ((False, ""), (True, "small"))
-    )
-    assert [word in whole for word in ("50 %", "shadow", "smallest")] == [True] * 3
-    assert [word in alone for word in ("50 %", "shadow", "possible")] == [True, False, False]
-
-
 @pytest.mark.parametrize(
     ("note", "typed", "shown"),
     [

@@ -13,7 +13,6 @@ import pytest
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
-from scoreinv.inputs.hints import KnownColours
 from scoreinv.operators.kernels import PointSpread
 from scoreinv.system.errors import SettingError
 from scoreinv.system.options import Range, Setting, declared
@@ -24,7 +23,6 @@ from scoreinv.tasks.requests import (
     DeblurRequest,
     DenoiseRequest,
     InpaintRequest,
-    Inputs,
     Request,
     RestoreRequest,
     SelectRequest,
@@ -308,14 +306,6 @@ def test_the_ends_of_ranges_are_allowed() -> None:
     for text in ("inf", "nan", "much"):
         with pytest.raises(SettingError):
             read(text)
-
-
-def test_inputs_name_what_is_given() -> None:
-    picture, hole = Picture(np.zeros((2, 3), np.uint8)), np.zeros((2, 3), bool)
-    hints = KnownColours(np.zeros((2, 3, 3), np.float32), hole)
-    assert Inputs(picture).given == set()
-    assert Inputs(picture, hole, hole, hints, [picture]).given == {"mask", "avoid", "hints", "references"}
-    assert Inputs(picture, avoid=hole).given == {"avoid"}
 
 
 @pytest.mark.parametrize(

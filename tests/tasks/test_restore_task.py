@@ -13,16 +13,13 @@ from support.small_conditional import conditional_prior
 from torch import Tensor
 
 import scoreinv
-from scoreinv.imaging.picture import Picture
 from scoreinv.inputs.masks import dilate
-from scoreinv.models.loading import Models
 from scoreinv.operators.luma import luma
 from scoreinv.system.errors import InputError, SettingError
 from scoreinv.system.options import FOUND_GROW
 from scoreinv.tasks.notes import Note, info
 from scoreinv.tasks.outcome import Step
-from scoreinv.tasks.requests import RESTORATION, Inputs, RestoreRequest
-from scoreinv.tasks.restore import restore_picture
+from scoreinv.tasks.requests import RESTORATION, RestoreRequest
 from scoreinv.training.data.pictures import BUILTIN
 
 HEIGHT, WIDTH = 72, 96
@@ -87,10 +84,6 @@ def step_note(result: scoreinv.RestoreOutcome[Any], name: str) -> Note:
     return next(step.note for step in result.steps if step.name == name)
 
 
-def models(**more: Any) -> Models:
-    return Models(FormulaDetector(whites), inpaint=prior(), denoise=prior(), colorize=prior(), **more)
-
-
 def changed(result: scoreinv.RestoreOutcome[Any]) -> list[str]:
     return [step.name for step in result.steps if step.changed]
 
@@ -131,13 +124,6 @@ def test_a_print_of_one_tint_with_dirt_on_it_is_known_by_the_damage_that_is_foun
         restored(photo, detector=FormulaDetector(unsure), **few).damage[speck].all()
     )  # of a print, what is likely is enough
     assert not restored(coloured, detector=FormulaDetector(unsure), **few).damage[speck].any()
-
-
-def test_a_photograph_of_one_hue_keeps_it():
-    blue = levels(gray_scene()[..., None] * np.array([0.5, 0.8, 1.0]))
-    result = restored(blue)
-    assert (result.kind, changed(result)) == ("coloured", [])
-    assert (result.image == blue).all()
 
 
 @pytest.mark.parametrize(
@@ -271,14 +257,6 @@ def test_a_picture_that_is_damage_nearly_everywhere_is_not_filled():
     assert (result.image == page).all()
 
 
-def test_hints_colour_what_is_grey():
-    hints = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
-    hints[40:60, 40:60] = (200, 40, 40, 255)
-    result = restored(levels(gray_scene()), hints=hints)
-    red = result.image[45:55, 45:55].astype(int)
-    assert (red[..., 0] - red[..., 1]).min() > 40
-
-
 @pytest.mark.parametrize(
     ("count", "estimate", "hinted"),
     [(1, None, False), (1, "mean", True), (1, "sample", False), (3, None, False)],
@@ -406,11 +384,6 @@ def test_a_grey_print_on_coloured_paper_is_coloured_by_its_hints_once_the_paper_
     assert (blue[..., 2] - blue[..., 0]).min() > 40
 
 
-def test_an_enlargement_counts_its_evaluation():
-    found = restored(levels(coloured_scene())[:24, :32], inpaint=False, denoise=False, enlarge=2)
-    assert (found.image.shape, found.nfe, changed(found)) == ((48, 64, 3), 1, ["enlarge"])
-
-
 @pytest.mark.parametrize("kept", [{"denoise": False}, {"keep_grain": 1.0}])
 def test_an_enlargement_has_the_noise_that_is_kept(kept):
     photo = levels(noisy(coloured_scene()))[:24, :32]
@@ -435,19 +408,6 @@ def test_the_result_is_enlarged_last():
     assert large.std[large.damage.repeat(2, 0).repeat(2, 1)].mean() > 0
     with pytest.raises(SettingError, match="enlarge"):
         restored(photo, enlarge=5)
-
-
-def test_each_step_is_told_with_its_picture():
-    photo = Picture(scratched(levels(sepia(gray_scene()))))
-    result = restore_picture(Inputs(photo), RestoreRequest(tone=0.0, keep_steps=True), models())
-    shown = {step.name: step.image for step in result.steps}
-    assert list(shown) == USUAL
-    assert (shown["damage"].pixels == SCRATCH * 255).all()
-    assert shown["tint"].is_gray()
-    assert (shown["inpaint"].pixels[~SCRATCH] == shown["tint"].pixels[~SCRATCH]).all()
-    assert shown["inpaint"].is_gray()
-    assert shown["denoise"] is None or shown["denoise"].is_gray()
-    assert not shown["colorize"].is_gray()
 
 
 @pytest.mark.parametrize("form", ["array", "image", "batch"])

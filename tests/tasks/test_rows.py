@@ -1,8 +1,6 @@
 """Callables for the batches of Ray Data, Dask and Spark."""
 
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -148,24 +146,9 @@ def test_the_model_is_loaded_once_a_process(model: str, monkeypatch: pytest.Monk
     assert loaded.count(model) == 1
 
 
-def test_making_one_needs_no_torch() -> None:
-    code = "import sys, scoreinv; scoreinv.Inpainter(); scoreinv.Restorer(factor=2); assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.mark.parametrize("elsewhere", ["hf:name", "hf:owner/name", Path("run"), "runs/mine", "mine.safetensors"])
-def test_a_model_that_is_not_bundled_is_looked_for_where_it_is_used(elsewhere: str | Path) -> None:
-    assert Inpainter(elsewhere).models.inpaint == elsewhere
-
-
 def test_a_path_is_none_of_a_bundled_name() -> None:
     with pytest.raises(CheckpointError, match="photo: no such model file"):
         Inpainter(Path("photo"))(table(1))
-
-
-def test_the_model_of_an_enlargement_is_the_upscaler_whatever_is_drawn() -> None:
-    made = Restorer("upscaler", prior="photo", factor=2, samples=2)
-    assert (made.models.upscale, made.models.denoise) == ("upscaler", "photo")
 
 
 @pytest.mark.parametrize(

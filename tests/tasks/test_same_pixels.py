@@ -28,7 +28,6 @@ from scoreinv.tasks.requests import (
     UpscaleRequest,
 )
 from scoreinv.tasks.restore import restore_picture
-from scoreinv.tasks.rows import Restorer
 from scoreinv.tasks.upscale import upscale_picture
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "lake.jpg"
@@ -101,12 +100,3 @@ def test_noise_and_size_and_old_photographs() -> None:
         file, *others = (task(Inputs(each), request(each), models).image.rgb() for each in pictures())
         for other in others:
             assert np.abs(other - file).max() < 1.5 / 255
-
-
-def test_rows_estimate_the_noise_of_blurred_pictures_alike() -> None:
-    values = kernels.gaussian(1)
-    rows = Restorer(kernel=values, steps=2)
-    rows.models = Models(denoise=prior())
-    pixels = pictures()[0].pixels
-    expected = scoreinv.deblur(pixels, kernel=values, prior=prior(), steps=2).image
-    np.testing.assert_array_equal(rows.run(Picture(pixels), {}).image.pixels, expected)

@@ -1,17 +1,20 @@
 """Pointing at things: what a click may mean, boxes, further clicks, and the forms of pictures."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.pointing import LEFT, LENGTH, Network, square_picture
+from support.pointing import LEFT, LENGTH, Network, session_of_pointing, square_picture
 
 import scoreinv
 from scoreinv.imaging.picture import Picture
+from scoreinv.models.loading import Models
 from scoreinv.models.segment_anything import CELL, SIDE
-from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
-from scoreinv.system.progress import reported_to
-from scoreinv.tasks.select import MOST_CLICKS, SIZES, Prompt, Selection, usual_grow
+from scoreinv.system.errors import InputError, ScoreinvError
+from scoreinv.tasks.requests import Inputs, SelectRequest
+from scoreinv.tasks.select import MOST_CLICKS, SIZES, Prompt, Selection, select_picture, usual_grow
 
 MIDDLE = (80, 80)
 
@@ -32,8 +35,8 @@ def selection() -> Selection:
 
 
 @pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scoreinv.tasks.select.SegmentAnything", Network)
+def network() -> Iterator[None]:
+    yield from session_of_pointing()
 
 
 def test_a_click_means_one_of_three_and_the_next_comes_by_another(selection):
@@ -148,10 +151,6 @@ def test_a_box_without_an_object_and_a_prompt_without_a_size(selection, monkeypa
     assert selection.next_size(Prompt.of(box=(28, 40, 100, 80)), None) is None
 
 
-def test_a_size_chooses_among_the_masks_of_a_box(selection):
-    assert selection.select(Prompt.of(box=(10, 10, 140, 140)), "large").size == "large"
-
-
 def test_gaps_are_filled_unless_they_touch_the_border():
     pixels = np.zeros((100, 100, 3), np.uint8)
     pixels[20:60, :40] = 160
@@ -197,15 +196,6 @@ def test_each_click_costs_one_run_of_the_decoder(selection):
         Prompt((*clicks, (80, 80, False)))
 
 
-def test_a_callback_stops_a_selection_between_clicks(selection):
-    prompt = Prompt.of(at=[(70, 80), (80, 80), (90, 80)])
-    fractions: list[float] = []
-    with pytest.raises(Cancelled), reported_to(lambda fraction: fractions.append(fraction) or len(fractions) < 2):
-        selection.select(prompt)
-    assert fractions == pytest.approx([0.5, 0.75])
-    assert len(selection.network.asked) == 2
-
-
 def test_another_size_is_refused_beside_the_picture(selection):
     with pytest.raises(InputError, match="not_at 5000,3 is outside"):
         selection.next_size(Prompt.of(at=MIDDLE, not_at=(5000, 3)), "small")
@@ -240,6 +230,23 @@ def test_a_mask_is_enlarged_for_soft_edges(network):
     mask = scoreinv.select(square_picture(), at=MIDDLE, size="large")
     np.testing.assert_array_equal(mask[18], [False] * 20 + [True] * 120 + [False] * 20)
     assert [usual_grow(size) for size in ((160, 160), (1024, 768), (3000, 4000))] == [2, 5, 17]
+
+
+def test_a_shadow_is_selected_where_it_is_asked_for(network):
+    """A soft one beside an ellipse on even ground; on black there is none."""
+    down, across = np.mgrid[:330, :360]
+    own = ((down - 150) / 120) ** 2 + ((across - 150) / 60) ** 2 <= 1
+    shadow = (((265 - down) / 80 - 1) ** 2 + ((across - 150 - 1.5 * (265 - down)) / 70) ** 2 <= 1) & ~own
+    scene = np.full((*own.shape, 3), 0.25, np.float32)
+    scene[shadow], scene[own] = 0.12, 0.9
+    for pixels, notes, expected in (
+        (scene, ["object_selected"], own | shadow),
+        (square_picture(), ["object_selected", "shadow_none"], square("middle")),
+    ):
+        request = SelectRequest(at=tuple(each // 2 - 15 for each in pixels.shape[1::-1]), grow=0, shadow=True)
+        outcome = select_picture(Inputs(Picture(pixels)), request, Models())
+        assert [note.code for note in outcome.notes] == notes
+        assert iou(outcome.mask, expected) > 0.98
 
 
 def tip(colours: np.ndarray, *_: np.ndarray) -> np.ndarray:

@@ -65,14 +65,6 @@ def test_the_colours_of_greys_are_those_that_scene_knows():
     assert all((ours[name] == scenes[name]).all() for name in ours)
 
 
-def test_a_channel_that_is_dark_throughout_has_not_faded(pairs):
-    _, scan = pairs[0]
-    darker = scan.copy()
-    darker[..., 0] = 0.35 * (scan[..., 0] - scan[..., 0].min())
-    assert tone_picture(Picture(scan))[1].code == "tone_corrected"
-    assert tone_picture(Picture(darker))[1].code != "tone_corrected"
-
-
 def test_the_odds_are_told_the_ends_of_each_part_but_of_a_worn_print_not_of_single_pixels():
     seen = torch.full((1, 3, REDUCED_SIDE, REDUCED_SIDE), 0.5)
     seen[0, 0, :60, :60], seen[0, 2, 7, 9] = 0.75, 0.25
@@ -115,21 +107,3 @@ def test_restore_brings_tones_back_and_tells_so(pairs):
     assert distance(half.image, scan) < distance(result.image, scan)
     left = scoreinv.restore(scan, tone=0.0, inpaint=False, denoise=False, colorize=False)
     assert (left.image == scan).all()
-
-
-def test_of_a_small_crop_nothing_can_be_told(pairs):
-    _, scan = pairs[0]
-    small = Picture(scan[:128, :200])
-    toned, note = tone_picture(small)
-    assert (toned is small, note.code) == (True, "tone_too_small")
-
-
-def test_stated_fading_skips_detection(pairs):
-    _, scan = pairs[0]
-    scan = scan.copy()
-    scan[..., 0] = 0.35 * (scan[..., 0] - scan[..., 0].min())  # as no print is
-    for left in (Picture(scan), Picture(pairs[1][1][:128, :200])):
-        assert tone_picture(left)[0] is left
-        half, whole = (tone_picture(left, share)[0] for share in (0.5, 1.0))
-        assert half is not left
-        assert 0.5 < distance(half.pixels, left.pixels) < distance(whole.pixels, left.pixels)

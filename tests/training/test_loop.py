@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from scoreinv.models.codec import encode
 from scoreinv.models.config import ModelConfig
-from scoreinv.models.model_file import read_metadata, read_model, save
+from scoreinv.models.model_file import read_model, save
 from scoreinv.preconditioning import EDM
 from scoreinv.sdes import VE, SubVP
 from scoreinv.system.errors import Cancelled, InputError, ScoreinvError
@@ -31,7 +31,7 @@ from scoreinv.training.config import TrainingConfig, read_config
 from scoreinv.training.data.batches import DROPOUT, stream
 from scoreinv.training.data.pictures import DataConfig, load_pictures, split
 from scoreinv.training.distributed import World
-from scoreinv.training.fitting import OptimizerConfig, learning_rate
+from scoreinv.training.fitting import OptimizerConfig
 from scoreinv.training.learners import ScoreLearner
 from scoreinv.training.loop import deferred_signals, train
 from scoreinv.training.metrics import TrainProgress, held_out_batch
@@ -328,29 +328,6 @@ def test_a_killed_run_goes_on_with_the_same_bits(folder: Path, tmp_path: Path) -
     assert not list(out.rglob("*.part"))
 
 
-def test_a_run_reports_what_it_has_measured(config, out) -> None:
-    """In lines of metrics, in the result and in the notes of the model."""
-    config = replace(config, batch_size=4, log_every=1, validate_every=2, optimizer=OptimizerConfig(warmup=2))
-    result = train(config, out)
-    *losses, held_out = _lines(out)
-    assert [(line["step"], line["images"]) for line in (*losses, held_out)] == [(1, 4), (2, 8), (2, 8)]
-    for line in losses:
-        assert line["learning_rate"] == learning_rate(2e-4, config.optimizer, line["step"] - 1, (line["step"] - 1) / 2)
-        assert min(line["gradient_norm"], line["images_per_second"], line["seconds"]) > 0
-    _, apart = split(load_pictures(config.data, 8, 1), config.data)
-    data = held_out_batch(config, apart, config.validation_images)
-    with torch.no_grad():
-        expected = config.learner.losses(result.trained, data).mean().item()
-    baseline = config.learner.baseline_loss(result.trained, data)
-    assert (held_out["validated"], held_out["ignorant"]) == (config.validation_images, pytest.approx(baseline))
-    assert held_out["validation"]["mean"] == pytest.approx(expected, rel=1e-5)
-    assert (result.loss, result.validation.mean) == (losses[1]["loss"], held_out["validation"]["mean"])
-    assert result.baseline_loss == held_out["ignorant"]
-    assert result.useful == (result.validation.mean <= 0.5 * result.baseline_loss)
-    notes = read_metadata(result.model)[1]
-    assert (notes["step"], notes["images"], notes["validation_loss"]) == (2, 8, result.validation.mean)
-
-
 def test_whatever_a_callback_raises_the_state_is_saved(config, out) -> None:
     def callback(progress: TrainProgress) -> None:
         raise SystemExit(3)
@@ -544,22 +521,6 @@ def test_a_signal_ends_validation_and_sampling_and_keeps_the_snapshot(config, ou
     assert result.steps == steps
     assert (result.samples is not None) == ("sample_every" in due)
     assert (result.validation is None) == ("sample_every" in due)
-
-
-def test_a_run_without_lines_of_metrics_has_the_mean_of_the_last_losses(config, out) -> None:
-    losses: list[float] = []
-    config = replace(config, steps=52, log_every=0, batch_size=1, validation_images=0)
-    result = train(config, out, callback=lambda progress: losses.append(progress.loss), clock=clock())
-    assert result.loss == pytest.approx(sum(losses[-50:]) / 50)
-
-
-def test_a_start_that_is_interrupted_leaves_no_folder(config, out) -> None:
-    def interrupted() -> float:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(config, out, clock=interrupted)
-    assert not out.exists()
 
 
 @needs_posix

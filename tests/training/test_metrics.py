@@ -8,21 +8,16 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
-from support.analytic import gaussian_colour_prior
 from support.gaussian import GaussianPrior, standard_normal
 from support.small_runs import tiny_run
 
 from scoreinv.sdes import VE
-from scoreinv.system.errors import Cancelled, InputError
-from scoreinv.system.progress import reported_to
-from scoreinv.training.data.batches import TIMES, Batch, stream
+from scoreinv.system.errors import InputError
+from scoreinv.training.data.batches import TIMES, stream
 from scoreinv.training.learners import NoisyBatch, ScoreLearner
 from scoreinv.training.loop import train
-from scoreinv.training.metrics import MetricsLog, evaluate, write_samples
+from scoreinv.training.metrics import MetricsLog, evaluate
 
 needs_tensorboard = pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs the extra 'tensorboard'")
 
@@ -85,33 +80,3 @@ def test_held_out_loss_by_noise_level_is_the_closed_form() -> None:
         assert value == pytest.approx(least[members].mean().item(), rel=0.04)
     again = evaluate(measures, data, batch_size=400)["validation"]
     assert again.mean == pytest.approx(result.mean, rel=1e-6)
-
-
-def test_times_without_pictures_have_no_figure_and_an_evaluation_can_be_stopped() -> None:
-    data = Batch(torch.zeros(3, 1, 2, 2), torch.tensor([0.1, 0.12, 1.0], dtype=torch.float64))
-
-    def measures(batch: Batch) -> dict[str, torch.Tensor]:
-        return {"twice": 2 * batch.times}
-
-    result = evaluate(measures, data, batch_size=2)["twice"]
-    assert result.by_time == (pytest.approx(0.22), *[None] * 6, 2.0)
-    assert result.mean == pytest.approx(2.44 / 3)
-    with pytest.raises(Cancelled), reported_to(lambda _: False):
-        evaluate(measures, data)
-
-
-@pytest.mark.parametrize("data_range", [(-1.0, 1.0), (0.0, 1.0)])
-def test_samples_are_a_grid_of_pictures(tmp_path: Path, data_range: tuple[float, float]) -> None:
-    """Of a prior of one colour, in any range; values beyond it are clipped."""
-    colour = torch.tensor([0.2, 0.5, 1.4])
-    low, high = data_range
-    prior = gaussian_colour_prior(low + (high - low) * colour, 1e-8 * torch.eye(3), image_size=4, data_range=data_range)
-    write_samples(tmp_path / "samples" / "a.png", prior, 3, 0)
-    shown = np.asarray(Image.open(tmp_path / "samples" / "a.png"))
-    assert shown.shape == (8, 8, 3)
-    blank = shown[4:, 4:]
-    assert not blank.any()
-    assert np.abs(shown[:4].astype(int) - [51, 128, 255]).max() <= 1
-    assert np.abs(shown[4:, :4].astype(int) - [51, 128, 255]).max() <= 1
-    with pytest.raises(Cancelled), reported_to(lambda _: False):
-        write_samples(tmp_path / "b.png", prior, 1, 0)

@@ -109,16 +109,6 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("kind", RUNS)
-def test_each_kind_of_run_has_its_learner(kind: str) -> None:
-    """Its file says so, and other learners are refused. Conditional priors start near the best loss."""
-    run, useful = RUNS[kind]
-    assert encode(run)["learner"]["name"] == kind
-    assert decode(TrainingConfig, json.loads(json.dumps(encode(run)))) == run
-    assert run.learner.useful == useful
-    assert [name for name, (other, _) in RUNS.items() if isinstance(other.model, run.learner.trains)] == [kind]
-
-
 KEPT = {"focus": (0.1, 0.2), "stratified": False}
 SHARES = {"nothing": 0.25, "holes": 0.75, "gray": 0, "hints": 0, "damaged_gray": 0, "refined": 0}
 SHOWN = ObservationConfig(**SHARES)

@@ -88,7 +88,3 @@ def test_a_single_window_may_have_more_pixels() -> None:
     speck = np.zeros((112, 112), bool)
     speck[10, 10] = True
     assert cheapest_tile(speck, 8, 16, 48, 192) == 48
-
-
-def test_windows_that_cover_a_picture_are_few() -> None:
-    assert covering_tile(512, 512, 32, 16, 128, 192) == 192  # three along a side, where 128 takes five

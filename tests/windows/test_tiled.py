@@ -7,14 +7,13 @@ from support.gaussian import GaussianPrior
 from support.mixture import SDES
 from torch import Tensor
 
-from scoreinv.guidance import MMPS, ClassifierGuidance, ConstrainedPC, DiffPIR, Observation, PiGDM
+from scoreinv.guidance import MMPS, ClassifierGuidance, DiffPIR, Observation, PiGDM
 from scoreinv.operators import Blur, LinearOperator, kernels, mask, valid_blur
 from scoreinv.prior import Clipped, Prior, PriorWrapper
-from scoreinv.samplers import ODE, PC, DPMpp2M, NoiseStream
 from scoreinv.sdes import VE, as_time, broadcast
 from scoreinv.system.errors import InputError
 from scoreinv.windows.tiled import Tiled
-from scoreinv.windows.transforms import ALL, crops
+from scoreinv.windows.transforms import crops
 
 pytestmark = pytest.mark.portable
 
@@ -40,17 +39,6 @@ class Scene(Prior):
         t = as_time(t)
         alpha, sigma = broadcast(self.sde.alpha(t), x), broadcast(self.sde.sigma(t), x)
         return sigma * (x - alpha * means) / (alpha**2 * 0.04 + sigma**2)
-
-
-class Shown(PriorWrapper):
-    """The prior of the scene with these means."""
-
-    def __init__(self, prior: Prior, means: Tensor) -> None:
-        super().__init__(prior)
-        self.means = means
-
-    def noise(self, x, t):
-        return self.prior.noise(x, t, self.means)
 
 
 SIZES = pytest.mark.parametrize(("height", "width"), [(24, 40), (37, 21), (8, 8), (7, 30), (5, 6), (9, 8)])
@@ -80,12 +68,6 @@ def test_maps_of_other_resolutions_are_cropped_like_the_picture():
         for window, left in ((first, 4), (second, 6)):
             expected = left / 24 + torch.arange(0.5, window.shape[-1]).double() / n
             torch.testing.assert_close(window[0], expected.expand_as(window[0]), rtol=0, atol=max(atol, 1e-12))
-
-
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 9), (20, 2)])
-def test_pictures_smaller_than_the_stride(height, width):
-    x, means = random(1, 3, height, width), random(1, 1, height, width)
-    assert torch.allclose(Tiled(Scene(4), 8, 2).noise(x, 0.4, means), Scene().noise(x, 0.4, means))
 
 
 def test_drawn_tiles_estimate_what_is_needed():
@@ -141,25 +123,6 @@ def test_weights_fall_linearly_over_the_overlap(overlap: int) -> None:
     blended = Tiled(Numbered(), 8, overlap).noise(torch.zeros(1, 1, side, side), 0.4)
     line = ((torch.arange(side) - 8 + overlap + 0.5) / overlap).clamp(0, 1)  # share of the second of two windows
     torch.testing.assert_close(blended[0, 0], 2 * line[:, None] + line)
-
-
-@pytest.mark.parametrize("sampler", [PC(steps=6), DPMpp2M(1.0, steps=6), ODE(1e-3, 1e-3)])
-def test_tiles_inside_of_a_condition(sampler):
-    """condition(Tiled(prior)) and condition(prior) are one sampler for separate pixels."""
-    means, observed = random(2, 3, 13, 22), mask((random(1, 1, 13, 22) > 0).double())
-    observation = Observation(observed, observed(random(2, 3, 13, 22)))
-    plain, tiled = (
-        sampler.sample(
-            ConstrainedPC(Shown(prior, means), observation),
-            (2, 3, 13, 22),
-            rng=NoiseStream(1, 2, dtype=torch.float64),
-        )
-        for prior in (Scene(), Tiled(Scene(), 8, 3))
-    )
-    assert torch.allclose(tiled.x0, plain.x0, atol=1e-9)
-    # Rounding may cost an adaptive solver a step.
-    assert (tiled.nfe - plain.nfe).abs().max() <= (6 if isinstance(sampler, ODE) else 0)
-    assert torch.equal(observed(tiled.x0), observation.y)
 
 
 WIDE = torch.rand(16, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -232,22 +195,15 @@ def test_conditions_of_the_whole_picture_are_refused() -> None:
                 Tiled(wrapped, 8, 0)
 
 
-@pytest.mark.parametrize(("height", "width"), [(24, 24), (12, 32)])
-def test_maps_turn_with_the_windows(height: int, width: int) -> None:
-    means, x = random(1, 3, height, width), random(1, 3, height, width, seed=5)
-    needed = torch.zeros(height, width, dtype=torch.bool)
-    needed[2:5, 1:4] = True
-    found = Tiled(Scene(), 8, 2, needed=needed, orientations=ALL).noise(x, 0.4, means)
-    torch.testing.assert_close(found[..., needed], Scene().noise(x, 0.4, means)[..., needed])
-
-
 @pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (6, 0), (8, 8), (8, -1)])
 def test_wrong_tiles_are_named(tile, overlap):
     with pytest.raises(InputError, match="tile"):
         Tiled(Scene(stride=4), tile, overlap)
 
 
-def test_needed_pixels_of_another_size_are_refused():
+def test_no_needed_pixels_are_no_work_and_those_of_another_size_are_refused():
+    nothing = Tiled(Scene(), 16, 4, needed=torch.zeros(24, 30, dtype=torch.bool))
+    assert not nothing.noise(random(1, 3, 24, 30), 0.5).any()
     tiled = Tiled(Scene(), 16, 4, needed=torch.ones(24, 24, dtype=torch.bool))
     with pytest.raises(InputError, match="24x24 and the picture 24x30"):
         tiled.noise(random(1, 3, 24, 30), 0.5)

@@ -10,8 +10,8 @@ from support.mixture import SDES, BatchStream, Mixture
 from torch import Tensor
 
 from scoreinv.guidance import DDRM, DPIR, MMPS, ConstrainedPC, DiffPIR, GivenObservation, Observation
-from scoreinv.operators import Blur, LinearOperator, Separable, downsampling, gray, kernels, mask, valid_blur
-from scoreinv.samplers import DDIM, PC, AnnealedLangevin, DPMpp2M, NoiseStream, State
+from scoreinv.operators import Blur, LinearOperator, downsampling, gray, kernels, mask, valid_blur
+from scoreinv.samplers import DDIM, DPMpp2M, NoiseStream, State
 from scoreinv.sdes import SDE, as_time
 from scoreinv.system.errors import InputError
 
@@ -93,15 +93,6 @@ def test_diffpir_minimises_its_objective(operator):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-@EVERY
-def test_without_noise_diffpir_takes_the_observed_part_from_the_observation(operator):
-    prior = smooth(SDES["ve"])
-    y, x = observe(prior, operator, 0.0), noisy(prior, 0.5)
-    found = DiffPIR(prior, Observation(operator, y)).denoise(x, 0.5)
-    torch.testing.assert_close(found, operator.replace(prior.denoise(x, 0.5), y), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(operator(found), y.expand_as(operator(found)), rtol=1e-5, atol=1e-6)
-
-
 @pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("sampler", [DDIM, DPMpp2M])
 def test_a_step_has_the_papers_zeta(sampler, eta):
@@ -117,30 +108,6 @@ def test_a_step_has_the_papers_zeta(sampler, eta):
     else:
         (_, found), _ = DPMpp2M(eta).states(prior, x, torch.stack([t, lower]), BatchStream(5, 3))
     torch.testing.assert_close(found, sde.alpha(lower) * prior.denoise(x, t) + sde.sigma(lower) * noise)
-
-
-@pytest.mark.parametrize("name", ["area", "bicubic"])
-def test_constrained_pc_needs_no_projection(name):
-    """Its diffused observation has the noise of the state whatever the singular values are."""
-    prior, operator = smooth(SDES["ve"]), OPERATORS[name]
-    y = observe(prior, operator, 0.0)
-    exact = prior.conditional(operator, y, 0.0)
-    sampler = PC(corrector=AnnealedLangevin(), corrector_steps=6, snr=0.3, steps=25)
-    x0 = sampler.sample(ConstrainedPC(prior, Observation(operator, y)), (100, *SHAPE), rng=BatchStream(3, 100)).x0
-    torch.testing.assert_close(operator(x0), y.expand_as(operator(x0)), rtol=1e-5, atol=1e-6)
-    check_moments(x0, exact, bias=0.1, spread=(0.8, 1.2))
-
-
-def check_moments(x0: Tensor, exact: Mixture, *, bias: float, spread: tuple[float, float]) -> None:
-    """Samples' mean within `bias` of the posterior's, root mean square over its spread; and their deviation's ratio."""
-    mean, covariance = exact.moments()
-    free = covariance.diagonal() > 1e-6
-    deviation = covariance.diagonal()[free].sqrt()
-    values = x0.flatten(1)[:, free]
-    off = ((values.mean(0) - mean[free]) / deviation).square().mean().sqrt()
-    assert off < bias + 3 / math.sqrt(len(x0))
-    ratio = float((values.std(0) / deviation).square().mean().sqrt())
-    assert spread[0] < ratio < spread[1]
 
 
 # --- DDRM -------------------------------------------------------------------------------------------------------------
@@ -285,19 +252,3 @@ def test_estimates_are_per_sample():
         for first in (0, 1)
     )
     np.testing.assert_allclose(both.x0[1], second.x0[0], atol=1e-9)
-
-
-@pytest.mark.parametrize("sde", ["ve", "vp"])
-def test_ddrm_takes_the_rank_of_each_sample(sde):
-    """Observations of tiny scale beside others hold exactly all the same."""
-    prior, reduce = smooth(SDES[sde]), OPERATORS["bicubic"]
-    scale = torch.tensor([1.0, 1e-7]).double()[:, None, None]
-    operator = Separable(scale * reduce.vertical, reduce.horizontal)
-    y = operator(prior.sample(2, torch.Generator().manual_seed(1)))
-    given = GivenObservation(prior, Observation(operator, y))
-    x0 = DDRM(steps=6).sample(given, (2, *SHAPE), rng=NoiseStream(0, 2, dtype=torch.float64)).x0
-    torch.testing.assert_close(reduce(x0), y / scale[..., None], rtol=1e-6, atol=1e-6)
-    second = Observation(Separable(1e-7 * reduce.vertical, reduce.horizontal), y[1:])
-    noise = NoiseStream(0, 1, first=1, dtype=torch.float64)
-    alone = DDRM(steps=6).sample(GivenObservation(prior, second), (1, *SHAPE), rng=noise)
-    torch.testing.assert_close(x0[1:], alone.x0)

@@ -126,25 +126,39 @@ def test_a_folder_without_a_scheduler_takes_the_usual_noise_levels(folder: Path,
     assert "no scheduler_config.json" in caplog.text
 
 
+def altered(name: str, folder: Path, **files: dict[str, object]) -> Path:
+    """Copy a model, with changes of entries of its `config` or its `scheduler_config`."""
+    copy = Path(shutil.copytree(DATA / name, folder / "altered"))
+    for file, changes in files.items():
+        path = copy / f"{file}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return copy
+
+
+UNSUPPORTED: dict[tuple[str, str], dict[str, object]] = {
+    ("ncsnpp", "config"): {
+        "down_block_types": ["CrossAttnDownBlock2D"] * 4,
+        "block_out_channels": [8, 12, 32, 32],
+        "mid_block_scale_factor": 1,
+        "in_channels": 4,
+        "out_channels": 4,
+        "up_block_types": ["SkipUpBlock2D"] * 3,
+        "time_embedding_type": "positional",
+        "_class_name": "UNet2DConditionModel",
+        "class_embed_type": "timestep",
+    },
+    ("ddpm", "config"): {"flip_sin_to_cos": True, "freq_shift": 0, "downsample_padding": 1, "time_embedding_dim": 7},
+    ("ddpm", "scheduler_config"): {"beta_schedule": "squaredcos_cap_v2"},
+}
+
+
 @pytest.mark.parametrize(
-    ("entry", "value"),
-    [
-        ("down_block_types", ["CrossAttnDownBlock2D"] * 4),
-        ("block_out_channels", [8, 12, 32, 32]),
-        ("mid_block_scale_factor", 1),
-        ("in_channels", 4),
-        ("out_channels", 4),
-        ("up_block_types", ["SkipUpBlock2D"] * 3),
-        ("time_embedding_type", "positional"),
-        ("_class_name", "UNet2DConditionModel"),
-        ("class_embed_type", "timestep"),
-    ],
+    ("name", "file", "entry", "value"),
+    [(*place, *change) for place, entries in UNSUPPORTED.items() for change in entries.items()],
 )
-def test_unsupported_entries_are_named(folder: Path, entry: str, value: object) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {entry: value}))
-    with pytest.raises(CheckpointError, match=f"config.json: {entry} = .* is not supported"):
-        scoreinv.load(folder)
+def test_unsupported_entries_are_named(tmp_path: Path, name: str, file: str, entry: str, value: object) -> None:
+    with pytest.raises(CheckpointError, match=rf"{file}\.json: {entry} = .* is not supported"):
+        scoreinv.load(altered(name, tmp_path, **{file: {entry: value}}))
 
 
 @pytest.mark.parametrize(
@@ -156,11 +170,9 @@ def test_unsupported_entries_are_named(folder: Path, entry: str, value: object) 
     ],
 )
 def test_the_sampler_of_a_schedule(tmp_path: Path, schedule: dict[str, object], sampler: RecommendedSampler) -> None:
-    folder = Path(shutil.copytree(DATA / "ddpm", tmp_path / "folder"))
-    for name, changes in (("scheduler_config.json", schedule), ("config.json", {"sample_size": [32, 16]})):
-        path = folder / name
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    found = read_diffusers_config(folder)
+    found = read_diffusers_config(
+        altered("ddpm", tmp_path, scheduler_config=schedule, config={"sample_size": [32, 16]})
+    )
     assert found.sampler == sampler
     assert found.image_size == 16  # the shorter side
 
@@ -189,26 +201,6 @@ def test_a_model_of_the_hub_is_fetched_by_its_name_and_revision(monkeypatch, tmp
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path))
     with pytest.raises(CheckpointError, match="holds no model"):
         fetch("hf:owner/name")
-
-
-def test_a_schedule_that_is_not_supported(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(DATA / "ddpm", tmp_path / "folder"))
-    path = folder / "scheduler_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"beta_schedule": "squaredcos_cap_v2"}))
-    with pytest.raises(CheckpointError, match="beta_schedule"):
-        scoreinv.load(folder)
-
-
-@pytest.mark.parametrize(
-    ("entry", "value"),
-    [("flip_sin_to_cos", True), ("freq_shift", 0), ("downsample_padding", 1), ("time_embedding_dim", 7)],
-)
-def test_options_that_plain_blocks_do_not_support(tmp_path: Path, entry: str, value: object) -> None:
-    folder = Path(shutil.copytree(DATA / "ddpm", tmp_path / "folder"))
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {entry: value}))
-    with pytest.raises(CheckpointError, match=rf"config\.json: {entry} = {value} is not supported"):
-        scoreinv.load(folder)
 
 
 class Payload:

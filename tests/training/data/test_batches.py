@@ -126,21 +126,6 @@ def test_a_pass_takes_the_asked_share_of_each_folder(tmp_path: Path) -> None:
         assert {taken.count(number) for number in range(4)} == {2, 3}
 
 
-def test_shifted_pictures_are_reflected_at_their_borders(tmp_path: Path) -> None:
-    write_gradient(tmp_path / "a.png", 16, 16)
-    pixels = levels(source_of(DataConfig(str(tmp_path), scales=(1.0,), flip=False, shift=3), 16, 300, channels=3))
-    moved = {}
-    for step in range(-3, 4):
-        place = (torch.arange(16) - step).abs()
-        moved[tuple(torch.where(place > 15, 30 - place, place).tolist())] = step
-    counts = torch.zeros(7, 7)
-    for columns, rows in zip(pixels[:, 0, 0].tolist(), pixels[:, 1, :, 0].tolist(), strict=True):
-        counts[moved[tuple(rows)], moved[tuple(columns)]] += 1
-    assert (counts > 0).sum() > 40  # each of 49, six times on average
-    assert torch.equal(pixels[:, 0], pixels[:, 0, :1].expand(-1, 16, -1))
-    assert torch.equal(pixels[:, 1], pixels[:, 1, :, :1].expand(-1, -1, 16))
-
-
 def test_held_out_pictures_are_the_same_whatever_the_seed_of_the_run(tmp_path: Path) -> None:
     write_noise_pictures(tmp_path, 6, 12, 0.5, 0.1)
     pictures = load_pictures(DataConfig(str(tmp_path)), 8, 1)

@@ -169,25 +169,6 @@ def test_the_digest_is_of_names_and_contents_wherever_they_lie(tmp_path: Path) -
     assert digest(tmp_path / "moved") not in (first, other)
 
 
-def test_scales_average_areas(tmp_path: Path) -> None:
-    write_noise_pictures(tmp_path, 1, 32, 0.5, 0.2)
-    fine, coarse = load_pictures(DataConfig(str(tmp_path), scales=(0.5, 1.0)), 8, 1).levels[0]
-    means = fine.reshape(16, 2, 16, 2).astype(float).mean((1, 3))
-    assert np.abs(coarse[..., 0] - means).max() <= 1  # rounded along each axis
-
-
-def test_a_look_at_some_pictures_takes_no_more_memory_than_there_may_be(tmp_path: Path) -> None:
-    """Of large photographs the noise range is estimated from fewer."""
-    for number in range(20):
-        Image.new("RGB", (64, 64)).save(tmp_path / f"{number:02}.png")
-    data = DataConfig(str(tmp_path), scales=(1.0,), memory_gb=5.5 * 64 * 64 * 3 / 2**30)
-    some = load_pictures(data, 32, 3, limit=15)
-    assert len(some) == 6
-    assert list(some.names) == sorted(some.names)
-    assert len(load_pictures(replace(data, memory_gb=1.0), 32, 3, limit=15)) == 15
-    assert some.names != tuple(f"{number:02}.png" for number in range(6))  # not those of one folder
-
-
 def test_names_that_are_missing_are_told_before_any_picture_is_read(tmp_path) -> None:
     (tmp_path / "a.png").write_bytes(b"not readable")
     for data, said in (

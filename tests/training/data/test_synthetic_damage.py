@@ -13,7 +13,7 @@ from scoreinv.system.errors import InputError
 from scoreinv.training.config import DataConfig, TrainingConfig
 from scoreinv.training.data.batches import DAMAGE
 from scoreinv.training.data.pictures import load_pictures
-from scoreinv.training.data.prints import blurred, draw_medium, draw_print, on_old_film
+from scoreinv.training.data.prints import blurred, draw_medium, draw_print
 from scoreinv.training.data.synthetic_damage import (
     HEALTHY,
     SHARP,
@@ -61,18 +61,6 @@ def test_the_mask_is_where_the_print_changed():
         difference = np.abs(scan.damaged - scan.undamaged()).max(axis=2)
         assert difference[healthy].max() <= HEALTHY + 1.01 / 255
         assert not scan.mask.any() or difference[scan.mask].max() > VISIBLE
-
-
-def test_the_edge_of_a_print_is_no_damage():
-    edged = 0
-    for number in range(60):
-        generator = np.random.default_rng(number)
-        medium = draw_medium(generator)
-        bare = on_old_film(photograph(64, 80), medium, generator)
-        scan = draw_scan(photograph(64, 80), DamageDrawing(undamaged=1.0), np.random.default_rng(number))
-        edged += bool(np.abs(scan.print - blurred(bare, medium.focus)).max() > VISIBLE)
-        assert not (scan.mask | scan.faint).any()
-    assert 3 <= edged <= 18
 
 
 def test_batches_hold_scans_and_their_masks(tmp_path):
