@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from pretrained.noise import make as recipe
-from pretrained.noise.synthetic_noise import film
 from scoreinv.models.catalogue import load, load_kind
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.noise_levels import COMPONENTS
@@ -44,13 +43,6 @@ def test_the_loss_of_the_adapters_trains_them_alone():
     loss.backward()
     assert network.conv_in.weight.grad is None
     assert all(weight.grad is not None for weight in network.adapters.parameters())
-
-
-@pytest.mark.opencv
-def test_grain_is_drawn_on_pictures_beyond_white():
-    """The filter that reduces photographs overshoots."""
-    noisy, _ = film(np.full((16, 16, 3), 1.01, np.float32), np.random.default_rng(0))
-    assert np.isfinite(noisy).all()
 
 
 def pair() -> tuple[Tensor, Tensor]:
