@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from scoreinv.networks.ffdnet import FFDNet, FFDNetConfig
 from scoreinv.networks.noise_levels import COMPONENTS, energies, level_of_values, of_gray
