@@ -134,7 +134,7 @@ def film(picture: np.ndarray, generator: Generator) -> Pair:
     grain = grain + math.sqrt(1 - shared) * generator.standard_normal(picture.shape)
     grain = _blurred(grain, generator.uniform(0.3, 1.6))
     luma, middle = picture.mean(2, keepdims=True), generator.uniform(0, 1)
-    strength = 1 - middle + middle * 2 * np.sqrt(luma * (1 - luma))
+    strength = 1 - middle + middle * 2 * np.sqrt((luma * (1 - luma)).clip(0))
     noisy = picture + _log_uniform(generator, 1, 35) / 255 * strength * grain / grain.std()
     if generator.random() < 0.3:
         noisy = noisy + _chroma_blots(picture.shape, _log_uniform(generator, 2, 40) / 255, generator)

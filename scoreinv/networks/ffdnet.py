@@ -15,7 +15,9 @@ components' levels to it, each convolution K of the published network gets an ad
 
     K h + U (silu(V h) * B tanh(A log r)).
 
-Noise is white where r = 1. There the adapters add nothing, and the network is the published one.
+Noise is white where r = 1. There the adapters add nothing, and the network is the published one. `at_two_scales` is the
+published network alone, for noise unlike the synthetic noise of the adapters' training: coarse noise is nearly white in
+a picture of half the size, and is removed there.
 """
 
 from __future__ import annotations
@@ -116,6 +118,17 @@ class FFDNet(Network):
         """
         level = level_of_values(levels)
         return self.stack(x, level, (levels / level).log())
+
+    def at_two_scales(self, x: Tensor, levels: Tensor) -> Tensor:
+        """Return the clean pictures by the published network at two scales; arguments as those of `denoised`.
+
+        H and W are multiples of 4. The full size takes the larger level of means of 2x2 pixels, luma's or chroma's; the
+        half size takes that of means of 4x4 pixels, which replaces the coarse part.
+        """
+        fine, coarse = (part.amax(1, keepdim=True) for part in (levels[:, 2:4], levels[:, 4:6]))
+        clean, half = self.stack(x, fine), F.avg_pool2d(x, 2)
+        change = self.stack(half, F.avg_pool2d(coarse, 2) / 2) - F.avg_pool2d(clean, 2)
+        return clean + F.interpolate(change, scale_factor=2.0, mode="bilinear")
 
     def stack(self, x: Tensor, level: Tensor, log_ratios: Tensor | None = None) -> Tensor:
         """Apply the published network, and the adapters if there are ratios.

@@ -39,10 +39,10 @@ from scoreinv.system.progress import Callback, Part, part, parts
 from scoreinv.tasks.colorize import draw_colors, hints_for
 from scoreinv.tasks.common import Gathered, Model, given_model, models_of
 from scoreinv.tasks.damage import MOST_FOUND, DamageOdds, Detector, found_note, kind_of, refuse_all
-from scoreinv.tasks.denoise import FAINT, denoising_time, remove_noise, white_level
+from scoreinv.tasks.denoise import FAINT, denoising_time, remove_noise
 from scoreinv.tasks.holes import mask_notes
 from scoreinv.tasks.inpaint import PreparedFill
-from scoreinv.tasks.noise import LEAST, Noise, given_or_estimated, std_of
+from scoreinv.tasks.noise import LEAST, Noise, given_or_estimated, std_of, white_level
 from scoreinv.tasks.noise_streams import ddof_of_pairs, noise_weights_of
 from scoreinv.tasks.notes import Note, info, warning
 from scoreinv.tasks.once import for_each

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from scoreinv.networks.ffdnet import FFDNetConfig
+from scoreinv.networks.ffdnet import FFDNet, FFDNetConfig
 from scoreinv.networks.noise_levels import COMPONENTS, energies, level_of_values, of_gray
 
 STD = 0.1
@@ -50,6 +51,26 @@ def test_adapters_change_nothing_for_white_noise(networks):
     torch.testing.assert_close(found, plain.stack(x, level[:, None, None, None]))
     uneven = levels * torch.linspace(0.5, 1.5, COMPONENTS)[:, None, None]
     assert (adapted.denoised(x, uneven) - found).abs().max() > 1e-3
+
+
+class Shrinking(FFDNet):
+    """A stack that returns x / (1 + level)."""
+
+    def stack(self, x, level, log_ratios=None):
+        return x / (1 + F.interpolate(level, scale_factor=2.0))
+
+
+def test_two_scales_have_their_levels():
+    """The larger of luma and chroma; the coarse level counts half in a picture of half the size."""
+    network = Shrinking(FFDNetConfig(width=8, layers=3))
+    x = torch.rand(1, 3, 8, 12).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    levels = torch.tensor([9.0, 9.0, 0.2, 0.1, 0.4, 0.6])[:, None, None].expand(1, -1, 32, 48)
+    found = network.at_two_scales(x, levels)
+    means = [F.avg_pool2d(each, 2) for each in (found, x)]
+    centres = [each[..., 2::4, 2::4] for each in means]
+    torch.testing.assert_close(centres[0], centres[1] / 1.3)
+    fine = x + torch.rand(1, 3, 1, 1) * (-1.0) ** torch.arange(96)  # vanishes at half the size
+    torch.testing.assert_close(network.at_two_scales(fine, levels) - found, (fine - x) / 1.2)
 
 
 def test_the_reach_is_the_radius_of_the_receptive_field(networks):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pretrained.noise.synthetic_noise import KINDS, camera, draw_kind, draw_noisy, needed_side, white
+from pretrained.noise.synthetic_noise import KINDS, camera, draw_kind, draw_noisy, film, needed_side, white
 
 pytestmark = pytest.mark.opencv
 SIDE = 48
@@ -59,3 +59,9 @@ def test_noise_of_cameras_is_correlated_and_has_no_mean():
         means.append(noise.mean() / noise.std())
     assert np.median(correlations) > 0.2
     assert abs(np.median(means)) < 0.15
+
+
+def test_grain_is_drawn_on_pictures_beyond_white():
+    """The filter that reduces photographs overshoots."""
+    noisy, _ = film(np.full((16, 16, 3), 1.01, np.float32), np.random.default_rng(0))
+    assert np.isfinite(noisy).all()
