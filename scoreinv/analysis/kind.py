@@ -44,8 +44,6 @@ _DAMAGED = 0.1
 """Maximum share of a print with scratches or stains, which are ignored since their colour is not that of the tones."""
 _HUES = (0.25, 1.3)
 """Hues of prints, from yellow to red brown: excess of red over grey, divided by the deficit of blue."""
-_RARE_HUES, _RARE_CHROMA, _RARE_RESIDUAL = (0.15, 1.6), 0.08, 0.007
-"""Hues of rare prints, greenish or purplish, and the chroma and residual chroma (rms) below which they are accepted."""
 
 
 def analysis_picture(picture: Picture, hole: np.ndarray | None = None) -> Picture:
@@ -110,8 +108,6 @@ def _channel_difference(picture: Picture) -> np.ndarray:
 def _is_print(picture: Picture, chroma: np.ndarray, residual: float, worn: bool) -> bool:
     """Return whether a picture whose luma predicts its chroma is a print: see `kind_by_colours`.
 
-    Purplish and greenish prints are accepted if they are pale and their tones explain nearly all of their chroma.
-
     Args:
         chroma: Nx3, from `_chroma`.
         residual: rms of the residual chroma, from `_chroma`.
@@ -126,8 +122,7 @@ def _is_print(picture: Picture, chroma: np.ndarray, residual: float, worn: bool)
     relative, absolute = _OBJECTS
     if _object_chroma(picture, along) >= max((_WORN_OBJECTS if worn else relative) * _rms(chroma), absolute):
         return False
-    rare = residual < _RARE_RESIDUAL and _rms(chroma) < _RARE_CHROMA
-    least, most = _RARE_HUES if rare else _HUES
+    least, most = _HUES
     return bool(least < red / -blue < most)
 
 

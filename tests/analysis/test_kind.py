@@ -86,9 +86,7 @@ def test_a_print_is_brown_to_yellow_in_all_its_tones() -> None:
     assert is_print(eight_bit(tones()[..., None] * np.array([1.0, 0.97, 0.9])))
     assert is_print(eight_bit(tones()[..., None] * np.array([1.0, 0.75, 0.64]), noise=0.01))  # a woodburytype
     for greenish_or_purplish in ((0.955, 0.945, 0.85), (1.0, 0.93, 0.91)):
-        print_ = tones()[..., None] * np.array(greenish_or_purplish)
-        assert is_print(eight_bit(print_))
-        assert not is_print(eight_bit(print_, noise=0.01))
+        assert not is_print(eight_bit(tones()[..., None] * np.array(greenish_or_purplish)))
     gray = np.repeat(tones()[..., None], 3, 2)
     assert not is_print(eight_bit(gray))
     for hue in ((0.6, 0.8, 1.0), (0.8, 1.0, 0.5), (1.0, 0.6, 0.6)):  # of the sea, a leaf, a rose
