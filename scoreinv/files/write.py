@@ -98,9 +98,7 @@ def picture_bytes(picture: Picture, name: str, quality: int | None = None) -> by
     return buffer.getvalue()
 
 
-def check_output(
-    path: str | os.PathLike[str], *, overwrite: bool = False, option: str = "-o", makes_folder: bool = False
-) -> None:
+def check_output(path: str | os.PathLike[str], *, overwrite: bool = False, makes_folder: bool = False) -> None:
     """Check that `write_picture` can write to a path, before computing anything; see `system.files.check_writable`.
 
     Raises:
@@ -111,7 +109,7 @@ def check_output(
         check_stdout()
         return
     _kind_of(name)
-    check_writable(Path(name), overwrite=overwrite, option=option, makes_folder=makes_folder)
+    check_writable(Path(name), overwrite=overwrite, makes_folder=makes_folder)
 
 
 def check_stdout() -> None:
