@@ -3,10 +3,10 @@
     python tests/benchmarks/concepts.py [PHOTO MASK]
     python tests/benchmarks/concepts.py --lines [FOLDER ...]
 
-`inpaint`, `colorize` and `restore` each run once, as the command line runs them, in a process of their own under
-`sys.setprofile`. Counted are the named functions of the package that ran, the modules that they stand in, and the
-classes of the package of which objects were made. Without PHOTO and MASK the photograph is a part of a bundled one,
-96x96, with one scratch.
+`inpaint` (by a model and by OpenCV), `colorize` and `restore` each run once, as the command line runs them, in a
+process of their own under `sys.setprofile`. Counted are the named functions of the package that ran, the modules that
+they stand in, and the classes of the package of which objects were made. Without PHOTO and MASK the photograph is a
+part of a bundled one, 96x96, with one scratch.
 
 `--lines` counts lines of code, without blank lines, comments and docstrings: of the package and the tests, or of other
 folders.
@@ -34,6 +34,7 @@ COUNT, LINES = "--count", "--lines"
 NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 COMMANDS = {
     "inpaint": ["inpaint", "PHOTO", "--mask", "MASK"],
+    "inpaint --method telea": ["inpaint", "PHOTO", "--mask", "MASK", "--method", "telea"],
     "colorize": ["colorize", "PHOTO"],
     "restore": ["restore", "PHOTO"],
 }
@@ -99,7 +100,7 @@ def main() -> None:
         print("| command | functions | modules | classes |\n|---|---|---|---|")
         for command, arguments in COMMANDS.items():
             given = [{"PHOTO": photo, "MASK": mask}.get(word, word) for word in arguments]
-            counts = folder / f"{command}.json"
+            counts = folder / "counts.json"
             written = ["-o", str(folder / f"{command}.png"), "--quiet"]
             words = [sys.executable, __file__, COUNT, str(counts), *given, *written]
             subprocess.run(words, check=True, cwd=ROOT)
