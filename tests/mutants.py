@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -60,20 +61,32 @@ class Mutant(NamedTuple):
         return source[: self.start] + self.text.encode() + source[self.end :]
 
 
-def mutants_of(module: str, source: bytes) -> list[Mutant]:
-    """Return all mutants of a module that can be compiled and differ from it."""
+def candidates(module: str, source: bytes) -> list[Mutant]:
+    """Return what the operators make of a module, whether it is a mutant or not: see `is_mutant`."""
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    tree = ast.parse(source)
     found = []
-    for node, text in _replacements(tree):
+    for node, text in _replacements(ast.parse(source)):
         start, end = (starts[line - 1] + column for line, column in _span(node))
-        mutant = Mutant(module, node.lineno, start, end, text)
-        with suppress(SyntaxError):
-            if ast.dump(ast.parse(mutant.apply(source))) != ast.dump(tree):
-                found.append(mutant)
+        found.append(Mutant(module, node.lineno, start, end, text))
     return found
+
+
+def is_mutant(candidate: Mutant, source: bytes) -> bool:
+    """Whether a candidate can be compiled, and to other code than its module."""
+    try:
+        return ast.dump(ast.parse(candidate.apply(source))) != ast.dump(ast.parse(source))
+    except SyntaxError:
+        return False
+
+
+def sampled(modules: list[str], count: int, number: int) -> list[Mutant]:
+    """Return `count` random mutants of modules, or all if there are fewer; `number` is the seed."""
+    sources = {module: (ROOT / module).read_bytes() for module in modules}
+    everything = [one for module, source in sources.items() for one in candidates(module, source)]
+    random.Random(number).shuffle(everything)
+    return list(islice((one for one in everything if is_mutant(one, sources[one.module])), count))
 
 
 def _span(node: Any) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -297,8 +310,7 @@ def draw(modules: list[str], tests: list[str], count: int, number: int, out: Pat
     """
     files = sorted({str(file.relative_to(ROOT)) for one in modules for file in _python_files(ROOT / one)})
     tests = tests or sorted({default_tests(file) for file in files})
-    everything = [mutant for file in files for mutant in mutants_of(file, (ROOT / file).read_bytes())]
-    chosen = random.Random(number).sample(everything, min(count, len(everything)))
+    chosen = sampled(files, count, number)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = Path(folder).resolve()
         for path in ROOT.iterdir():

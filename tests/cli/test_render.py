@@ -7,7 +7,7 @@ import torch
 
 from scoreinv.batch.plan import Plan
 from scoreinv.cli.options import Common
-from scoreinv.cli.render import Report, describe, show_log
+from scoreinv.cli.render import Report, describe, emit, show_log
 from scoreinv.system.errors import EmptyMaskError, ExistsError, MaskError, SettingError
 
 
@@ -52,6 +52,12 @@ def test_an_exhausted_memory_has_a_remedy() -> None:
     assert len({describe(error) for error in errors}) == 1
     assert "out of memory: " in describe(errors[0])
     assert "out of memory" not in describe(RuntimeError("shapes"))
+
+
+def test_a_record_has_no_value_that_json_has_not(capsys):
+    with pytest.raises(ValueError, match="JSON"):
+        emit(Common(json=True), {"loss": float("nan")})
+    assert capsys.readouterr().out == ""
 
 
 def test_a_result_on_stdout_is_not_named(capsys):

@@ -49,6 +49,15 @@ def test_a_wide_hole_between_slopes_overshoots_no_more_than_a_plate_under_tensio
     assert 0 < smooth_estimate(values, observed).mean.max() < slope / k * math.tanh(k * width / 4)
 
 
+def test_known_means_of_blocks_are_continued_like_pixels() -> None:
+    picture = (torch.arange(40.0) / 40).square().expand(1, 1, 40, 40)
+    coarse = block_means(picture)
+    coarse[..., 15:, :] = float("nan")
+    found = smooth_estimate(picture, torch.zeros(1, 1, 40, 40), torch.tensor([[0.1, 0.2, 0.4]]), coarse)
+    torch.testing.assert_close(found.mean[..., :24, :36], picture[..., :24, :36], atol=0.03, rtol=0)
+    assert (found.variance > 0).all()
+
+
 def test_pictures_and_channels_are_filled_apart() -> None:
     values, observed = uniform((2, 2, 40, 40)), (uniform((2, 2, 40, 40), 1) < 0.5).float()
     mean = smooth_estimate(values, observed).mean

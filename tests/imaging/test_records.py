@@ -87,9 +87,17 @@ def test_each_format_has_the_record(suffix, dtype):
             assert history_of(xmp if isinstance(xmp, bytes) else xmp.encode()) == [found]
 
 
-def test_elements_beside_each_other_are_not_nested():
-    """So a history may be long."""
+def test_elements_may_be_nested_a_hundred_deep_and_any_number_beside_each_other():
+    """So a history may be long. The packet itself is three deep."""
     assert RECORD.xmp(packet("<p:a/>" * 300)).count(b"<p:a/>") == 300
+    for depth, kept in ((97, 97), (98, 0)):
+        assert RECORD.xmp(packet("<p:a>" * depth + "</p:a>" * depth)).count(b"<p:a") == kept
+
+
+def test_of_what_is_too_long_for_a_jpeg_the_records_alone_are_kept():
+    content = picture_bytes(with_record(picture(8, 8, 3, xmp=packet("<p:a/>" * 20_000)), RECORD), "a.jpg")
+    (found,) = history_of(read_picture(content).metadata.xmp)
+    assert found.settings == RECORD.settings
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,17 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from support.processes import wait_for
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -89,6 +91,11 @@ class Visitor:
         if self.page.evaluate("document.body.dataset.tool") == "object":
             self.page.click("#tools [data-tool=mask]")
 
+    def open_another(self, path: Path) -> None:
+        """Open another photograph, of another name."""
+        self.page.set_input_files("#file", path)
+        self.until("name => document.title.startsWith(name)", path.stem)
+
     def open_painted(self, path: Path, y: float = 0.5) -> np.ndarray:
         """Open a photograph, and paint a line; return the mask."""
         self.open(path)
@@ -99,6 +106,71 @@ class Visitor:
         """Fill the mask, and wait for the result."""
         self.page.click("#fill")
         self.wait("comparing")
+
+    def click(self, *elements: str, then: str = "") -> None:
+        """Click one element after the other; wait for the state `then`."""
+        for element in elements:
+            self.page.click(element)
+        if then:
+            self.wait(then)
+
+    def press(self, *keys: str, on: str = "", then: str = "") -> None:
+        """Press one key after the other, on the element `on` if given; wait for the state `then`."""
+        if on:
+            self.page.focus(on)
+        for key in keys:
+            self.page.keyboard.press(key)
+        if then:
+            self.wait(then)
+
+    def choose(self, name: str, value: str) -> None:
+        """Click one of several buttons of which one is pressed."""
+        self.click(f"label:has([name={name}][value='{value}'])")
+
+    def run(self, button: str, results: int | None = None) -> None:
+        """Click a button, and wait until a result is shown and so many are in the gallery."""
+        self.click(button)
+        if results is not None:
+            self.results(results)
+        self.wait("comparing")
+
+    def results(self, count: int) -> None:
+        """Wait until so many results are in the gallery, and one is shown."""
+        self.until("count => document.querySelectorAll('#thumbs button').length === count", count)
+        self.wait("comparing")
+
+    def shown_result(self) -> str:
+        """Return the label of the current result's thumbnail."""
+        return self.text("#thumbs button[aria-pressed=true]")
+
+    def result(self) -> np.ndarray:
+        """Return the pixels of the picture that is downloaded."""
+        return read(self.saved("#download"))
+
+    def idle(self) -> None:
+        """Wait until no task runs."""
+        self.until("!document.body.hasAttribute('data-working')")
+
+    def reload(self, state: str) -> None:
+        """Load the page anew, and wait for its state."""
+        self.page.reload()
+        self.wait(state)
+
+    def begins(self, element: str, words: str) -> None:
+        """Wait until the text of an element begins so."""
+        self.until("([id, words]) => document.getElementById(id).textContent.startsWith(words)", [element, words])
+
+    def queries(self, task: str) -> list[dict[str, list[str]]]:
+        """Return the queries of the requests for a task."""
+        return [parse_qs(urlsplit(url).query) for url in self.asked if f"/{task}?" in url]
+
+    def held_back(self, pattern: str, act: Callable[[], object]) -> Any:
+        """Act, and return the first request of these addresses that the page then sends; it waits for `continue_()`."""
+        held: list[Any] = []
+        self.page.route(pattern, lambda route: route.continue_() if held else held.append(route))
+        act()
+        wait_for(lambda: self.page.evaluate("1") and held)  # the browser's events come while it is asked for something
+        return held[0]
 
     def keep(self) -> None:
         """Keep the current result."""
@@ -150,12 +222,13 @@ class Visitor:
         )
         return x, y
 
-    def paint(self, *places: tuple[float, float], steps: int = 5) -> None:
-        """Paint a stroke through points of the photograph."""
+    def paint(self, *places: tuple[float, float], steps: int = 5, keys: tuple[str, ...] = ()) -> None:
+        """Paint a stroke through points of the photograph; `keys` are pressed at the second point."""
         self.page.mouse.move(*self.place(*places[0]))
         self.page.mouse.down()
-        for place in places[1:]:
+        for number, place in enumerate(places[1:]):
             self.page.mouse.move(*self.place(*place), steps=steps)
+            self.press(*keys if number == 0 else ())
         self.page.mouse.up()
 
     def mask(self) -> np.ndarray:
