@@ -185,48 +185,65 @@ def deblur_picture(inputs: Inputs, request: DeblurRequest, models: Models) -> De
 
     Raises InputError as `deblur` does.
     """
-    picture, light, hole = inputs.picture, replace(inputs.picture, curve=linear()), inputs.hole
-    # Cameras and profiles name a tone curve; other files of light exist.
-    undecided = request.light is None and picture.metadata.icc is None and picture.metadata.exif is None
-    whole = [picture, light] if undecided else [light if request.light else picture]
+    picture, hole = inputs.picture, inputs.hole
     box = (0, 0, *picture.size) if hole is None else _box_of(hole)
-    source, candidates = box, [each.part(box) for each in whole]
-    if request.kernel_from is not None:
-        left, top, width, height = map(round, request.kernel_from)
-        source = top, left, height, width
-    found = found_blurs([each.part(source) for each in whole]) if request.kernel is None else []
-    kernels = [each.kernel for each in found] or [kernel_array(request.kernel)] * len(candidates)
+    views = _by_curves(picture, request.light)
+    estimates = _estimates(views, box, request)
     report()
-    notes: list[Note] = []
-    if request.noise_std is not None:
-        noise_std = own = request.noise_std
-    else:
-        noise = estimate_noise(picture, models)
-        own, noise_std = noise.std, deblurring_noise(picture, noise.std)
-        notes.append(info("noise_estimated", level=noise_std * GRAY_LEVELS, kind=noise.words))
-    chosen = int(len(kernels) > 1 and is_light(candidates, kernels, noise_std, models.denoiser()))
-    if chosen:
-        notes.append(info("light_found"))
-    part, values = candidates[chosen], kernels[chosen]
-    blur, deviations = (found[chosen].likeliest, found[chosen].deviations) if found else (None, None)
-    if isinstance(blur, PointSpread):
-        notes.insert(0, info("blur_found", kernel=str(blur), kind=blur.kind, size=blur.size, angle=blur.angle))
-    elif blur is not None:
-        notes.insert(0, info("shake_found", size=max(blur.shape)))
-    else:
-        notes[:0] = kernel_notes(part, request.kernel)
+    own, noise_std, noise_notes = _noise_levels(picture, request, models)
+    parts, prior = [view.part(box) for view in views], models.denoiser()
+    chosen = int(len(estimates) > 1 and is_light(parts, [each.kernel for each in estimates], noise_std, prior))
+    part, estimate = parts[chosen], estimates[chosen]
+    notes = [*_blur_notes(part, estimate), *noise_notes, *([info("light_found")] if chosen else [])]
     inside = None if hole is None else crop(hole, box)
-    drawn = remove_blur(part, values, noise_std, models.denoiser(), request, deviations, inside)
-    if blur is not None:
-        check_detail(part, drawn.image, values, own)
+    drawn = remove_blur(part, estimate.kernel, noise_std, prior, request, estimate.deviations, inside)
+    if estimate.deviations is not None:
+        check_detail(part, drawn.image, estimate.kernel, own)
     if inside is None:
-        notes += result_notes(part, drawn.image, values, noise_std, own, models, deviations)
+        notes += result_notes(part, drawn.image, estimate.kernel, noise_std, own, models, estimate.deviations)
     else:
         drawn = _in_photograph(drawn, picture, inside, box)
-    named = request.kernel if blur is None else blur
-    name = str(named) if isinstance(named, PointSpread) else "file" if blur is None else "shake"
-    made = vars(drawn) | {"notes": notes}
-    return DeblurOutcome(**made, noise_std=noise_std, blur=blur, kernel=name, point_spread=values)
+    made: dict[str, Any] = vars(drawn) | {"notes": notes, "kernel": estimate.name, "point_spread": estimate.kernel}
+    return DeblurOutcome(**made, noise_std=noise_std, blur=None if request.kernel is not None else estimate.likeliest)
+
+
+def _by_curves(picture: Picture, light: bool | None) -> list[Picture]:
+    """Return a photograph with each of its possible tone curves, the usual one first.
+
+    Cameras and profiles name a curve; other files of light exist.
+    """
+    if light is None and picture.metadata.icc is None and picture.metadata.exif is None:
+        return [picture, replace(picture, curve=linear())]
+    return [replace(picture, curve=linear()) if light else picture]
+
+
+def _estimates(views: list[Picture], box: Box, request: DeblurRequest) -> list[BlurEstimate]:
+    """Return the given blur for each view, or what `found_blurs` does from the box, or the user's box."""
+    if request.kernel is not None:
+        return [BlurEstimate(request.kernel, kernel_array(request.kernel))] * len(views)
+    if request.kernel_from is not None:
+        left, top, width, height = map(round, request.kernel_from)
+        box = top, left, height, width
+    return found_blurs([view.part(box) for view in views])
+
+
+def _noise_levels(picture: Picture, request: DeblurRequest, models: Models) -> tuple[float, float, list[Note]]:
+    """Return the noise of a photograph, the level to assume when it is deblurred, in [0, 1], and notes."""
+    if request.noise_std is not None:
+        return request.noise_std, request.noise_std, []
+    noise = estimate_noise(picture, models)
+    level = deblurring_noise(picture, noise.std)
+    return noise.std, level, [info("noise_estimated", level=level * GRAY_LEVELS, kind=noise.words)]
+
+
+def _blur_notes(part: Picture, estimate: BlurEstimate) -> list[Note]:
+    """Return a note of the blur that was found, or warnings about the given one."""
+    blur = estimate.likeliest
+    if estimate.deviations is None:
+        return kernel_notes(part, blur)
+    if isinstance(blur, PointSpread):
+        return [info("blur_found", kernel=str(blur), kind=blur.kind, size=blur.size, angle=blur.angle)]
+    return [info("shake_found", size=max(blur.shape))]
 
 
 def _box_of(hole: np.ndarray) -> Box:
@@ -492,17 +509,24 @@ def result_notes(
 
 @dataclass(frozen=True, eq=False)
 class BlurEstimate:
-    """The estimated blur of a photograph.
+    """The blur of a photograph, estimated or given.
 
     Attributes:
-        likeliest: the likeliest blur; for a shake its kernel.
+        likeliest: the likeliest blur; for a shake or a file its kernel.
         kernel: (h, w), the mean of the possible kernels, by their probability: see `find_blur`.
-        deviations: (R, h, w), principal components of the kernel's covariance, see `kernel_moments`.
+        deviations: (R, h, w), principal components of the kernel's covariance, see `kernel_moments`; None: given.
     """
 
     likeliest: PointSpread | np.ndarray
     kernel: np.ndarray
-    deviations: np.ndarray
+    deviations: np.ndarray | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the blur in the command's spelling, or the kind of its kernel."""
+        if isinstance(self.likeliest, PointSpread):
+            return str(self.likeliest)
+        return "file" if self.deviations is None else "shake"
 
 
 def find_blur(picture: Picture, network: BlurNetwork | None = None) -> BlurEstimate:

@@ -19,12 +19,15 @@ from support.client import pixels
 from support.held import SOON, served
 from support.process import started
 from support.processes import cpu_seconds, wait_for
+from support.shaken import SHAKE
 from support.small_model import save_small
 
 import scoreinv
 from scoreinv.files.read import read_picture
 from scoreinv.files.write import write_picture
 from scoreinv.imaging.picture import Picture
+from scoreinv.inputs.blur import kernel_from_text, picture_of_kernel
+from scoreinv.operators.kernels import normalised
 from scoreinv.system.errors import ScoreinvError
 from scoreinv.tasks.select import Prompt, Selected, Size
 from scoreinv.web import jobs
@@ -389,6 +392,31 @@ def test_noise_size_and_blur_are_improved(visitor, tmp_path):
     assert "240" in visitor.text("#title")
     asked = [url.rpartition("/")[2] for url in visitor.asked if re.search("/(denoise|deblur|upscale)", url)]
     assert asked == ["denoise?noise=12", "deblur?blur=motion", "upscale?factor=3"]
+
+
+def test_a_kernel_is_chosen_shown_and_downloaded_and_the_mask_limits_its_work(visitor, tmp_path):
+    write_picture(tmp_path / "kernel.png", picture_of_kernel(SHAKE))
+    path = photo(tmp_path)
+    visitor.open(path)
+    visitor.slide("size", 100)
+    visitor.paint((0.3, 0.4), (0.7, 0.6))
+    hole = visitor.mask()
+    visitor.page.click("label:has([name=task][value=improve])")
+    visitor.page.click("label:has([name=improve][value=deblur])")
+    visitor.page.set_input_files("#kernel", tmp_path / "kernel.png")
+    visitor.page.click("#deblur")
+    visitor.wait("comparing")
+    before, after = read_picture(path).pixels, read(visitor.saved("#download"))
+    assert (after[~hole] == before[~hole]).all()
+    assert (after[hole] != before[hole]).any(-1).mean() > 0.5
+    kernel = normalised(SHAKE, "the kernel")
+    visitor.until("width => document.querySelector('#note .kernel').naturalWidth === width", kernel.shape[1])
+    (tmp_path / "downloaded.png").write_bytes(visitor.saved("#note a:has(.kernel)"))
+    np.testing.assert_allclose(kernel_from_text(str(tmp_path / "downloaded.png")), kernel, atol=1e-5)
+    visitor.page.click("#back")
+    visitor.page.set_input_files("#kernel", path)
+    visitor.page.click("#deblur")
+    assert "kernel is 160x120" in visitor.error()
 
 
 def test_the_grain_to_keep_is_previewed_and_downloaded_as_a_run_gives_it(visitor, tmp_path):
