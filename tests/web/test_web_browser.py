@@ -701,6 +701,7 @@ def test_a_photograph_that_was_left_can_be_continued_and_forgotten(visitor, tmp_
     assert visitor.page.input_value("[name=task]:checked") == "fill"
     assert not visitor.page.is_checked("#go")
     assert visitor.page.is_checked("[name=restore-enlarge][value='']")
+    visitor.until("document.querySelectorAll('#kept li').length === 1")
     visitor.click("#open")
     assert visitor.page.locator("#kept span").all_inner_texts() == ["Continue with photo"]
     visitor.page.close()
