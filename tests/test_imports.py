@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from functools import cache
@@ -137,6 +138,13 @@ def test_no_module_imports_itself_through_others() -> None:
     # A package is imported before its modules are, and imports some of them: only theirs count.
     leaves = {name: {other for other in others if not name.startswith(f"{other}.")} for name, others in graph.items()}
     TopologicalSorter(leaves).prepare()
+
+
+def test_no_module_of_the_page_imports_itself_through_others() -> None:
+    scripts = sorted((HOUSE / "web" / "static").glob("*.js"))
+    graph = {path.name: re.findall(r'^import .*"\./(.+)"', path.read_text(), re.MULTILINE) for path in scripts}
+    assert "views.js" in graph["main.js"]
+    TopologicalSorter(graph).prepare()
 
 
 def test_rooms_have_what_their_doors_name() -> None:

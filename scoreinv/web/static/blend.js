@@ -1,13 +1,11 @@
 // Opacity of a result, and feathering of a fill's edge. The server blends, so that a download has the same pixels.
 // Removed noise has the grain to keep instead: a new run mixes it in before it rounds, and is previewed as it moves.
 
-import { fetch_json } from "./api.js";
 import { show_forms, values } from "./form.js";
 import * as jobs from "./jobs.js";
-import { attempt, on, stage } from "./page.js";
+import { attempt, listen, on, stage, tell } from "./page.js";
 import { find } from "./panel.js";
-import { Picture } from "./picture.js";
-import * as session from "./session.js";
+import { blended } from "./sheet.js";
 import * as views from "./views.js";
 
 const [OPACITY, GRAIN, FEATHER] = ["opacity", "keep_grain", "feather"].map((name) => find(`blend-${name}`));
@@ -15,8 +13,10 @@ GRAIN.parentElement.classList.add("when-idle");
 const latest = new WeakMap(); // result -> its latest change, as answers may come in another order
 
 // Shows the settings of a result, or hides them if it cannot be blended.
-export function show_blend({ picture: { photo } }, result) {
+function show_blend() {
+  const result = views.result();
   if (!result) return;
+  const { photo } = views.sheet().picture;
   const { width, height } = result.picture.photo;
   const denoised = result.request.kind === "denoise";
   OPACITY.parentElement.hidden = denoised || width !== photo.width || height !== photo.height;
@@ -39,18 +39,9 @@ async function change() {
     const blend = await blended(view.sheet, result, chosen);
     if (latest.get(result) !== mine) return;
     result.blend = blend;
-    session.changed();
+    tell("changed");
     if (views.view() === view) await views.go(view);
   });
-}
-
-// Returns the blend of a result with the photograph of its sheet: the chosen settings, and the picture.
-export async function blended({ picture }, { picture: made, request }, chosen) {
-  if (!Object.keys(chosen).length) return null;
-  const query = new URLSearchParams({ result: made.photo.key, ...chosen });
-  if (request.keys.mask && request.kind === "fill") query.set("mask", request.keys.mask);
-  if (request.settings.grow) query.set("grow", request.settings.grow);
-  return { ...chosen, picture: await Picture.load(await fetch_json("POST", `/api/photos/${picture.photo.key}/blend?${query}`)) };
 }
 
 // Draws the photograph over the result. Less grain than the result was made with is shown after the run.
@@ -75,3 +66,4 @@ async function keep_grain() {
 for (const each of [OPACITY, FEATHER]) on(each.id, change, "change");
 on(GRAIN.id, preview, "input");
 on(GRAIN.id, keep_grain, "change");
+listen("viewed", show_blend);

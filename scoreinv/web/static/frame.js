@@ -2,7 +2,7 @@
 
 import { fetch_json } from "./api.js";
 import { show_forms } from "./form.js";
-import { attempt, latest, on, stage, state } from "./page.js";
+import { attempt, latest, listen, on, stage, state } from "./page.js";
 import { choose_tool, crops, brush } from "./painting.js";
 import { find, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
@@ -44,8 +44,8 @@ function straighten() {
   });
 }
 
-export function show_angle(angle) {
-  ANGLE.value = angle;
+function show_angle() {
+  ANGLE.value = views.sheet().straight?.angle ?? 0;
   show_forms();
 }
 
@@ -81,3 +81,4 @@ on("turn-right", () => in_turn(() => frame("turn?quarters=1")));
 on("crop", choose_crop);
 on("cut-border", () => in_turn(() => frame("border")));
 on(ANGLE.id, straighten, "change");
+listen("viewed", show_angle);

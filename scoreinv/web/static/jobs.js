@@ -1,14 +1,12 @@
 // Jobs: the run of a task on a sheet, from its request to its results. The photograph can be edited meanwhile.
 
 import { ask, fetch_json, follow, send_last } from "./api.js";
-import { blended } from "./blend.js";
 import { values } from "./form.js";
-import { attempt, history, on, stage, state, stroke_ended } from "./page.js";
+import { attempt, history, listen, on, stage, state, stroke_ended, tell } from "./page.js";
 import { strokes } from "./marks.js";
 import { find, show_job, show_note } from "./panel.js";
 import { Picture } from "./picture.js";
-import * as session from "./session.js";
-import { Request, shown_picture } from "./sheet.js";
+import { blended, Request, shown_picture } from "./sheet.js";
 import * as views from "./views.js";
 
 const LAYERS = {
@@ -51,7 +49,7 @@ function vary(request, settings) {
 }
 
 // Returns the buttons of a note.
-export const buttons = (actions, request) => (actions ?? []).map(({ label, settings, kernel }) => ({ label, kernel, run: () => job || vary(request, settings) }));
+const buttons = (actions, request) => (actions ?? []).map(({ label, settings, kernel }) => ({ label, kernel, run: () => job || vary(request, settings) }));
 
 // Follows a job that began before the page was reloaded.
 export function resume(saved) {
@@ -129,7 +127,7 @@ async function submit(mine) {
   });
   mine.key = job;
   if (stop.signal.aborted) await ask("DELETE", `/api/jobs/${mine.key}`); // it was cancelled before it had a key
-  else session.changed();
+  else tell("changed");
 }
 
 // Makes a job the current one, runs begin(), and follows the job to its end.
@@ -163,7 +161,7 @@ function set_working(is) {
 function leave() {
   job = null;
   set_working(false);
-  session.changed();
+  tell("changed");
 }
 
 // Stops following the current job; its results are not shown.
@@ -218,7 +216,7 @@ async function add(mine, result) {
   if (views.sheet() !== sheet) return;
   views.list();
   show_note(`Result ${number + 1} is ready: click on it below.`);
-  session.changed();
+  tell("changed");
 }
 
 export async function cancel() {
@@ -235,5 +233,11 @@ export async function cancel() {
   }
 }
 
+function show_result_note() {
+  const result = views.result();
+  show_note(result?.note, buttons(result?.actions, result?.request));
+}
+
 on("cancel", () => attempt(cancel));
+listen("viewed", show_result_note);
 window.addEventListener("pagehide", () => job?.key && send_last(`/api/jobs/${job.key}/left`));

@@ -1,6 +1,7 @@
 // Entry point: opening photographs, undo, keyboard shortcuts, drop and paste.
 
 import { send } from "./api.js";
+import "./blend.js";
 import "./damage.js";
 import "./frame.js";
 import * as jobs from "./jobs.js";

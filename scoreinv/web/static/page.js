@@ -21,6 +21,15 @@ export function chosen_of(name) {
   return document.querySelector(`input[name="${name}"]:checked`).value;
 }
 
+// Tells that the work changed, or that another view is shown; higher modules listen.
+export function tell(event) {
+  document.dispatchEvent(new Event(event));
+}
+
+export function listen(event, action) {
+  document.addEventListener(event, action);
+}
+
 // Runs an action; shows its error on the page.
 export async function attempt(work) {
   show_error(null);

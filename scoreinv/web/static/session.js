@@ -4,7 +4,7 @@
 import { ask, fetch_json } from "./api.js";
 import * as jobs from "./jobs.js";
 import { MarkStep, Marks } from "./marks.js";
-import { history } from "./page.js";
+import { history, listen } from "./page.js";
 import { brush, choose_tool, choose_colour, set_diameter } from "./painting.js";
 import { show_error } from "./panel.js";
 import { Picture } from "./picture.js";
@@ -262,4 +262,5 @@ export async function leave() {
   sessionStorage.removeItem("session");
 }
 
+for (const event of ["changed", "viewed"]) listen(event, changed);
 window.addEventListener("beforeunload", (event) => save_last() && event.preventDefault());

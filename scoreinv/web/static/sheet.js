@@ -1,5 +1,8 @@
 // A photograph with its marks and the results made of it.
 
+import { fetch_json } from "./api.js";
+import { Picture } from "./picture.js";
+
 export class Sheet {
   // straight: the { picture, angle } that it was straightened from, or null.
   constructor(picture, marks, straight = null) {
@@ -48,4 +51,13 @@ export class Request {
     const { kind, settings, prints, keys, box } = this;
     return { kind, settings, prints, keys, box };
   }
+}
+
+// Returns the blend of a result with the photograph of its sheet: the chosen settings, and the picture.
+export async function blended({ picture }, { picture: made, request }, chosen) {
+  if (!Object.keys(chosen).length) return null;
+  const query = new URLSearchParams({ result: made.photo.key, ...chosen });
+  if (request.keys.mask && request.kind === "fill") query.set("mask", request.keys.mask);
+  if (request.settings.grow) query.set("grow", request.settings.grow);
+  return { ...chosen, picture: await Picture.load(await fetch_json("POST", `/api/photos/${picture.photo.key}/blend?${query}`)) };
 }

@@ -1,16 +1,12 @@
-// The view: the marks of a sheet, or one of its results. Steps between views can be undone.
+// The view: the marks of a sheet, or one of its results. Steps between views can be undone. The document hears "viewed".
 
-import { show_blend } from "./blend.js";
-import { show_angle } from "./frame.js";
-import { buttons } from "./jobs.js";
 import * as object from "./object.js";
-import { chosen_of, history, latest, on, stage, state } from "./page.js";
+import { chosen_of, history, latest, on, stage, state, tell } from "./page.js";
 import { changed, pointer } from "./painting.js";
 import { find, part_around, show_chosen, show_note, show_photo, show_results } from "./panel.js";
 import { Marks } from "./marks.js";
 import { Sheet, shown_picture } from "./sheet.js";
 import { estimate } from "./settings.js";
-import * as session from "./session.js";
 
 let current = null; // { sheet, number }: number of the result, -1 for the marks
 const showing = latest(); // of the views that load, only the latest is shown
@@ -34,8 +30,6 @@ export async function go(next) {
   stage.mixed = 0;
   if (before?.sheet !== of) open(of);
   if (result()) use(shown_picture(result()));
-  show_note(result()?.note, buttons(result()?.actions, result()?.request));
-  show_blend(current.sheet, result());
   find("more").hidden = !result()?.another;
   show_title();
   list();
@@ -46,6 +40,7 @@ export async function go(next) {
     stage.split = stage.shareOf(part_around(result().request.box, of.picture.photo));
   }
   enter();
+  tell("viewed");
 }
 
 // Shows a view as a step of undo.
@@ -60,8 +55,7 @@ export function view_step(before, after) {
   return { before, after, undo: () => go(before), redo: () => go(after), bytes };
 }
 
-function open({ picture, marks, straight }) {
-  show_angle(straight?.angle ?? 0);
+function open({ picture, marks }) {
   stage.picture = picture;
   stage.marks = marks;
   stage.view.part = null;
@@ -110,7 +104,6 @@ function enter() {
   pointer.cursor();
   stage.redraw();
   estimate();
-  session.changed();
 }
 
 // Moves the focus to another control if its element is hidden or disabled.
