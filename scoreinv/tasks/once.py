@@ -59,11 +59,14 @@ def for_each(
     for one in inputs:
         request.check(one)
     with running(task.name, callback, progress=progress):
-        outcomes = [] if together is None else together(inputs, request, models)
-        for number, one in enumerate(inputs if together is None else ()):
-            with part(number, len(inputs)):
-                outcomes.append(task.load()(one, request, models))
-        made = [recorded(task, each, one, request, models) for each, one in zip(outcomes, inputs, strict=True)]
+        if together is None:
+            made = []
+            for number, one in enumerate(inputs):
+                with part(number, len(inputs)):
+                    made.append(once(task, one, request, models))
+        else:
+            pairs = zip(together(inputs, request, models), inputs, strict=True)
+            made = [recorded(task, each, one, request, models) for each, one in pairs]
         hashed = [replace(each.provenance, result=pixel_hash(each.image)) for each in made]
         return in_form([replace(each, provenance=record) for each, record in zip(made, hashed, strict=True)], form)
 
