@@ -1,13 +1,14 @@
 """Train the noise estimator, and then the denoiser's adapters to noise that is not white, on synthetic noise.
 
-    python -m pretrained.noise.make estimator PHOTOS [PHOTOS ...] [--steps 12000]
+    python -m pretrained.noise.make estimator PHOTOS [PHOTOS ...] [--steps 12000] [--init MODEL]
     python -m pretrained.noise.make adapters PHOTOS [PHOTOS ...] [--steps 12000]
 
 Writes pretrained/noise/model.safetensors, or the adapters in pretrained/denoiser/model.safetensors, whose published
 weights stay as they are. PHOTOS are folders of photographs, each drawn equally often; those named in
 pretrained/blur/held_out.txt are excluded. Crops are reduced, which removes their own noise, and get the noise of
-`synthetic_noise`. The loss of the estimator is the negative log likelihood of the noise; that of the
-adapters is the negative PSNR, with the levels that the estimator returns. Training is in bfloat16.
+`synthetic_noise`; two fifths of them are the most textured of four. The loss of the estimator is the negative log
+likelihood of the noise; that of the adapters is the negative PSNR, with the levels that the estimator returns. Training
+is in bfloat16 where the processor has it.
 """
 
 from __future__ import annotations
@@ -39,21 +40,25 @@ from scoreinv.networks.noise_estimator import NoiseEstimatorConfig, NoiseEstimat
 from scoreinv.networks.noise_levels import energies, level_of_values, of_gray
 from scoreinv.preconditioning import DataPrediction
 from scoreinv.prior import ScorePrior
+from scoreinv.system.devices import uses_bfloat16
 from scoreinv.system.files import PRETRAINED
 
-SIDE, BATCH, RANK, RATE, EMA, CLIP = 128, {"estimator": 10, "adapters": 5}, 32, 1.2e-3, 0.999, 1.0
-"""Side and number of the crops of a step, rank of the adapters, rate, decay of the average, norm of the gradient."""
+SIDE, BATCH, RANK, EMA, CLIP = 128, {"estimator": 10, "adapters": 5}, 32, 0.999, 1.0
+"""Side and number of the crops of a step, rank of the adapters, decay of the average, norm of the gradient."""
 REDUCTION = (1.2, 2.6)
 """Range of the factor by which photographs are reduced."""
+TEXTURED, TEXTURED_OF = 0.4, 4
+"""Share of the crops that are the most textured of this number."""
 FLOORS = 0.1 * (2 / 255) ** 2 / 12, (0.25 / 255) ** 2
 """Variances added to the noise and to the error of the denoiser, below those of rounding."""
 
 
 def main() -> None:
-    parser = arguments(__doc__, "noise", steps=12_000)
+    parser = arguments(__doc__, "noise", steps=12_000, rate=1.2e-3)
     parser.set_defaults(output=PRETRAINED)
     parser.add_argument("part", choices=["estimator", "adapters"])
     parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--init", type=Path, help="model from which the estimator is trained on")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     random = np.random.default_rng(options.seed)
@@ -62,20 +67,25 @@ def main() -> None:
         for folder in options.folders
     ]
     draw = partial(batch, photos, BATCH[options.part], random)
-    train = train_estimator if options.part == "estimator" else train_adapters
-    train(draw, options.steps, options.output)
+    if options.part == "estimator":
+        train_estimator(draw, options.steps, options.rate, options.output, options.init)
+    else:
+        train_adapters(draw, options.steps, options.rate, options.output)
 
 
-def train_estimator(draw: Callable[[], tuple[Tensor, Tensor]], steps: int, output: Path) -> None:
-    """Train the estimator from new weights."""
-    network = channels_last(NoiseEstimatorConfig().build())
-    fit(network.parameters(), lambda: likelihood_loss(network, *draw()), steps, RATE, warmup=200, ema=EMA, clip=CLIP)
+def train_estimator(
+    draw: Callable[[], tuple[Tensor, Tensor]], steps: int, rate: float, output: Path, init: Path | None
+) -> None:
+    """Train the estimator, from new weights or from those of a model."""
+    network = channels_last(load_kind("noise", init).network if init else NoiseEstimatorConfig().build())
+    network.train().requires_grad_(True)
+    fit(network.parameters(), lambda: likelihood_loss(network, *draw()), steps, rate, warmup=200, ema=EMA, clip=CLIP)
     path = output / "noise" / "model.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     save(NoiseEstimator(network.eval(), SIDE), path, half=True)
 
 
-def train_adapters(draw: Callable[[], tuple[Tensor, Tensor]], steps: int, output: Path) -> None:
+def train_adapters(draw: Callable[[], tuple[Tensor, Tensor]], steps: int, rate: float, output: Path) -> None:
     """Train new adapters of the denoiser with the bundled estimator."""
     prior, estimator = load("denoiser"), channels_last(load_kind("noise", "noise").network)
     published = {name: value for name, value in prior.network.state_dict().items() if "adapters" not in name}
@@ -90,7 +100,7 @@ def train_adapters(draw: Callable[[], tuple[Tensor, Tensor]], steps: int, output
         network.adapters.parameters(),
         lambda: denoising_loss(network, estimator, preconditioning, *draw()),
         steps,
-        RATE,
+        rate,
         warmup=200,
         weight_decay=0.0,
         ema=EMA,
@@ -118,7 +128,9 @@ def batch(photos: list[list[np.ndarray]], count: int, random: np.random.Generato
     pairs = []
     for _ in range(count):
         kind = draw_kind(random)
-        picture = sharp_crop(photos, needed_side(SIDE, kind), random)
+        draws = TEXTURED_OF if random.random() < TEXTURED else 1
+        crops = [sharp_crop(photos, needed_side(SIDE, kind), random) for _ in range(draws)]
+        picture = max(crops, key=texture)
         pixels, clean = draw_noisy(picture, SIDE, random, kind)
         pairs.append(np.stack([pixels.astype(np.float32) / 255, clean]))
     both = 2 * torch.from_numpy(np.stack(pairs)).permute(1, 0, 4, 2, 3) - 1
@@ -145,9 +157,19 @@ def sharp_crop(photos: list[list[np.ndarray]], side: int, random: np.random.Gene
     return np.ascontiguousarray(crop)
 
 
+def texture(crop: np.ndarray) -> float:
+    """Return the standard deviation of the Laplacian of the green channel."""
+    return float(load_opencv().Laplacian(crop[..., 1], -1).std())
+
+
+def autocast() -> torch.autocast:
+    """Return the context of the networks' precision."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=uses_bfloat16("auto", torch.device("cpu")))
+
+
 def likelihood_loss(network: NoiseEstimatorNetwork, noisy: Tensor, clean: Tensor) -> Tensor:
     """Return the mean negative log likelihood of the noise's components, without a constant."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         logs = network(noisy)
     return (logs + 0.5 * (energies(noisy - clean) + FLOORS[0]) * (-2 * logs).exp()).mean()
 
@@ -160,7 +182,7 @@ def denoising_loss(
     clean: Tensor,
 ) -> Tensor:
     """Return the mean negative PSNR, in dB."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         with torch.no_grad():
             levels = estimator(noisy).exp()
             gray = (noisy == noisy[:, :1]).all(1).flatten(1).all(1)

@@ -119,7 +119,7 @@ def camera(picture: np.ndarray, generator: Generator) -> Pair:
 def white(picture: np.ndarray, generator: Generator) -> Pair:
     """Draw noise that is independent in pixels and channels, or in the pixels of a grey picture."""
     std = _log_uniform(generator, 0.6, 75) / 255
-    if generator.random() < 0.2:
+    if generator.random() < 0.4:
         gray = _gray(picture)
         return gray + std * generator.standard_normal((*gray.shape[:2], 1)), gray
     return picture + std * generator.standard_normal(picture.shape), picture
@@ -173,11 +173,12 @@ def screen(picture: np.ndarray, generator: Generator) -> Pair:
 
 
 def none(picture: np.ndarray, generator: Generator) -> Pair:
-    """Return a pair without noise; that of its file may follow."""
+    """Return a pair without noise, a quarter of them grey; that of its file may follow."""
+    picture = _gray(picture) if generator.random() < 0.25 else picture
     return picture, picture
 
 
-KINDS: dict[Kind, float] = {camera: 0.46, white: 0.25, film: 0.12, scanner: 0.05, screen: 0.02, none: 0.1}
+KINDS: dict[Kind, float] = {camera: 0.38, white: 0.28, film: 0.13, scanner: 0.05, screen: 0.02, none: 0.14}
 """Shares of the kinds of noise."""
 
 
