@@ -1,6 +1,6 @@
 """Train the noise estimator, and then the denoiser's adapters to noise that is not white, on synthetic noise.
 
-    python -m pretrained.noise.make estimator PHOTOS [PHOTOS ...] [--steps 12000] [--init MODEL]
+    python -m pretrained.noise.make estimator PHOTOS [PHOTOS ...] [--steps N] [--rate R] [--init MODEL]
     python -m pretrained.noise.make adapters PHOTOS [PHOTOS ...] [--steps 12000]
 
 Writes pretrained/noise/model.safetensors, or the adapters in pretrained/denoiser/model.safetensors, whose published

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pretrained.noise import make as recipe
@@ -10,6 +11,7 @@ from scoreinv.models.catalogue import load, load_kind
 from scoreinv.networks.ffdnet import FFDNetConfig
 from scoreinv.networks.noise_levels import COMPONENTS
 from scoreinv.preconditioning import DataPrediction
+from scoreinv.system.files import PRETRAINED
 
 
 class Constant(nn.Module):
@@ -53,15 +55,23 @@ def pair() -> tuple[Tensor, Tensor]:
 
 def test_the_estimator_is_written_into_a_new_folder(tmp_path):
     torch.manual_seed(0)
-    recipe.train_estimator(pair, 3, tmp_path)
+    recipe.train_estimator(pair, 3, 1e-3, tmp_path, None)
     model = load_kind("noise", tmp_path / "noise" / "model.safetensors")
     assert model.image_size == recipe.SIDE
     assert model.levels(torch.rand(1, 3, 16, 16)).isfinite().all()
 
 
+def test_the_estimator_is_trained_on_from_a_model(tmp_path):
+    bundled = PRETRAINED / "noise" / "model.safetensors"
+    recipe.train_estimator(pair, 1, 1e-9, tmp_path, bundled)
+    before, after = (load_file(path) for path in (bundled, tmp_path / "noise" / "model.safetensors"))
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, rtol=1e-3, atol=1e-6)
+
+
 def test_new_adapters_are_written_beside_the_published_weights(tmp_path):
     torch.manual_seed(0)
-    recipe.train_adapters(pair, 3, tmp_path)
+    recipe.train_adapters(pair, 3, 1e-3, tmp_path)
     before, after = (load(name) for name in ("denoiser", tmp_path / "denoiser" / "model.safetensors"))
     assert after.network.config == before.network.config
     weights = after.network.state_dict()
