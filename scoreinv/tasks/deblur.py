@@ -186,7 +186,8 @@ def deblur_picture(inputs: Inputs, request: DeblurRequest, models: Models) -> De
     Raises InputError as `deblur` does.
     """
     picture, hole = inputs.picture, inputs.hole
-    box = (0, 0, *picture.size) if hole is None else _box_of(hole)
+    least = (1, 1) if request.kernel is None else kernel_array(request.kernel).shape
+    box = (0, 0, *picture.size) if hole is None else _box_of(hole, least)
     views = _by_curves(picture, request.light)
     estimates = _estimates(views, box, request)
     report()
@@ -246,12 +247,19 @@ def _blur_notes(part: Picture, estimate: BlurEstimate) -> list[Note]:
     return [info("shake_found", size=max(blur.shape))]
 
 
-def _box_of(hole: np.ndarray) -> Box:
-    """Return the bounding box of a mask, HxW bool; raise InputError for an empty one."""
+def _box_of(hole: np.ndarray, least: tuple[int, ...]) -> Box:
+    """Return the bounding box of a mask, HxW bool, of at least a kernel's (height, width), within the photograph.
+
+    Raises InputError for an empty mask.
+    """
     if not hole.any():
         raise InputError("the mask is empty: nothing is deblurred")
-    rows, columns = extent(hole)
-    return rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start
+    starts, sides = [], []
+    for masked, length, most in zip(extent(hole), least, hole.shape, strict=True):
+        side = max(masked.stop - masked.start, length)
+        starts.append(min(max(0, (masked.start + masked.stop - side) // 2), most - side))
+        sides.append(side)
+    return starts[0], starts[1], sides[0], sides[1]
 
 
 def _in_photograph(drawn: Outcome[Picture], picture: Picture, inside: np.ndarray, box: Box) -> Outcome[Picture]:

@@ -207,6 +207,15 @@ def test_a_shake_is_found_and_removed_by_the_curve_that_fits(stores_light):
     assert error(result.image.astype(float)) < 0.3 * error(seen)
 
 
+def test_a_mask_may_be_thinner_than_the_kernel():
+    scene, mask = leaves(172), np.zeros((160, 160), bool)
+    mask[156:, 30:130] = True
+    seen, sharp = fftconvolve(scene, SHAKE, mode="valid"), scene[6:-6, 6:-6]
+    result = scoreinv.deblur(seen, kernel=SHAKE, mask=mask, light=True).image
+    np.testing.assert_array_equal(result[~mask], seen[~mask])
+    assert np.square(result - sharp)[mask].mean() < np.square(seen - sharp)[mask].mean()
+
+
 def test_only_the_masked_part_is_deblurred():
     scene, mask = leaves(172), np.zeros((160, 160), bool)
     mask[20:, 70:150] = True
