@@ -1,7 +1,7 @@
 """Train the noise estimator, and then the denoiser's adapters to noise that is not white, on synthetic noise.
 
     python -m pretrained.noise.make estimator PHOTOS [PHOTOS ...] [--steps N] [--rate R] [--init MODEL]
-    python -m pretrained.noise.make adapters PHOTOS [PHOTOS ...] [--steps 12000]
+    python -m pretrained.noise.make adapters PHOTOS [PHOTOS ...] [--steps N] [--rate R]
 
 Writes pretrained/noise/model.safetensors, or the adapters in pretrained/denoiser/model.safetensors, whose published
 weights stay as they are. PHOTOS are folders of photographs, each drawn equally often; those named in
