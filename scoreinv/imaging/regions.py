@@ -214,7 +214,7 @@ def hole_regions(hole: np.ndarray, *, context: int, maximum: int, multiple: int 
         multiple: divisor of the sides, if the picture has room for half of the context; else a side is the picture's.
         minimum: minimum side, if the picture is large enough.
     """
-    around = cache(partial(_with_context, shape=hole.shape, context=context, multiple=multiple, minimum=minimum))
+    around = cache(partial(with_context, shape=hole.shape, context=context, multiple=multiple, minimum=minimum))
     regions = []
     for box, members in _merged(clusters(hole), around, maximum):
         for bounds, own in _blocks(box, members, maximum):
@@ -308,8 +308,14 @@ def halvings_of_holes(hole: np.ndarray, reach: float) -> np.ndarray:
     return out
 
 
-def _with_context(box: Box, shape: tuple[int, int], context: int, multiple: int, minimum: int) -> Box:
-    """Return the box of a region around the bounding box of its holes, in a picture of this shape."""
+def with_context(box: Box, shape: tuple[int, int], context: int, multiple: int, minimum: int) -> Box:
+    """Extend a box on both sides, within a picture of this shape.
+
+    Args:
+        context: pixels to add on each side, as far as the picture reaches.
+        multiple: divisor of the sides, if the picture has room for half of the context; else a side is the picture's.
+        minimum: of the sides, in pixels.
+    """
     starts, sides = [], []
     for first, length, size in zip(box[:2], box[2:], shape, strict=True):
         side = -(-max(length + 2 * context, minimum) // multiple) * multiple

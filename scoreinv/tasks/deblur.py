@@ -28,7 +28,7 @@ from scoreinv.analysis.jpeg_quantisation import coding_of
 from scoreinv.analysis.shake import SIDES, aligned, shake_kernel
 from scoreinv.analysis.spectrum import BLOCK, block_powers, blur_evidence, blur_misfits, polar_spectrum
 from scoreinv.imaging.picture import Picture
-from scoreinv.imaging.regions import extent
+from scoreinv.imaging.regions import extent, with_context
 from scoreinv.inputs.arrays import pictures_from_api
 from scoreinv.inputs.blur import as_kernel, check_kernel_size, kernel_array
 from scoreinv.inputs.masks import as_holes
@@ -186,10 +186,11 @@ def deblur_picture(inputs: Inputs, request: DeblurRequest, models: Models) -> De
     Raises InputError as `deblur` does.
     """
     picture, hole = inputs.picture, inputs.hole
-    least = (1, 1) if request.kernel is None else kernel_array(request.kernel).shape
-    box = (0, 0, *picture.size) if hole is None else _box_of(hole, least)
+    box = (0, 0, *picture.size) if hole is None else _box_of(hole)
     views = _by_curves(picture, request.light)
     estimates = _estimates(views, box, request)
+    largest = max(max(each.kernel.shape) for each in estimates)
+    box = with_context(box, picture.size, context=0, multiple=1, minimum=largest)
     report()
     own, noise_std, noise_notes = _noise_levels(picture, request, models)
     parts, prior = [view.part(box) for view in views], models.denoiser()
@@ -247,19 +248,12 @@ def _blur_notes(part: Picture, estimate: BlurEstimate) -> list[Note]:
     return [info("shake_found", size=max(blur.shape))]
 
 
-def _box_of(hole: np.ndarray, least: tuple[int, ...]) -> Box:
-    """Return the bounding box of a mask, HxW bool, of at least a kernel's (height, width), within the photograph.
-
-    Raises InputError for an empty mask.
-    """
+def _box_of(hole: np.ndarray) -> Box:
+    """Return the bounding box of a mask, HxW bool; raise InputError for an empty one."""
     if not hole.any():
         raise InputError("the mask is empty: nothing is deblurred")
-    starts, sides = [], []
-    for masked, length, most in zip(extent(hole), least, hole.shape, strict=True):
-        side = max(masked.stop - masked.start, length)
-        starts.append(min(max(0, (masked.start + masked.stop - side) // 2), most - side))
-        sides.append(side)
-    return starts[0], starts[1], sides[0], sides[1]
+    rows, columns = extent(hole)
+    return rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start
 
 
 def _in_photograph(drawn: Outcome[Picture], picture: Picture, inside: np.ndarray, box: Box) -> Outcome[Picture]:

@@ -240,6 +240,11 @@ def test_the_kernel_is_estimated_from_a_box():
     expected = find_blur(Picture(part)).likeliest
     for words in ({"kernel_from": box}, {"mask": mask}):
         assert scoreinv.deblur(seen, light=False, **words).blur == expected
+    thin = np.zeros_like(mask)
+    thin[200:204, 180:280] = True
+    result = scoreinv.deblur(seen, light=False, kernel_from=box, mask=thin)
+    assert result.blur == expected
+    np.testing.assert_array_equal(result.image[~thin], seen[~thin])
     for wrong in ((-1, 0, 200, 200), (160, 150, 200, 160), (1, 2), "box"):
         with pytest.raises(SettingError, match="kernel_from"):
             scoreinv.deblur(seen, kernel_from=wrong)
