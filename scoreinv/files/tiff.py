@@ -184,6 +184,8 @@ def decode_by_tifffile(stream: BinaryIO, name: str, directory: ImageFileDirector
     with tifffile.TiffFile(stream) as tiff:
         page = tiff.pages[index].aspage()
         check_megapixels(page.imagewidth, page.imagelength, name)
+        if max(map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))) > tiff.filehandle.size:
+            raise ValueError("strips or tiles are missing")  # newer tifffiles show the missing part black
         pixels = _samples(page, name)
         exif = _exif(stream, directory)
         info: dict[str, Any] = {"icc_profile": exif.get(Tag.ICCPROFILE), "xmp": exif.get(Tag.XMP)}
