@@ -60,7 +60,7 @@ def picture_of_kernel(kernel: np.ndarray) -> Picture:
 
 
 def check_kernel_size(kernel: PointSpread | np.ndarray, size: tuple[int, int]) -> None:
-    """Raise InputError for a kernel that is larger than a photo of (height, width)."""
+    """Raise InputError for a kernel that is not smaller than a photo of (height, width)."""
     height, width = kernel_array(kernel).shape
-    if height > size[0] or width > size[1]:
-        raise InputError(f"the kernel is {width}x{height} and the photo {size[1]}x{size[0]}: it must not be larger")
+    if height >= size[0] or width >= size[1]:
+        raise InputError(f"the kernel is {width}x{height} and the photo {size[1]}x{size[0]}: it must be smaller")

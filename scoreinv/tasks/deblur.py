@@ -190,7 +190,7 @@ def deblur_picture(inputs: Inputs, request: DeblurRequest, models: Models) -> De
     views = _by_curves(picture, request.light)
     estimates = _estimates(views, box, request)
     largest = max(max(each.kernel.shape) for each in estimates)
-    box = with_context(box, picture.size, context=0, multiple=1, minimum=largest)
+    box = with_context(box, picture.size, context=0, multiple=1, minimum=largest + 1)
     report()
     own, noise_std, noise_notes = _noise_levels(picture, request, models)
     parts, prior = [view.part(box) for view in views], models.denoiser()

@@ -47,9 +47,9 @@ def test_kernels_that_are_none(tmp_path, monkeypatch, text, said):
         kernel_from_text(text)
 
 
-def test_a_kernel_is_not_larger_than_the_photo_along_either_axis() -> None:
+def test_a_kernel_is_smaller_than_the_photo_along_either_axis() -> None:
     sides = (3, 5, 7)
     for height, width, *size in product(sides, repeat=4):
-        fits = height <= size[0] and width <= size[1]
+        fits = height < size[0] and width < size[1]
         with nullcontext() if fits else pytest.raises(InputError, match=f"{width}x{height} and the photo"):
             check_kernel_size(np.ones((height, width)), tuple(size))
