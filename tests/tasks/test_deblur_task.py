@@ -179,6 +179,19 @@ def test_a_photograph_without_the_blur_that_was_found():
     assert errors[1] < 0.6 * errors[0]
 
 
+def test_a_faint_shake_counts_if_one_half_of_the_photograph_confirms_that_of_the_other():
+    scene = leaves(292)
+    seen = fftconvolve(scene, SHAKE, mode="valid")
+    other = fftconvolve(scene, np.rot90(SHAKE), mode="valid")
+    noisy = seen + 2 / 255 * np.random.default_rng(0).standard_normal(seen.shape)
+    found = find_blur(Picture(np.rint(255 * noisy.clip(0, 1)).astype(np.uint8))).kernel
+    overlap = fftconvolve(found, SHAKE[::-1, ::-1]).max() / np.sqrt(np.square(found).sum() * np.square(SHAKE).sum())
+    assert overlap > 0.8
+    parts = np.hstack([seen[:, :196], other[:, 196:]])  # two things that moved differently
+    with pytest.raises(InputError, match="looks sharp, or blurred in parts"):
+        find_blur(Picture(np.rint(255 * parts.clip(0, 1)).astype(np.uint8)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stores_light", [False, True])
 def test_a_shake_is_found_and_removed_by_the_curve_that_fits(stores_light):
