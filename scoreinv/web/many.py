@@ -1,6 +1,7 @@
 """Routes for many photographs: the page runs `scoreinv.batch` on the files of a session.
 
-The folder `photos` of the session holds the uploads, `results` the files of the batch with its manifest.
+The folder `photos` of the session holds the uploads, `results` the files of the batch with its manifest. One mask may
+serve all photographs: a date, a logo, a scratch of the scanner.
 """
 
 from __future__ import annotations
@@ -68,6 +69,10 @@ class Batch:
     def results(self) -> Path:
         return self.folder / "results"
 
+    @property
+    def mask(self) -> Path:
+        return self.folder / "mask.png"
+
     def add(self, name: str, content: bytes) -> str:
         """Write a file under its name, or one beside it that is free; return the name.
 
@@ -95,20 +100,24 @@ class Batch:
             self.rows[name] = {"input": name, "error": str(error)}
         return name
 
-    def run(self, task: Task, request: Request, models: Models) -> dict[str, Any]:
+    def run(self, task: Task, request: Request, models: Models, *, masked: bool = False) -> dict[str, Any]:
         """Process all files, and record their rows; return the JSON of the job.
 
         Files that the plan leaves out count as failed.
 
+        Args:
+            masked: the mask that was sent is used for all of them; otherwise a task that fills detects the damage.
+
         Raises Cancelled if the session is deleted meanwhile.
         """
+        auxiliary = AuxiliaryFiles(mask=str(self.mask) if masked else None)
         options = OutputOptions(output=str(self.results), workers="1", overwrite=True)
         names = {*self.names}  # before the plan: files may still come
         try:
-            plan = Planner([str(self.photos)], task.suffix, 1, options, AuxiliaryFiles(), {}).plan()
+            plan = Planner([str(self.photos)], task.suffix, 1, options, auxiliary, {}).plan()
         except InputError as error:
             raise InputError(self._without_folder(str(error))) from error
-        work = Work(task, request, models, AuxiliaryFiles(), options, batch=True)
+        work = Work(task, request, models, auxiliary, options, batch=True)
         left_out = "is left out: its name is that of no picture, or of another photograph's result"
         others = names.difference(Path(job.source).name for job in plan.jobs)
         self.rows = {name: {"input": name, "error": f"{name}: {left_out}"} for name in others}
@@ -205,6 +214,18 @@ def add_many(app: FastAPI, sessions: Sessions, queue: JobQueue, models: Models) 
 
         return {"name": await run_in_threadpool(add)}
 
+    @app.post("/api/batches/{key}/mask", status_code=201)
+    async def send_mask(key: str, content: Content) -> dict[str, str]:
+        def keep() -> None:
+            batch = get(key)
+            Photo.read("the mask", content)
+            sessions.make_room(key, len(content))
+            with atomic_write(batch.mask) as temporary:
+                temporary.write_bytes(content)
+
+        await run_in_threadpool(keep)
+        return {"name": "mask"}
+
     @app.get("/api/batches/{key}")
     def describe(key: str) -> list[dict[str, Any]]:
         return get(key).describe()
@@ -225,7 +246,7 @@ def add_many(app: FastAPI, sessions: Sessions, queue: JobQueue, models: Models) 
         return FileResponse(get(key).zipped(), media_type="application/octet-stream", headers=named)
 
     for task in TASKS:
-        if not task.makes_mask and not task.needs_mask:
+        if not task.makes_mask:
             _add_task(app, task, get, queue, models)
 
 
@@ -233,6 +254,12 @@ def _add_task(app: FastAPI, task: Task, get: Callable[[str], Batch], queue: JobQ
     """Add the route of a task, which queues a job for all files and returns its key."""
 
     @app.post(f"/api/batches/{{key}}/{task.route}", status_code=202)
-    def submit(key: str, request: Any = Depends(request_reader(task))) -> dict[str, str]:  # noqa: B008 - FastAPI's way
+    def submit(
+        key: str,
+        masked: bool = False,
+        request: Any = Depends(request_reader(task)),  # noqa: B008 - FastAPI's way
+    ) -> dict[str, str]:
         batch = get(key)
-        return {"job": queue.submit(lambda: batch.run(task, request, models)).key}
+        if masked and not ("mask" in task.takes and batch.mask.exists()):
+            raise InputError("There is no mask for these photographs: send it again.")
+        return {"job": queue.submit(lambda: batch.run(task, request, models, masked=masked)).key}

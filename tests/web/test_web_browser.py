@@ -965,6 +965,27 @@ def test_many_photographs_are_restored(visitor, tmp_path):
     assert visitor.page.locator("#kept li").count() == 0
 
 
+def test_one_mask_is_removed_from_many_photographs(visitor, tmp_path):
+    paths = [photo(tmp_path, 60, 80, name=name) for name in ("a.png", "b.png")]
+    hole = np.zeros((60, 80), bool)
+    hole[20:30, 30:45] = True
+    write_picture(tmp_path / "mask.png", Picture(np.uint8(255) * hole))
+    visitor.page.set_input_files("#file", paths)
+    visitor.wait("many")
+    visitor.until("document.querySelectorAll('#cards button').length === 2")
+    visitor.page.click("label:has([name=task][value=fill])")
+    visitor.slide("damage-sensitivity", 0.9)  # has no effect on a mask
+    visitor.page.set_input_files("#mask-all", tmp_path / "mask.png")
+    visitor.click("#fill")
+    visitor.until("document.querySelectorAll('#cards [data-state=done]').length === 2")
+    visitor.idle()
+    with zipfile.ZipFile(io.BytesIO(visitor.saved("#zip"))) as archive:
+        assert archive.namelist() == ["a_inpainted.png", "b_inpainted.png", "manifest.csv"]
+        changed = read(archive.read("b_inpainted.png")) != read_picture(paths[1]).pixels
+    assert changed[hole].any(-1).mean() > 0.5
+    assert not changed[~hole].any()
+
+
 def test_photographs_that_the_server_no_longer_holds(guest, tmp_path, monkeypatch):
     guest.open(photo(tmp_path))
     monkeypatch.setattr("scoreinv.web.app.Album.get", gone)

@@ -93,6 +93,34 @@ def test_each_task_names_its_results_and_waits_are_told(browser: TestClient, mon
     assert browser.get(path).json()[0]["state"] == "done"
 
 
+def test_one_mask_is_removed_from_all_and_damage_is_found_without_one(
+    browser: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, given = begun(browser, {"a.png": png(pixels()), "large.png": png(pixels(height=40))}), []
+
+    def filled(inputs: Inputs, *_: object) -> Outcome[Picture]:
+        given.append(inputs.hole)
+        image = inputs.picture.with_pixels(np.zeros_like(inputs.picture.pixels))
+        return Outcome(image, [image], None, 0, "exact")
+
+    monkeypatch.setattr(tasks, "inpaint_picture", filled)
+    assert browser.post(f"{path}/fill", params={"masked": True}, headers=OPAQUE).status_code == 422  # none was sent
+    assert browser.post(f"{path}/mask", content=b"no picture", headers=OPAQUE).status_code == 422
+    mask = np.zeros(pixels().shape[:2], np.uint8)
+    mask[4:9, 5:12] = 255
+    assert browser.post(f"{path}/mask", content=png(mask), headers=OPAQUE).status_code == 201
+    job = browser.post(f"{path}/fill", params={"masked": True, "exact": True}, headers=OPAQUE).json()["job"]
+    assert ended(browser, job)["note"] == "1 photographs are finished, 1 failed."
+    assert [row["state"] for row in browser.get(path).json()] == ["done", "failed"]  # the mask has another size
+    (hole,) = given
+    assert (hole == (mask > 0)).all()
+    archive = zipfile.ZipFile(io.BytesIO(browser.get(f"{path}/zip").content))
+    assert archive.namelist() == ["a_inpainted.png", "manifest.csv"]
+    job = browser.post(f"{path}/fill", params={"sensitivity": 0.7}, headers=OPAQUE).json()["job"]
+    assert ended(browser, job)["state"] == "done"
+    assert given[1:] == [None, None]
+
+
 def test_names_stay_within_their_folder_and_apart(browser: TestClient, tmp_path: Path) -> None:
     path = begun(browser, {})
     given = ("../../a.png", "..\\a.png", "/etc/a.png", ".hidden.png", "-o.png", "")

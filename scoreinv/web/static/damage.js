@@ -24,7 +24,7 @@ function replace(found) {
 
 async function change_sensitivity() {
   const { marks, picture } = stage;
-  if (!marks.searched || moving || current() || state() !== "painting") return;
+  if (state() !== "painting" || !marks.searched || moving || current()) return;
   moving = true;
   await attempt(async () => {
     const is_shown = () => stage.marks === marks && state() === "painting";
@@ -45,4 +45,4 @@ async function change_sensitivity() {
 
 on("damage", () => run("damage", values("damage")));
 on(slider.id, change_sensitivity, "input");
-on(slider.id, () => stage.marks.searched || current() || find("damage").click(), "change");
+on(slider.id, () => state() !== "painting" || stage.marks.searched || current() || find("damage").click(), "change");

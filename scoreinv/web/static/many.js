@@ -54,10 +54,18 @@ function show() {
   find("cards").replaceChildren();
 }
 
+// Whether a mask was chosen that serves all photographs.
+export const masked = () => Boolean(key) && find("mask-all").files.length > 0;
+
 // Runs a task on all photographs.
 export function start(kind, settings) {
-  const path = `/api/batches/${key}/${kind}?${new URLSearchParams(settings)}`;
-  return follow(kind, async () => (await fetch_json("POST", path)).job);
+  const path = `/api/batches/${key}`;
+  const with_mask = ["fill", "restore"].includes(kind) && masked();
+  const query = new URLSearchParams({ ...settings, masked: with_mask });
+  return follow(kind, async () => {
+    if (with_mask) await send(`${path}/mask`, find("mask-all").files[0]);
+    return (await fetch_json("POST", `${path}/${kind}?${query}`)).job;
+  });
 }
 
 async function follow(kind, begin) {

@@ -23,12 +23,16 @@ async function with_selection(task) {
 
 function fill(more = {}) {
   const { feather, ...settings } = values("fill"); // the result is blended by the feather
+  if (state() === "many") {
+    delete settings.grow; // the mask is not shown
+    return many.start("fill", { ...settings, ...(many.masked() ? {} : values("damage")) });
+  }
   if (stage.marks.hole.count) return jobs.run("fill", settings, { layers: ["mask", "avoid"], ...more });
 }
 
 function restore() {
   const settings = values("restore");
-  if (stage.marks?.hole.count) delete settings.sensitivity; // nothing is detected
+  if (stage.marks?.hole.count || many.masked()) delete settings.sensitivity; // nothing is detected
   const layers = [...(settings.inpaint ?? true ? ["mask"] : []), ...(settings.colorize ?? true ? ["strokes"] : [])];
   return run("restore", settings, { layers });
 }
