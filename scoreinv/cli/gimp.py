@@ -6,6 +6,7 @@ import os
 import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from scoreinv.cli.options import Common
 from scoreinv.cli.render import emit, notice, rehearse
@@ -13,7 +14,7 @@ from scoreinv.cli.serve import check_installed
 from scoreinv.system.errors import ExistsError, InputError
 from scoreinv.system.files import atomic_write
 from scoreinv.system.options import declared
-from scoreinv.tasks.table import TASKS, controls_of
+from scoreinv.tasks.table import TASKS, Task, controls_of
 
 UNUSED = ("seed", "device", "precision", "threads")
 _NOT_IN_GIMP = ("enlarge", "exact")
@@ -55,14 +56,22 @@ def plugin() -> str:
     """
     text = (files("scoreinv") / "gimp" / "plugin.py").read_text("utf-8")
     text = text.replace('COMMAND = ["scoreinv"]', f"COMMAND = {[sys.executable, '-m', 'scoreinv']!r}")
-    controls = {
-        task.route: [each for each in controls_of(declared(task.request)) if each["name"] not in _NOT_IN_GIMP]
-        for task in TASKS
-    }
-    text = text.replace("CONTROLS: dict[str, list[dict[str, Any]]] = {}", f"CONTROLS = {controls!r}")
+    text = text.replace(
+        "TASKS: dict[str, dict[str, Any]] = {}", f"TASKS = { {task.route: _described(task) for task in TASKS}!r}"
+    )
     if sys.platform == "linux" and _SYSTEM_PYTHON.exists():
         text = text.replace("#!/usr/bin/env python3", f"#!{_SYSTEM_PYTHON}", 1)
     return text
+
+
+def _described(task: Task) -> dict[str, Any]:
+    """Return what the plug-in shows of a task."""
+    options = ["strokes"] * ("hints" in task.takes) + ["shadow"] * (task.name == "select")
+    if "samples" in task.settings and "factor" not in task.settings:  # an enlarged picture is one image
+        options += ["results", "seed"]
+    controls = [each for each in controls_of(declared(task.request)) if each["name"] not in _NOT_IN_GIMP]
+    about = task.help.partition("\n")[0].strip()
+    return {"menu": task.menu or task.name.capitalize(), "about": about, "options": options, "controls": controls}
 
 
 def _settings() -> Path | None:

@@ -34,9 +34,11 @@ gi.require_version("GimpUi", "3.0")
 gi.require_version("Gegl", "0.4")
 from gi.repository import Gegl, Gimp, GimpUi, Gio, GLib, GObject  # noqa: E402 - the versions must be set first
 
-COMMAND = ["scoreinv"]  # `scoreinv gimp install` sets this, and CONTROLS
-CONTROLS: dict[str, list[dict[str, Any]]] = {}
-"""The settings of each task, see `controls_of`. A setting may be left to the server by a value below its range."""
+COMMAND = ["scoreinv"]  # `scoreinv gimp install` sets this, and TASKS
+TASKS: dict[str, dict[str, Any]] = {}
+"""Each task by its name on the server, which ends the name of its procedure: its `menu` label, what it is `about`, its
+`controls` (see `controls_of`), and its `options` beside them: strokes, shadow, results, seed. A control may be left to
+the server by a value below its range."""
 SERVER_FILE = Path(os.environ.get("XDG_RUNTIME_DIR") or Path.home() / ".cache") / "scoreinv-serve.json"
 """Written by `scoreinv serve`: the link and process of a running server."""
 MOST_RESULTS = 8
@@ -55,34 +57,12 @@ class PluginError(Exception):
     """A failure, as a sentence for the user."""
 
 
-FILTERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "fill": (
-        "_Fill the selection",
-        "Replaces the selection with content that matches its surroundings.",
-        ("results", "seed"),
-    ),
-    "select": (
-        "Select _object",
-        "Selects the object that the selection surrounds, such as a rectangle around it.",
-        ("shadow",),
-    ),
-    "damage": ("Find _damage", "Selects scratches, creases, stains and dust.", ()),
-    "restore": ("_Restore", "Repairs damage, and removes tint, fading and noise.", ("results", "seed")),
-    "colorize": ("_Colorize", "Adds colour to a grey photograph.", ("strokes", "results", "seed")),
-    "denoise": ("De_noise", "Removes noise.", ()),
-    "deblur": ("De_blur", "Removes the blur of the lens or of motion, which is estimated.", ()),
-    "upscale": ("_Enlarge", "Enlarges the picture, as a new image.", ()),
-}
-"""Label, description and options of each task beside `CONTROLS`, by its name on the server, which ends the name of the
-procedure."""
-
-
 class Scoreinv(Gimp.PlugIn):
     """The plug-in's interface to GIMP."""
 
     def do_query_procedures(self) -> list[str]:
         """Return the names of the procedures."""
-        return [f"plug-in-scoreinv-{task}" for task in FILTERS]
+        return [f"plug-in-scoreinv-{task}" for task in TASKS]
 
     def do_set_i18n(self, _: str) -> bool:
         """Return False: there are no translations."""
@@ -91,11 +71,14 @@ class Scoreinv(Gimp.PlugIn):
     def do_create_procedure(self, name: str) -> Gimp.ImageProcedure:
         """Return the procedure of a name."""
         task = name.rpartition("-")[2]
-        label, about, _ = FILTERS[task]
+        used: set[str] = set()
+        for each in list(TASKS)[: list(TASKS).index(task)]:
+            _with_letter(TASKS[each]["menu"], used)
+        about = TASKS[task]["about"]
         procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, run, None)
         procedure.set_image_types("RGB*, GRAY*")
         procedure.set_sensitivity_mask(Gimp.ProcedureSensitivityMask.DRAWABLE)
-        procedure.set_menu_label(label)
+        procedure.set_menu_label(_with_letter(TASKS[task]["menu"], used))
         procedure.add_menu_path("<Image>/Filters/Scoreinv")
         procedure.set_documentation(about, f"{about} The result is a new layer.", name)
         procedure.set_attribution("The scoreinv maintainers", "The scoreinv maintainers", "2026")
@@ -103,25 +86,27 @@ class Scoreinv(Gimp.PlugIn):
         return procedure
 
 
-def _add_options(procedure: Gimp.ImageProcedure, task: str) -> None:
-    flags, used = GObject.ParamFlags.READWRITE, set("cdhlor")  # the letters of the dialog's buttons
+def _with_letter(label: str, used: set[str]) -> str:
+    """Return a label with the first letter that is free marked as its key, and add this letter to the used ones."""
+    at = next((i for i, letter in enumerate(label.lower()) if letter.isalpha() and letter not in used), len(label))
+    used.update(label[at : at + 1].lower())
+    return f"{label[:at]}_{label[at:]}" if label[at:] else label
 
-    def labelled(label: str) -> str:
-        """Return a label with a mnemonic that is free."""
-        at = next((i for i, letter in enumerate(label.lower()) if letter.isalpha() and letter not in used), len(label))
-        used.update(label[at : at + 1].lower())
-        return f"{label[:at]}_{label[at:]}" if label[at:] else label
+
+def _add_options(procedure: Gimp.ImageProcedure, task: str) -> None:
+    flags = GObject.ParamFlags.READWRITE
+    labelled = partial(_with_letter, used=set("cdhlor"))  # the letters of the dialog's buttons
 
     def add_whole(name: str, label: str, words: str, *limits: int) -> None:
         procedure.add_int_argument(name, labelled(label), words, *limits, flags)
 
-    own = FILTERS[task][2]
+    own = TASKS[task]["options"]
     if "strokes" in own:
         procedure.add_layer_argument("strokes", labelled("Strokes"), "Layer with strokes of colour", True, flags)
     if "shadow" in own:
         words = "Include its cast shadow, if it is clear"
         procedure.add_boolean_argument("shadow", labelled("Shadow"), words, False, flags)
-    for each in CONTROLS[task]:
+    for each in TASKS[task]["controls"]:
         name, label, words, value = (each[key] for key in ("name", "label", "words", "value"))
         if each["kind"] == "bool":
             procedure.add_boolean_argument(name, labelled(label), words, value, flags)
@@ -144,8 +129,7 @@ def run(
 ) -> Gimp.ValueArray:
     """Run a filter: show its dialog, run the task, and insert the result above the layer."""
     task = procedure.get_name().rpartition("-")[2]
-    label, _, names = FILTERS[task]
-    names += tuple(control["name"] for control in CONTROLS[task])
+    label, names = TASKS[task]["menu"], [*TASKS[task]["options"], *(each["name"] for each in TASKS[task]["controls"])]
     Gegl.init(None)
     try:
         if len(drawables) != 1 or not isinstance(drawables[0], Gimp.Layer):
@@ -154,7 +138,7 @@ def run(
         _selection(task, layer)
         if mode == Gimp.RunMode.INTERACTIVE:
             GimpUi.init(procedure.get_name())
-            dialog = GimpUi.ProcedureDialog.new(procedure, config, label.replace("_", ""))
+            dialog = GimpUi.ProcedureDialog.new(procedure, config, label)
             dialog.fill(None)
             if not dialog.run():
                 return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, None)
@@ -196,7 +180,7 @@ def _run_task(task: str, layer: Gimp.Layer, options: dict[str, Any]) -> Gimp.Ima
         if task == "select":
             _select_object(ask, photo, layer, area, **options)
             return None
-        least = {each["name"]: each["range"][0] for each in CONTROLS[task] if each["value"] is None}
+        least = {each["name"]: each["range"][0] for each in TASKS[task]["controls"] if each["value"] is None}
         left_out = {"results", "strokes"} | {name for name, lower in least.items() if options[name] < lower}
         query = {name: value for name, value in options.items() if name not in left_out}
         if task == "fill" and selected is not None:
@@ -219,7 +203,7 @@ def _run_task(task: str, layer: Gimp.Layer, options: dict[str, Any]) -> Gimp.Ima
     if task == "upscale":
         return _loaded(contents[0])
     if task != "damage":
-        _insert(contents, layer, area, selected, FILTERS[task][0].replace("_", ""))
+        _insert(contents, layer, area, selected, TASKS[task]["menu"])
     return None
 
 

@@ -49,6 +49,7 @@ class Task:
         one_photo: the settings belong to one photograph, since they have coordinates in it.
         adds: options for further pictures: a map of the samples' deviation, the picture after each step, the kernel.
         page: its name on the page and in GIMP.
+        menu: its label in GIMP's menu. Empty: its name.
         photo: placeholder and help of the photographs on the command line.
     """
 
@@ -64,6 +65,7 @@ class Task:
     one_photo: bool = False
     adds: tuple[Literal["uncertainty", "steps_to", "kernel_out"], ...] = ()
     page: str = ""
+    menu: str = ""
     photo: tuple[str, str] = ("PHOTO", "Photos or folders; - is stdin.")
 
     def load(self) -> Callable[..., Any]:
@@ -133,6 +135,7 @@ TASKS = (
         needs_mask=True,
         adds=("uncertainty",),
         page="fill",
+        menu="Fill the selection",
     ),
     Task(
         "select",
@@ -148,6 +151,7 @@ TASKS = (
         """,
         makes_mask=True,
         one_photo=True,
+        menu="Select object",
         photo=("PHOTO", "Photo; - is stdin."),
     ),
     Task(
@@ -163,6 +167,7 @@ TASKS = (
         """,
         models={"model": ("damage", MODEL)},
         makes_mask=True,
+        menu="Find damage",
     ),
     Task(
         "colorize",
@@ -215,6 +220,7 @@ TASKS = (
         scoreinv upscale photo.png --factor 3 -o large.png
         """,
         models={"model": ("upscale", MODEL), "prior": ("denoise", "Model that draws samples.")},
+        menu="Enlarge",
         adds=("uncertainty",),
     ),
     Task(

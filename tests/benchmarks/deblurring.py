@@ -7,10 +7,10 @@ sizes drawn evenly in the logarithm. `--light`: sRGB's curve decodes the photogr
 white and encoded. `--gamma`: its values are blurred. Noise of 0.5 to 2.5 grey levels follows, then rounding to 8 bits,
 or JPEG of a quality. `array` stays in floats with that noise.
 
-`find_blur` reads a crop of 448 pixels. Its middle of `--side` pixels is deblurred and checked (`check_detail`). The
-gain is the PSNR over that of the blurred crop in dB, without a rim of 16 pixels. A refusal counts as 0 dB. An estimate
-is right if its size is within 15 % and its angle within 10 degrees; a Gaussian and a disk of less than 1.5 pixels may
-be confused.
+Without a kernel `scoreinv.deblur` gets a crop of 448 pixels, and decides the curve, too. Its middle of `--side` pixels
+is deblurred with the true kernel and the usual curve. The gain is the PSNR of this middle over that of the blurred one
+in dB, without a rim of 16 pixels. A refusal counts as 0 dB. An estimate is right if its size is within 15 % and its
+angle within 10 degrees; a Gaussian and a disk of less than 1.5 pixels may be confused.
 
 The photographs are the 44 of pretrained/blur/held_out.txt that judge, or the 12 others with `--tuning`.
 `--sharp N` counts how many of N sharp crops are changed, and by how many grey levels; they have noise of 0 to 2.5 grey
@@ -28,6 +28,7 @@ from models import load_fast
 from PIL import Image
 from scipy.signal import fftconvolve
 
+import scoreinv
 from scoreinv.imaging.picture import Picture
 from scoreinv.models.loading import Models
 from scoreinv.operators.kernels import PointSpread
@@ -117,24 +118,19 @@ def gains(name: str, photo: np.ndarray, number: int, light: bool, storage: str, 
     rows, columns = kernel.shape
     clean = crop[rows // 2 :, columns // 2 :][: picture.height, : picture.width]
     part, clean = Picture(middle(picture.pixels, side)), middle(clean, side)
-    own, before = estimate_noise(part, Models()).std, psnr(part.rgb(), clean)
-    noise = deblurring_noise(part, own)
+    before, noise = psnr(part.rgb(), clean), deblurring_noise(part, estimate_noise(part, Models()).std)
 
     def gain(image: Picture) -> float:
         return psnr(image.rgb(), clean) - before
 
-    def deblurred(kernel: np.ndarray, deviations: np.ndarray | None = None) -> Picture:
-        return remove_blur(part, kernel, noise, prior, DeblurRequest(), deviations=deviations).image
-
-    by_truth, by_blur, outcome = gain(deblurred(kernel)), 0.0, "refused"
-    blur, words = found(picture)
-    if blur is not None:
-        image = deblurred(blur.kernel, blur.deviations)
-        try:
-            check_detail(part, image, blur.kernel, own)
-            by_blur, outcome = gain(image), "right" if right(blur.likeliest, truth) else "wrong"
-        except InputError as error:
-            words = f"refused: {error} ({gain(image):+.2f})"
+    image = remove_blur(part, kernel, noise, prior, DeblurRequest()).image
+    by_truth, by_blur, outcome = gain(image), 0.0, "refused"
+    try:
+        result = scoreinv.deblur(picture.pixels)
+        by_blur, words = gain(Picture(middle(result.image, side))), result.kernel
+        outcome = "right" if right(result.blur, truth) else "wrong"
+    except InputError as error:
+        words = f"refused: {error}"[:60]
     print(f"  {name:<36}{truth!s:<20}{before:>6.2f}{by_truth:>+7.2f}{by_blur:>+7.2f}  {words}", flush=True)
     return [by_truth, by_blur, outcome]
 

@@ -173,7 +173,7 @@ def asked_by(plugin: ModuleType, monkeypatch: pytest.MonkeyPatch, task: str, rep
     monkeypatch.setattr(plugin, "_png", lambda *given: b"png")
     monkeypatch.setattr(plugin, "_await_job", lambda *_: next(answers))
     monkeypatch.setattr(plugin, "_insert", lambda contents, *given: inserted.append((contents, given[-1])))
-    unset = {each["name"]: -1.0 if each["value"] is None else each["value"] for each in plugin.CONTROLS[task]}
+    unset = {each["name"]: -1.0 if each["value"] is None else each["value"] for each in plugin.TASKS[task]["controls"]}
     plugin._run_task(task, layer, unset | options)
     assert requests[0] == ("/api/photos", b"png", {"look": False})
     return requests[1:], inserted
@@ -257,7 +257,7 @@ def test_results_of_a_layer_are_those_above_it(plugin: ModuleType) -> None:
 
 def test_the_dialog_has_the_ranges_of_the_requests(plugin: ModuleType) -> None:
     procedure = MagicMock()
-    for task in plugin.FILTERS:
+    for task in plugin.TASKS:
         plugin._add_options(procedure, task)
     asked = [call.args[:-1] for call in procedure.add_double_argument.call_args_list]
     limits = {(name, *range_) for name, _, _, *range_ in asked}

@@ -39,6 +39,7 @@ from pathlib import Path
 import numpy as np
 from fastapi.testclient import TestClient
 from PIL import Image
+from scoreinv.cli.gimp import plugin
 from scoreinv.cli.main import main
 from scoreinv.models.loading import Models
 from scoreinv.tasks.invert import InvertRequest
@@ -67,6 +68,7 @@ app = make_app(Models(), Access.to(None, 8421), JobQueue(lambda: None), Objects(
 browser = TestClient(app, "http://127.0.0.1:8421")
 headers = {"content-type": "application/octet-stream", "origin": "http://127.0.0.1:8421"}
 key = browser.post("/api/photos?look=0", content=Path("photo.png").read_bytes(), headers=headers).json()["key"]
+assert "'invert': {'menu': 'Invert', 'about': 'Invert photos.', 'options': [], " in plugin()
 for path in (f"/api/photos/{key}", "/api/batches/x"):
     answer = browser.post(f"{path}/invert?strength=2", headers=headers)
     assert answer.json() == {"error": "Strength must be from 0 to 1, not 2.0."}
@@ -74,7 +76,7 @@ for path in (f"/api/photos/{key}", "/api/batches/x"):
 
 
 def test_a_new_task_is_one_entry_and_one_function(tmp_path: Path) -> None:
-    """It appears in the command line, the page, tables and `rerun`."""
+    """It appears in the command line, the page, GIMP, tables and `rerun`."""
     (tmp_path / "scoreinv" / "tasks").mkdir(parents=True)
     for folder in (PACKAGE, PACKAGE / "tasks"):
         for path in folder.iterdir():
