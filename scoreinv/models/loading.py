@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from scoreinv.prior import ScorePrior
 
 Role = Literal["damage", "inpaint", "noise", "denoise", "colorize", "upscale"]
-_KINDS: dict[str, Kind] = {"damage": "damage", "upscale": "upscale", "noise": "noise"}
-"""Kinds of models by role; the other roles have priors."""
 
 _log = logging.getLogger(__name__)
 _loading = RLock()
@@ -220,7 +218,8 @@ class Models:
         if not isinstance(model, str | Path):
             return None
         name = model if isinstance(model, str) else str(model.absolute())  # a path is no bundled name
-        return ModelSource(name, self.machine, _KINDS.get(role, "prior"))
+        kind: Kind = role if role == "damage" or role == "upscale" or role == "noise" else "prior"
+        return ModelSource(name, self.machine, kind)
 
     def identity(self, role: Role) -> dict[str, str | None]:
         """Return name and SHA-256 of a role's model, for records.
